@@ -1,0 +1,1 @@
+"""The service on the board: gpsd → record → Redis queue."""

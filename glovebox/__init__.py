@@ -1,0 +1,1 @@
+"""Glovebox: one YAML file in, a flashable and proven Raspberry Pi image out."""
