@@ -29,7 +29,7 @@ class ConfigError(GloveboxError):
 
 
 class HostError(GloveboxError):
-    """This machine lacks something the run needs."""
+    """The machine lacks something the run needs."""
 
     exit_code = 3
 

@@ -1,0 +1,298 @@
+"""Ask the host's apt about another suite and architecture, in a state folder of our own.
+
+Nothing here touches the host's package state. Archive signatures are checked against the
+debian-archive-keyring of the host.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import re
+import shlex
+import urllib.parse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from glovebox import files
+from glovebox.errors import HostError, LockError
+from glovebox.run import CommandError, run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+COMPONENTS = ("main", "non-free-firmware")
+HELPER = "/usr/lib/apt/apt-helper"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mirror:
+    """Where Debian's archive and its security archive are fetched from."""
+
+    main: str
+    security: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Archive:
+    """One entry of a sources list."""
+
+    url: str
+    suite: str
+    optional: bool
+
+    def lines(self) -> tuple[str, ...]:
+        """Give the entry in apt's one-line format, for binaries and sources."""
+        parts = f"[signed-by={KEYRING}] {self.url} {self.suite} {' '.join(COMPONENTS)}"
+        return (f"deb {parts}", f"deb-src {parts}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Download:
+    """A file apt would fetch: address, name, size in bytes, sha256."""
+
+    url: str
+    name: str
+    size: int
+    sha256: str
+
+
+def host_mirror(etc: Path = Path("/etc/apt")) -> Mirror:
+    """Find the mirror of this host: its own apt sources, else the default mmdebstrap has built in."""
+    found: dict[str, str] = {}
+    for url, suite in _host_sources(etc):
+        host_path = urllib.parse.urlsplit(url)
+        if host_path.scheme not in ("http", "https"):
+            continue
+        if suite.endswith("-security"):
+            found.setdefault("security", url)
+        elif host_path.path.rstrip("/").endswith("/debian"):
+            found.setdefault("main", url)
+    default = mmdebstrap_default()
+    main = found.get("main", default.main)
+    # A host of another distribution has no Debian archive in its sources: then both are default.
+    return Mirror(main=main, security=found.get("security", default.security))
+
+
+def mmdebstrap_default() -> Mirror:
+    """Read the mirrors out of the installed mmdebstrap, so that no host name stands in our files."""
+    for folder in ("/usr/bin", "/usr/local/bin"):
+        program = Path(folder) / "mmdebstrap"
+        if program.exists():
+            text = program.read_text(errors="replace")
+            main = re.search(r"\$mirror\s*=\s*'(http[^']+/debian)'", text)
+            security = re.search(r"\$secmirror\s*=\s*'(http[^']+)'", text)
+            if main:
+                other = security[1] if security else f"{main[1]}-security"
+                return Mirror(main=main[1], security=other)
+    raise HostError("mmdebstrap is not installed", hint="apt-get install mmdebstrap")
+
+
+def archives(mirror: Mirror, suite: str) -> tuple[Archive, ...]:
+    """Give the entries a stable suite of Debian has; only the first is indispensable."""
+    return (
+        Archive(url=mirror.main, suite=suite, optional=False),
+        Archive(url=mirror.main, suite=f"{suite}-updates", optional=True),
+        Archive(url=mirror.security, suite=f"{suite}-security", optional=True),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Apt:
+    """A private apt state for one architecture."""
+
+    folder: Path
+    arch: str
+
+    def prepare(self) -> None:
+        """Write the configuration that keeps apt inside ``folder``."""
+        for name in ("lists/partial", "cache/archives/partial", "etc", "log"):
+            (self.folder / name).mkdir(parents=True, exist_ok=True)
+        (self.folder / "status").touch()
+        files.write_whole(self.folder / "apt.conf", _conf(self.folder, self.arch))
+
+    def update(self, entries: Sequence[Archive]) -> list[str]:
+        """Fetch the indices; give a warning for each optional archive that could not be used.
+
+        Raises LockError when the main archive cannot be read.
+        """
+        try:
+            self._update(entries)
+        except CommandError:
+            return self._update_one_by_one(entries)
+        return []
+
+    def _update_one_by_one(self, entries: Sequence[Archive]) -> list[str]:
+        # A mirror in the middle of a sync has indices that do not match their Release file.
+        good: list[Archive] = []
+        warnings: list[str] = []
+        for entry in entries:
+            try:
+                self._update([*good, entry])
+            except CommandError as error:
+                if not entry.optional:
+                    raise LockError(
+                        f"the package index of {entry.suite} ({self.arch}) could not be fetched:\n"
+                        + error.tail,
+                        hint="check the network and the clock (date); another mirror can be set"
+                        " in image.yaml: mirror: http://…/debian",
+                    ) from error
+                warnings.append(
+                    f"the mirror's {entry.suite} ({self.arch}) does not match its own Release file"
+                    f" or cannot be read: building WITHOUT it ({_reason(error.tail)})"
+                )
+            else:
+                good.append(entry)
+        self._update(good)
+        return warnings
+
+    def _update(self, entries: Sequence[Archive]) -> None:
+        lines = [line for entry in entries for line in entry.lines()]
+        files.write_whole(self.folder / "sources.list", "\n".join(lines) + "\n")
+        self._run("apt-get", "update", "--error-on=any")
+
+    def index_files(self) -> list[Path]:
+        """Give the index files that are in use, sorted by name."""
+        return sorted(path for path in (self.folder / "lists").iterdir() if path.is_file()
+                      and path.name != "lock")  # fmt: skip
+
+    def release_time(self, suite: str) -> int:
+        """Give the date of the suite's Release file, in seconds since 1970."""
+        for path in self.index_files():
+            if path.name.endswith(f"_dists_{suite}_InRelease"):
+                found = re.search(r"^Date: (.+)$", path.read_text(errors="replace"), re.MULTILINE)
+                if found:
+                    return int(email.utils.parsedate_to_datetime(found[1]).timestamp())
+        raise LockError(f"no Release file of {suite} was fetched", hint="run: invoke lock")
+
+    def install_uris(
+        self, packages: Sequence[str], *, recommends: bool, status: str
+    ) -> list[Download]:
+        """Give what ``apt-get install`` would fetch on a system whose dpkg status is ``status``.
+
+        Raises LockError when the list cannot be satisfied.
+        """
+        where = self.folder / "status"
+        files.write_whole(where, status)
+        words = ["--yes", "--quiet", "--print-uris"]
+        if not recommends:
+            words.append("--no-install-recommends")
+        try:
+            said = self._run("apt-get", "install", *words, "--", *packages)
+        except CommandError as error:
+            raise LockError(
+                f"apt cannot resolve {' '.join(packages)} for {self.arch}:\n{error.tail}",
+                hint="a name may be wrong, or gone from the mirror; apt's words above say which",
+            ) from error
+        return list(_uris(said))
+
+    def source_uris(self, package: str) -> list[Download]:
+        """Give the files of the newest source package of this name."""
+        try:
+            said = self._run("apt-get", "source", "--print-uris", "--", package)
+        except CommandError as error:
+            raise LockError(f"no source package {package}:\n{error.tail}") from error
+        return list(_uris(said))
+
+    def stanzas(self, names: set[str]) -> Mapping[str, str]:
+        """Give the index stanza of each .deb whose file name (without folder) is in ``names``."""
+        found: dict[str, str] = {}
+        for path in self.index_files():
+            if not path.name.endswith("_Packages"):
+                continue
+            for stanza in path.read_text(errors="replace").split("\n\n"):
+                at = stanza.find("\nFilename: ")
+                if at < 0:
+                    continue
+                name = stanza[at + 11 : stanza.find("\n", at + 11)].rpartition("/")[2]
+                if name in names:
+                    found.setdefault(name, stanza.strip("\n"))
+        return found
+
+    def _run(self, *command: str) -> str:
+        conf = {"APT_CONFIG": str(self.folder / "apt.conf"), "DEBIAN_FRONTEND": "noninteractive"}
+        return run(command, env=conf, cwd=self.folder).stdout
+
+
+def fetch(downloads: Sequence[Download], folder: Path) -> None:
+    """Fetch files into ``folder``, each checked against its sha256 and named by it.
+
+    Raises LockError when one cannot be had.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    missing = {one.sha256: one for one in downloads if not (folder / one.sha256).exists()}
+    if not missing:
+        return
+    words: list[str] = []
+    for one in missing.values():
+        # apt-helper keeps what it has and resumes it; the final name appears only when whole.
+        words += [one.url, str(folder / f".{one.sha256}.part"), f"SHA256:{one.sha256}"]
+    options = ["--option", "APT::Sandbox::User=root", "--option", "Acquire::Retries=3"]
+    try:
+        run([HELPER, *options, "download-file", *words], cwd=folder)
+    except CommandError as error:
+        raise LockError(
+            f"could not fetch {len(missing)} files:\n{error.tail}",
+            hint="the next run goes on where this one stopped; if a package is gone from the"
+            " mirror, run: invoke lock",
+        ) from error
+    files.syncfs(folder)
+    for one in missing.values():
+        (folder / f".{one.sha256}.part").rename(folder / one.sha256)
+
+
+def status_of(stanzas: Sequence[str]) -> str:
+    """Give the dpkg status of a system on which exactly these packages are installed."""
+    return "".join(f"{stanza}\nStatus: install ok installed\n\n" for stanza in stanzas)
+
+
+def _host_sources(etc: Path) -> Iterator[tuple[str, str]]:
+    listed = [etc / "sources.list", *sorted((etc / "sources.list.d").glob("*.list"))]
+    for path in listed:
+        if path.is_file():
+            for line in path.read_text(errors="replace").splitlines():
+                words = shlex.split(re.sub(r"\[.*?\]", "", line), comments=True)
+                if len(words) >= 3 and words[0] == "deb":  # noqa: PLR2004  type, address, suite
+                    yield words[1], words[2]
+    for path in sorted((etc / "sources.list.d").glob("*.sources")):
+        for stanza in re.split(r"\n\s*\n", path.read_text(errors="replace")):
+            fields = dict(re.findall(r"^(URIs|Suites):\s*(.+)$", stanza, re.MULTILINE))
+            for url in fields.get("URIs", "").split():
+                for suite in fields.get("Suites", "").split():
+                    yield url.rstrip("/"), suite
+
+
+def _uris(said: str) -> Iterator[Download]:
+    for found in re.finditer(r"^'([^']+)' (\S+) (\d+) SHA256:([0-9a-f]{64})", said, re.MULTILINE):
+        name = urllib.parse.unquote(found[1]).rpartition("/")[2]
+        yield Download(url=found[1], name=name, size=int(found[3]), sha256=found[4])
+
+
+def _reason(tail: str) -> str:
+    for line in tail.splitlines():
+        if line.startswith("E: ") or "unexpected" in line:
+            return line.removeprefix("E: ").strip()
+    return "see the log"
+
+
+def _conf(folder: Path, arch: str) -> str:
+    return f"""\
+Dir "/";
+Dir::State "{folder}";
+Dir::State::status "{folder}/status";
+Dir::State::lists "{folder}/lists";
+Dir::Cache "{folder}/cache";
+Dir::Etc "{folder}/etc";
+Dir::Etc::sourcelist "{folder}/sources.list";
+Dir::Etc::sourceparts "-";
+Dir::Log "{folder}/log";
+APT::Architecture "{arch}";
+APT::Architectures {{ "{arch}"; }};
+APT::Sandbox::User "root";
+APT::Get::AllowUnauthenticated "false";
+Acquire::Languages "none";
+Acquire::Retries "3";
+Acquire::http::Timeout "30";
+Acquire::ForceHash "SHA256";
+"""

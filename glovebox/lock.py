@@ -1,0 +1,214 @@
+"""Resolve what a build needs to exact versions and hashes, before anything is planned.
+
+The lock *is* the archive of the build: steps see a package index that holds the locked packages and
+no others, so nothing else can be installed, and no step needs the network.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from glovebox import apt, files
+from glovebox.errors import LockError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from glovebox.store import Store
+
+FORMAT = 1
+# How long an index counts as fresh; `invoke lock` and `--refresh` ask the mirror at once.
+FRESH_S = 12 * 3600
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What one step wants installed on top of what the steps before it installed."""
+
+    name: str
+    packages: tuple[str, ...]
+    recommends: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chain:
+    """Requests that build one root file system, in order."""
+
+    name: str
+    arch: str
+    requests: tuple[Request, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Package:
+    """One locked package: its file and its entry in the package index."""
+
+    name: str
+    version: str
+    arch: str
+    url: str
+    size: int
+    sha256: str
+    stanza: str
+
+    @property
+    def identity(self) -> str:
+        """Name, version, architecture and hash: all that decides what it installs."""
+        return f"{self.name}={self.version}:{self.arch}@{self.sha256}"
+
+    def download(self) -> apt.Download:
+        """Give what to fetch."""
+        return apt.Download(url=self.url, name=self.name, size=self.size, sha256=self.sha256)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lock:
+    """Exact versions for every chain and source; ``epoch`` is the build's time in seconds."""
+
+    suite: str
+    epoch: int
+    # chain → request → the packages that it adds
+    chains: Mapping[str, Mapping[str, tuple[Package, ...]]]
+    sources: Mapping[str, tuple[apt.Download, ...]] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    def packages(self, chain: str) -> tuple[Package, ...]:
+        """Give every package of a chain, in the order of installation."""
+        return tuple(one for group in self.chains[chain].values() for one in group)
+
+    def identities(self, chain: str, request: str) -> str:
+        """Give what a request adds, as text for a fingerprint."""
+        return "\n".join(one.identity for one in self.chains[chain].get(request, ()))
+
+    def dump(self) -> str:
+        """Give the lock as JSON that a person can diff."""
+        return json.dumps({"format": FORMAT, **asdict(self)}, indent=1, sort_keys=True) + "\n"
+
+
+def parse(text: str) -> Lock:
+    """Read a lock; raises LockError when it is none of ours."""
+    try:
+        data: dict[str, Any] = json.loads(text)
+        if data.pop("format") != FORMAT:
+            raise LockError("the lock file is of another version", hint="run: invoke lock")
+        data["chains"] = {
+            chain: {name: tuple(Package(**one) for one in group) for name, group in groups.items()}
+            for chain, groups in data["chains"].items()
+        }
+        data["sources"] = {
+            name: tuple(apt.Download(**one) for one in group)
+            for name, group in data["sources"].items()
+        }
+        data["warnings"] = tuple(data["warnings"])
+        return Lock(**data)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise LockError(f"the lock file is damaged: {error}", hint="run: invoke lock") from error
+
+
+def resolve(
+    store: Store,
+    *,
+    suite: str,
+    mirror: apt.Mirror,
+    chains: Sequence[Chain],
+    sources: Sequence[str],
+    refresh: bool = False,
+) -> Lock:
+    """Resolve all chains and source packages against the mirror.
+
+    The answer is kept beside the indices it came from: as long as they stand, asking again costs
+    nothing. Raises LockError when something cannot be resolved.
+    """
+    warnings: list[str] = []
+    states: dict[str, apt.Apt] = {}
+    for arch in dict.fromkeys(chain.arch for chain in chains):
+        state, said = _indices(store, suite=suite, mirror=mirror, arch=arch, refresh=refresh)
+        states[arch] = state
+        warnings += said
+    wanted = files.digest_json(
+        [FORMAT, suite, [asdict(chain) for chain in chains], list(sources), warnings]
+        + [
+            (path.name, path.stat().st_size, path.stat().st_mtime_ns)
+            for state in states.values()
+            for path in state.index_files()
+        ]
+    )
+    kept = store.root / "apt" / f"lock-{wanted[:32]}.json"
+    if kept.exists():
+        return parse(kept.read_text())
+    lock = Lock(
+        suite=suite,
+        epoch=next(iter(states.values())).release_time(suite),
+        chains={chain.name: _resolve_chain(states[chain.arch], chain) for chain in chains},
+        sources={name: tuple(states[chains[0].arch].source_uris(name)) for name in sources},
+        warnings=tuple(dict.fromkeys(warnings)),
+    )
+    files.write_whole(kept, lock.dump(), mode=0o600)
+    return lock
+
+
+def download(lock: Lock, store: Store, chain: str) -> None:
+    """Bring every package of a chain into the store."""
+    apt.fetch([one.download() for one in lock.packages(chain)], store.root / "debs")
+
+
+def repository(lock: Lock, chain: str) -> str:
+    """Give the package index of a chain: what apt may see while the chain is built."""
+    return "\n\n".join(_with_file_name(one) for one in lock.packages(chain)) + "\n"
+
+
+def _with_file_name(package: Package) -> str:
+    lines = [
+        f"Filename: ./pool/{package.sha256}" if line.startswith("Filename: ") else line
+        for line in package.stanza.splitlines()
+    ]
+    return "\n".join(lines)
+
+
+def _indices(
+    store: Store, *, suite: str, mirror: apt.Mirror, arch: str, refresh: bool
+) -> tuple[apt.Apt, list[str]]:
+    where = files.digest(mirror.main, mirror.security, suite)[:12]
+    state = apt.Apt(folder=store.root / "apt" / f"{suite}-{arch}-{where}", arch=arch)
+    stamp = state.folder / "updated.json"
+    with store.exclusive(f"apt-{suite}-{arch}-{where}"):
+        state.prepare()
+        if not refresh and stamp.exists():
+            known = json.loads(stamp.read_text())
+            if time.time() - known["time"] < FRESH_S:
+                return state, known["warnings"]
+        warnings = state.update(apt.archives(mirror, suite))
+        files.write_whole(stamp, json.dumps({"time": time.time(), "warnings": warnings}))
+    return state, warnings
+
+
+def _resolve_chain(state: apt.Apt, chain: Chain) -> dict[str, tuple[Package, ...]]:
+    installed: list[str] = []
+    groups: dict[str, tuple[Package, ...]] = {}
+    for request in chain.requests:
+        found = state.install_uris(
+            request.packages, recommends=request.recommends, status=apt.status_of(installed)
+        )
+        stanzas = state.stanzas({one.name for one in found})
+        groups[request.name] = tuple(_package(one, stanzas[one.name]) for one in found)
+        installed += [package.stanza for package in groups[request.name]]
+    return groups
+
+
+def _package(found: apt.Download, stanza: str) -> Package:
+    fields = dict(
+        line.split(": ", 1) for line in stanza.splitlines() if ": " in line and line[0] != " "
+    )
+    return Package(
+        name=fields["Package"],
+        version=fields["Version"],
+        arch=fields["Architecture"],
+        url=found.url,
+        size=found.size,
+        sha256=found.sha256,
+        stanza=stanza,
+    )

@@ -1,0 +1,112 @@
+"""What a person sees of a run: sentences with times, on a terminal with a live line below them.
+
+Everything, also what programs print, goes to a log file as well.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from rich.status import Status
+
+log = logging.getLogger("glovebox")
+
+
+class Monitor:
+    """Tell a person how a run goes; safe to use from several threads."""
+
+    def __init__(self, *, log_file: Path | None = None, quiet: bool = False) -> None:
+        """Print to standard output unless ``quiet``; keep everything in ``log_file``."""
+        self._console = Console(file=sys.stdout, highlight=False, soft_wrap=True, quiet=quiet)
+        self._live = self._console.is_terminal and not quiet
+        self._guard = threading.Lock()
+        self._running: dict[str, float] = {}
+        self._status: Status | None = None
+        self._file = None
+        if log_file is not None:
+            log_file.parent.mkdir(parents=True, exist_ok=True)
+            # A log may show what a stage printed: for the owner's eyes.
+            descriptor = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            self._file = os.fdopen(descriptor, "w", buffering=1)
+
+    def say(self, text: str, *, style: str | None = None) -> None:
+        """Print one sentence."""
+        self.note(text)
+        with self._guard:
+            self._console.print(text, style=style, markup=False)
+
+    def warn(self, text: str) -> None:
+        """Print a warning."""
+        self.say(f"warning: {text}", style="yellow")
+
+    def note(self, text: str) -> None:
+        """Write a line to the log file only."""
+        if self._file is not None:
+            self._file.write(f"{time.strftime('%H:%M:%S')} {text}\n")
+
+    def cached(self, name: str) -> None:
+        """Say that a step's result was there already."""
+        self.say(f"  ✓ {name}  (cached)", style="dim")
+
+    @contextmanager
+    def step(self, name: str, doing: str = "") -> Iterator[Callable[[str], None]]:
+        """Time a step; the value given takes the lines its programs print."""
+        started = time.monotonic()
+        self.note(f"begin {name} {doing}")
+        with self._guard:
+            self._running[name] = started
+            self._show()
+            if not self._live and doing:
+                self._console.print(f"  … {name}: {doing}", markup=False)
+
+        def line(text: str) -> None:
+            self.note(f"[{name}] {text}")
+
+        try:
+            yield line
+        except BaseException:
+            self._end(name)
+            self.say(f"  ✗ {name}  after {time.monotonic() - started:.1f} s", style="red")
+            raise
+        self._end(name)
+        self.say(f"  ✓ {name}  {time.monotonic() - started:.1f} s", style="green")
+
+    def close(self) -> None:
+        """End the live line and the log."""
+        with self._guard:
+            self._running.clear()
+            self._show()
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _end(self, name: str) -> None:
+        with self._guard:
+            self._running.pop(name, None)
+            self._show()
+
+    def _show(self) -> None:
+        if not self._live:
+            return
+        if self._running:
+            text = "  " + " · ".join(self._running)
+            if self._status is None:
+                self._status = self._console.status(text)
+                self._status.start()
+            else:
+                self._status.update(text)
+        elif self._status is not None:
+            self._status.stop()
+            self._status = None

@@ -1,0 +1,187 @@
+"""Start other programs; the only module that does, so their environment is stated in one place."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections import deque
+from typing import IO, TYPE_CHECKING
+
+from glovebox.errors import GloveboxError, HostError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    Command = Sequence[str | os.PathLike[str]]
+
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+TAIL_LINES = 20
+
+# Which Debian package brings a program that this host may lack.
+PACKAGE_OF = {
+    "mmdebstrap": "mmdebstrap",
+    "apt-get": "apt",
+    "unshare": "util-linux",
+    "ssh": "openssh-client",
+    "ssh-keygen": "openssh-client",
+    "xz": "xz-utils",
+    "sfdisk": "fdisk",
+}
+
+
+class CommandError(GloveboxError):
+    """A program ended with a status other than zero."""
+
+    def __init__(self, command: Command, status: int, tail: str) -> None:
+        """Keep the status and the last lines of what the program said."""
+        name = os.fspath(command[0])
+        what = f"was ended by {signal.Signals(-status).name}" if status < 0 else f"status {status}"
+        super().__init__(f"{name}: {what}\n{tail}".rstrip())
+        self.status = status
+        self.tail = tail
+
+
+def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Give the small environment every child gets, with ``extra`` on top."""
+    # HOME is stated too: tools read dotfiles from it, and a build must not depend on them.
+    return {"PATH": PATH, "LANG": "C.UTF-8", "HOME": "/root", **(extra or {})}
+
+
+def run(
+    command: Command,
+    *,
+    check: bool = True,
+    input: str | bytes | None = None,  # noqa: A002  the name subprocess uses
+    cwd: str | os.PathLike[str] | None = None,
+    env: Mapping[str, str] | None = None,
+    capture: bool = True,
+) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end and return what it printed.
+
+    Raises CommandError when ``check`` is set and the status is not zero, HostError when the program
+    is not installed.
+    """
+    text = input.decode() if isinstance(input, bytes) else input
+    try:
+        done = subprocess.run(  # noqa: PLW1510  checked below, with the output's tail
+            [os.fspath(word) for word in command],
+            input=text,
+            stdin=subprocess.DEVNULL if text is None else None,
+            stdout=subprocess.PIPE if capture else None,
+            stderr=subprocess.PIPE if capture else None,
+            cwd=cwd,
+            env=environment(env),
+            text=True,
+            errors="replace",
+        )
+    except FileNotFoundError as error:
+        raise _missing(command, error) from error
+    if check and done.returncode != 0:
+        said = (done.stdout or "") + (done.stderr or "")
+        raise CommandError(command, done.returncode, _tail(said.splitlines()))
+    return done
+
+
+def stream(
+    command: Command,
+    *,
+    line: Callable[[str], None],
+    input: str | None = None,  # noqa: A002  the name subprocess uses
+    cwd: str | os.PathLike[str] | None = None,
+    env: Mapping[str, str] | None = None,
+) -> None:
+    """Run a program, handing each line it prints (both streams, in order) to ``line``.
+
+    Raises CommandError with the last lines when the status is not zero.
+    """
+    last: deque[str] = deque(maxlen=TAIL_LINES)
+    process = start(command, input=input is not None, cwd=cwd, env=env)
+    try:
+        if input is not None and process.stdin is not None:
+            _feed(process.stdin, input)
+        for raw in process.stdout or ():
+            text = raw.decode(errors="replace").rstrip("\n")
+            last.append(text)
+            line(text)
+        status = process.wait()
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
+    if status != 0:
+        raise CommandError(command, status, _tail(last))
+
+
+def start(
+    command: Command,
+    *,
+    input: bool = False,  # noqa: A002  the name subprocess uses
+    cwd: str | os.PathLike[str] | None = None,
+    env: Mapping[str, str] | None = None,
+    pass_fds: Sequence[int] = (),
+) -> subprocess.Popen[bytes]:
+    """Start a program in the background, both its streams on one pipe; the caller ends it."""
+    try:
+        return subprocess.Popen(
+            [os.fspath(word) for word in command],
+            stdin=subprocess.PIPE if input else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd=cwd,
+            env=environment(env),
+            pass_fds=pass_fds,
+        )
+    except FileNotFoundError as error:
+        raise _missing(command, error) from error
+
+
+def attach(
+    command: Command,
+    *,
+    cwd: str | os.PathLike[str] | None = None,
+    env: Mapping[str, str] | None = None,
+) -> int:
+    """Run a program on the caller's own terminal and return its status."""
+    try:
+        return subprocess.call([os.fspath(word) for word in command], cwd=cwd, env=environment(env))
+    except FileNotFoundError as error:
+        raise _missing(command, error) from error
+
+
+def _feed(pipe: IO[bytes], text: str) -> None:
+    try:
+        pipe.write(text.encode())
+        pipe.close()
+    except BrokenPipeError:  # the program ended early; its status says why
+        pass
+
+
+def _tail(lines: Sequence[str] | deque[str]) -> str:
+    return "\n".join(list(lines)[-TAIL_LINES:])
+
+
+def _missing(command: Command, error: FileNotFoundError) -> HostError:
+    name = os.fspath(command[0])
+    if error.filename is not None and os.fspath(error.filename) != name:
+        return HostError(f"{name}: {error.filename}: no such file or directory")
+    package = PACKAGE_OF.get(name)
+    cure = f"apt-get install {package}" if package else "run: ./invoke setup"
+    return HostError(f"{name} is not installed", hint=cure)
+
+
+def run_bytes(command: Command, data: bytes) -> bytes:
+    """Send ``data`` through a filter program and return what comes out."""
+    try:
+        return subprocess.run(
+            [os.fspath(word) for word in command],
+            input=data,
+            capture_output=True,
+            check=True,
+            env=environment(),
+        ).stdout
+    except FileNotFoundError as error:
+        raise _missing(command, error) from error
+    except subprocess.CalledProcessError as error:
+        said = error.stderr.decode(errors="replace")
+        raise CommandError(command, error.returncode, said) from error
