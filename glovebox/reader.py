@@ -203,7 +203,7 @@ class Reader:
             hidden = secret or bool(meta.get("hidden"))
             shown = _show(node, hidden=hidden)
             cure = wrong.cure
-            if cure == _QUOTE_IT and not hidden and shown.isalnum():
+            if cure == _QUOTE_IT and not hidden and not shown.startswith(("'", '"')):
                 cure = f'{cure}: "{shown}"'
             self._note(path, node, f"{shown} {wrong.what}", cure)
             return _WRONG
@@ -241,10 +241,10 @@ class Reader:
         if cure.startswith("it has") and elsewhere:
             cure = f"it belongs in {elsewhere}"
         shown = name
-        if node.is_null and ":" in name:
+        if node.is_null and name.partition(":")[0] in known:
             shown, cure = f"{name.partition(':')[0]}:…", "put a space after the colon"
-        elif node.is_null and _holds_secret(kind) and cure.startswith("it has"):
-            shown = "…"
+        elif node.is_null and cure.startswith("it has"):
+            shown = "…"  # it may be a value whose key went missing
         elif "[" in name:
             cure = f"a list is given whole: {name.partition('[')[0]}=[first, second]"
         below = _join(path, shown)
@@ -277,8 +277,8 @@ def _convert(kind: type, scalar: Scalar) -> object:
         what = f"is read by YAML as {scalar.kind}, not as text"
         raise WrongValueError(what, _QUOTE_IT)
     text = text.rstrip("\n")  # a block of text ends with one
-    if not text.isprintable() and any(ord(letter) < ord(" ") for letter in text):
-        what = "holds a control character or a second line"
+    if re.search(r"[\x00-\x1f\x7f\ud800-\udfff]", text):
+        what = "holds a control character, half a character or a second line"
         raise WrongValueError(what, "remove it")
     return text
 
@@ -373,7 +373,6 @@ def _show(node: Node, *, hidden: bool) -> str:
         return "this"
     if hidden:
         return "the value (not shown)"
-    plain = (
-        node.value.kind in {Kind.BOOL, Kind.INT, Kind.FLOAT} and len(node.value.text) < _MAX_SHOWN
-    )
-    return node.value.text if plain and not node.value.quoted else _quote(node.value.text)
+    text = node.value.text
+    bare = node.value.kind in {Kind.BOOL, Kind.INT, Kind.FLOAT} and not node.value.quoted
+    return text if bare and re.fullmatch(r"[\w.:+-]{1,40}", text) else _quote(text)

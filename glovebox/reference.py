@@ -113,7 +113,8 @@ def _shown_default(one: Field[Any]) -> str:
 def _meaning(one: Field[Any]) -> str:
     """Give the help, and the bounds after it."""
     meta = one.metadata
-    words = [str(meta.get("help", ""))]
+    text = str(meta.get("help", "")).rstrip(".")
+    words = [text[:1].upper() + text[1:]]
     unit = meta.get("unit", "")
     words += [
         f"{word} {amount(meta[bound], unit)}"

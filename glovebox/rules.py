@@ -109,7 +109,7 @@ def ssh_key(text: str, place: Place) -> str:
     if "PRIVATE KEY" in text:
         raise _private_key()
     words = text.split()
-    if len(words) == 1 and (text.endswith(".pub") or "/" in text[:3]):
+    if len(words) == 1 and (text.endswith(".pub") or text.startswith(("/", "./", "../", "~/"))):
         return _ssh_key_file(place.path(text))
     return public_key(text)
 
@@ -124,10 +124,12 @@ def _ssh_key_file(path: Path) -> str:
         what = f"names {path}, which cannot be read"
         raise WrongValueError(what, "make a key with: ssh-keygen -t ed25519") from error
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
-    if len(lines) != 1 and "PRIVATE KEY" not in text:
+    if "PRIVATE KEY" in text:
+        raise _private_key()
+    if len(lines) != 1:
         what = f"names {path}, which does not hold exactly one key"
         raise WrongValueError(what, "name a .pub file as ssh-keygen writes it")
-    return public_key(text)
+    return public_key(lines[0])
 
 
 def public_key(text: str) -> str:

@@ -20,8 +20,8 @@ _TAG = "tag:yaml.org,2002:"
 _SENTENCES = {
     "could not find expected ':'": ("a key has no colon and space after it", "write key: value"),
     "mapping values are not allowed": (
-        "a second colon stands in this line, or the line is indented wrongly",
-        "put the value in quotes, or line the key up with its neighbours",
+        "a colon too many stands here, or the line above lacks its own",
+        "put the value in quotes, write key: value, and line keys up with their neighbours",
     ),
     "'\\t' that cannot start": ("a tab stands where spaces belong", "indent with spaces"),
     "cannot start any token": (
@@ -171,9 +171,6 @@ class _Converter:
 
     def _scalar(self, raw: yaml.Node) -> Scalar:
         text = raw.value if isinstance(raw.value, str) else ""
-        if any("\ud800" <= letter <= "\udfff" for letter in text):
-            self._note(raw, "half of a character stands here", r"write the whole, as \U0001F697")
-            text = ""
         kinds = {"null": Kind.NULL, "bool": Kind.BOOL, "int": Kind.INT, "float": Kind.FLOAT}
         kinds["str"] = Kind.TEXT
         kind = kinds.get(raw.tag.removeprefix(_TAG), Kind.OTHER)
@@ -199,7 +196,7 @@ def _plain(error: Exception, data: str | bytes) -> tuple[str, str, int, int]:
         return *_SENTENCES["alias"], error.line, 0
     if isinstance(error, RecursionError):
         return (
-            "brackets or sections are nested too deep",
+            "sections are nested too deep",
             "no key needs more than four levels",
             0,
             0,
