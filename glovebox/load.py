@@ -1,0 +1,92 @@
+"""Read image.yaml, image.local.yaml and --set into one Config, or say all that is wrong with them.
+
+Later sources win: defaults, image.yaml, image.local.yaml, --set.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import stat
+from collections.abc import Mapping, Sequence  # noqa: TC003  a dataclass field's hint
+from dataclasses import dataclass
+from pathlib import Path
+
+from glovebox import boards, keys
+from glovebox.config import Config
+from glovebox.errors import ConfigError
+from glovebox.problem import Problem
+from glovebox.reader import Reader
+from glovebox.rules import Place
+from glovebox.yamltree import merge
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loaded:
+    """The configuration, where each of its values came from, and what to say before building."""
+
+    config: Config
+    origins: Mapping[str, str]
+    warnings: tuple[str, ...]
+
+
+def load(
+    path: Path,
+    *,
+    overrides: Sequence[str] = (),
+    checkout: Path = CHECKOUT,
+    home: Path | None = None,
+) -> Loaded:
+    """Read the file, the `.local` file beside it and `a.b=c` overrides, or raise ConfigError."""
+    local = path.with_suffix(f".local{path.suffix}")
+    place = Place(
+        folder=path.resolve().parent, checkout=checkout, home=home or keys.caller(os.environ).home
+    )
+    reader = Reader(place=place)
+    tree = reader.parse_file(path)
+    if local.exists():
+        tree = merge(tree, reader.parse_file(local))
+    for override in overrides:
+        tree = merge(tree, reader.parse_override(override))
+
+    config = reader.read(tree, Config)
+    warnings = _exposed(reader, path=path, local=local)
+    if config is not None:
+        for finding in boards.check_board(config.board, config.base, suite=config.suite):
+            at = dataclasses.replace(finding, source=reader.origins[finding.path])
+            if isinstance(at, Problem):
+                reader.problems.append(at)
+            else:
+                warnings.append(str(at))
+    if reader.problems or config is None:
+        raise mistakes(reader.problems)
+    return Loaded(config=config, origins=reader.origins, warnings=tuple(warnings))
+
+
+def mistakes(problems: Sequence[Problem]) -> ConfigError:
+    """Put all problems into one error, a line each."""
+    count = "1 mistake" if len(problems) == 1 else f"{len(problems)} mistakes"
+    sources = [problem.source for problem in problems]
+    ordered = sorted(problems, key=lambda problem: (sources.index(problem.source), problem.line))
+    lines = "\n".join(f"  {problem}" for problem in ordered)
+    return ConfigError(f"the configuration has {count}:\n{lines}")
+
+
+def _exposed(reader: Reader, *, path: Path, local: Path) -> list[str]:
+    """Warn of secrets that stand where others can read them."""
+    said = []
+    in_main = [key for key, source in reader.secrets.items() if source == path.name]
+    if in_main:
+        said.append(
+            f"{path.name}: {', '.join(in_main)}: a secret stands in a file that is shared;"
+            f" hint: move it to {local.name}"
+        )
+    if local.name in reader.secrets.values() and local.stat().st_mode & (
+        stat.S_IRGRP | stat.S_IROTH
+    ):
+        said.append(
+            f"{local.name} holds secrets and other users can read it; hint: chmod 600 {local}"
+        )
+    return said

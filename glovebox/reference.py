@@ -1,0 +1,128 @@
+"""docs/configuration.md, written from the same metadata that image.yaml is checked with.
+
+Write it anew with: PYTHONPATH=app python -m glovebox.reference
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, fields, is_dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from glovebox.config import Config, Secret
+from glovebox.reader import amount
+
+PAGE = Path(__file__).resolve().parent.parent / "docs/configuration.md"
+
+_INTRODUCTION = """\
+# Configuration
+
+<!-- Written by glovebox/reference.py from the configuration's types: change it there. -->
+
+`image.yaml` says what the image is.
+`image.local.yaml` beside it holds what is yours alone, such as Wi-Fi and keys; git ignores it.
+`--set key=value` changes one value of one run: `--set board=3 --set disk.root=4GiB`.
+
+Later ones win in this order: default, `image.yaml`, `image.local.yaml`, `--set`.
+Sections merge key by key; a list or a value replaces the one before it.
+All mistakes are reported at once, each with its line.
+Text that looks like something else to YAML needs quotes: `country: "NO"`, `psk: "12345678"`.
+A path is relative to the file it stands in, or with `--set` to the folder you are in.
+A value marked *secret* never shows in messages, and belongs in `image.local.yaml` (mode 0600).
+"""
+
+_TYPES: Mapping[object, str] = {
+    str: "text",
+    Secret: "text, *secret*",
+    int: "whole number",
+    float: "number",
+    bool: "true or false",
+}
+
+
+def reference_markdown() -> str:
+    """Write the whole page."""
+    return f"{_INTRODUCTION}\n{_section('Top level', '', Config)}".rstrip("\n") + "\n"
+
+
+def _section(title: str, prefix: str, kind: type) -> str:
+    """Write the keys of one section as a table, and the sections below it after it."""
+    hints = typing.get_type_hints(kind)
+    rows, below = [], []
+    for one in fields(kind):
+        key = f"{prefix}{one.name}"
+        inner = _inner(hints[one.name])
+        if inner is not None:
+            listed = typing.get_origin(hints[one.name]) is tuple
+            key = f"{key}[]" if listed else key
+            below.append(_section(f"`{key}`", f"{key}.", inner))
+            if not listed:
+                continue
+        rows.append(
+            f"| `{prefix}{one.name}` | {_type(hints[one.name], one)} | {_shown_default(one)}"
+            f" | {_meaning(one)} |"
+        )
+    about = (kind.__doc__ or "").split("\n\n    ")
+    text = " ".join(" ".join(part.split()) for part in about)
+    table = "\n".join(["| Key | Type | Default | Meaning |", "|---|---|---|---|", *rows])
+    return "\n".join([f"## {title}\n\n{text}\n\n{table}\n", *below])
+
+
+def _inner(hint: object) -> type | None:
+    """Find the section that a key is, or that the items of its list are."""
+    for one in (hint, *typing.get_args(hint)):
+        if isinstance(one, type) and is_dataclass(one):
+            return one
+    return None
+
+
+def _type(hint: object, one: Field[Any]) -> str:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        inner = next(argument for argument in arguments if argument is not types.NoneType)
+        return _type(inner, one)
+    if origin is tuple:
+        return "list" if _inner(hint) else f"list of {_type(arguments[0], one)}"
+    if origin is Mapping:
+        return "names and texts"
+    if isinstance(hint, type) and issubclass(hint, StrEnum):
+        return ", ".join(f"`{member}`" for member in hint)
+    if one.metadata.get("unit") == "bytes":
+        return "size"
+    return f"{_TYPES[hint]}{', *secret*' if one.metadata.get('secret') else ''}"
+
+
+def _shown_default(one: Field[Any]) -> str:
+    if one.default is MISSING:
+        return "*required*" if one.default_factory is MISSING else "none"
+    if one.default is None:
+        return f"`{one.metadata['none']}`" if "none" in one.metadata else "none"
+    if isinstance(one.default, tuple):
+        return f"`[{', '.join(one.default)}]`" if one.default else "none"
+    if isinstance(one.default, bool):
+        return f"`{str(one.default).lower()}`"
+    if isinstance(one.default, int | float):
+        return f"`{amount(one.default, one.metadata.get('unit', ''))}`"
+    return f"`{one.default}`" if one.default else "empty"
+
+
+def _meaning(one: Field[Any]) -> str:
+    """Give the help, and the bounds after it."""
+    meta = one.metadata
+    text = str(meta.get("help", "")).rstrip(".")
+    words = [text[:1].upper() + text[1:]]
+    unit = meta.get("unit", "")
+    words += [
+        f"{word} {amount(meta[bound], unit)}"
+        for word, bound in (("at least", "minimum"), ("at most", "maximum"))
+        if bound in meta
+    ]
+    return "; ".join(words).replace("|", r"\|")
+
+
+if __name__ == "__main__":
+    PAGE.write_text(reference_markdown(), encoding="utf-8")
