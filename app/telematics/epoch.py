@@ -85,9 +85,7 @@ class Merger:
             receiver.open = union(receiver.open, tpv)
             receiver.touched = tpv.mono
             return complete
-        if any(
-            tpv.time == when and tpv.mono - began < LATE_MS for when, began in receiver.emitted
-        ):
+        if any(tpv.time == when and tpv.mono - began < LATE_MS for when, began in receiver.emitted):
             self.late += 1
             return complete
         complete += self._close(receiver)

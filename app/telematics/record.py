@@ -122,9 +122,7 @@ class Record:
         return guarded + b',"' + _crc(guarded) + b'"]'
 
 
-def of_epoch(
-    epoch: Epoch, *, identity: Identity, seq: int, receiver: str | None = None
-) -> Record:
+def of_epoch(epoch: Epoch, *, identity: Identity, seq: int, receiver: str | None = None) -> Record:
     """Make the record of an epoch that has a position."""
     if epoch.lat is None or epoch.lon is None:
         message = "an epoch without a position makes no record"
