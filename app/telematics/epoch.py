@@ -94,9 +94,12 @@ class Merger:
 
     def tick(self, now: int) -> list[Epoch]:
         """Give the epochs that are complete because nothing more came for them."""
-        due = [each for each in self._receivers.values() if self._due(each) <= now]
-        due.sort(key=lambda each: each.touched)
-        return [epoch for receiver in due for epoch in self._close(receiver)]
+        epochs = []
+        for receiver in self._receivers.values():
+            due = self._due(receiver)
+            if due is not None and due <= now:
+                epochs += self._close(receiver)
+        return epochs
 
     def flush(self) -> list[Epoch]:
         """Give every epoch that is still open: there will be no more reports."""
@@ -104,12 +107,12 @@ class Merger:
 
     def deadline(self) -> int | None:
         """Give the time at which ``tick`` will have something; None while nothing is open."""
-        due = [self._due(each) for each in self._receivers.values() if each.open is not None]
-        return min(due, default=None)
+        due = (self._due(each) for each in self._receivers.values())
+        return min((each for each in due if each is not None), default=None)
 
-    def _due(self, receiver: _Receiver) -> float:
+    def _due(self, receiver: _Receiver) -> int | None:
         if receiver.open is None:
-            return float("inf")
+            return None
         return min(receiver.touched + self._quiet_ms, receiver.open.mono + OPEN_MAX_MS)
 
     def _undated(self, receiver: _Receiver, tpv: Tpv) -> list[Epoch]:

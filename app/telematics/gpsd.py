@@ -209,11 +209,8 @@ class Reader:
             if mono - self._sky_at < SKY_EVERY_S * 1000:
                 return
             self._sky_at = mono
-        try:
-            report = json.loads(line)
-        except (ValueError, RecursionError):
-            report = None
-        if not isinstance(report, dict):
+        report = _object(line)
+        if report is None:
             self.garbled += 1
             return
         match report.get("class"):
@@ -248,6 +245,14 @@ class Reader:
         gone = report.get("activated") in (None, 0)
         self.devices = others if gone else (*others, path)
         log.info("receiver %s %s", path, "went away" if gone else "is there")
+
+
+def _object(line: bytes) -> dict[str, object] | None:
+    try:
+        report = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return report if isinstance(report, dict) else None
 
 
 def _number(value: object, *, limit: float) -> float | None:

@@ -94,7 +94,7 @@ class RedisStream:
     def length(self) -> int:
         """Ask for the number of entries."""
         try:
-            return cast("int", self._client.xlen(self._key))
+            return self._client.xlen(self._key)
         except (self._error, OSError) as error:
             raise self._lost(error) from error
 
@@ -223,7 +223,7 @@ class Writer:
         ]
 
     def _synchronise(self) -> None:
-        """Compare with the queue: what of the batch under way, and of all before, does it hold?"""
+        """Learn what the queue holds, of the batch under way and of all before."""
         last = self._stream.last_seq()
         if last < self.last_seq:
             lost = self.last_seq - last
