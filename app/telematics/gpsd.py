@@ -158,7 +158,7 @@ class Reader:
             try:
                 with socket.create_connection(self._address, timeout=CONNECT_TIMEOUT_S) as link:
                     self._read(link)
-            except OSError as error:
+            except (OSError, UnicodeError) as error:  # the latter: no name for a host
                 problem = f"gpsd at {self._address[0]} port {self._address[1]}: {error}"
                 if problem != self.problem:
                     log.warning("%s", problem)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from contextlib import suppress
 
 USEC_PER_S = 1_000_000
 
@@ -15,7 +16,11 @@ def notify(*lines: str) -> None:
         return
     if address.startswith("@"):  # an abstract socket, see unix(7)
         address = "\0" + address[1:]
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as out:
+    # A manager that does not listen is no reason to stop recording.
+    with (
+        suppress(OSError),
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as out,
+    ):
         out.sendto("\n".join(lines).encode(), address)
 
 

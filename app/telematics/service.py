@@ -72,9 +72,11 @@ class Service:
         self._stopping = False
         self._mode = 0
         self._heard: int | None = None
+        self._positioned_since: int | None = None
         self._no_position = 0
         self._flooded = 0
         self._told = ""
+        self._status_error: int | None = None
         self._status_at = self._started
         self._alive_every_s = watchdog_s()
         self._alive_at = 0
@@ -84,6 +86,9 @@ class Service:
         notify("STATUS=starting")
         self._reader.start()
         while not self._stopping:
+            if not self._reader.alive():
+                message = "the reader of gpsd ended by a fault of its own"
+                raise RuntimeError(message)  # systemd starts us anew
             self._take_reports()
             self._writer.step(self._clock())
             self._become_ready()
@@ -111,7 +116,6 @@ class Service:
                 tpv = self._reports.get(timeout=wait_s) if wait_s else self._reports.get_nowait()
                 wait_s = 0.0
                 if tpv is not None:
-                    self._heard, self._mode = tpv.mono, tpv.mode
                     self._keep(self._merger.feed(tpv))
         except Empty:
             # An epoch is quiet only if the reader had nothing more for it, so not before here.
@@ -124,7 +128,10 @@ class Service:
 
     def _keep(self, epochs: list[Epoch]) -> None:
         for epoch in epochs:
+            self._heard, self._mode = epoch.mono, epoch.mode
             if epoch.positioned:
+                if self._positioned_since is None:
+                    self._positioned_since = epoch.mono
                 self._writer.put(epoch)
             else:
                 self._no_position += 1
@@ -170,7 +177,9 @@ class Service:
         try:
             write_whole(self._status_file, status.text_of(current), durable=False)
         except OSError as error:
-            log.warning("%s: %s", self._status_file, error.strerror)
+            if self._status_error != error.errno:
+                log.warning("%s: %s", self._status_file, error.strerror)
+            self._status_error = error.errno
         words = "; ".join(current.problems) or f"recording, {current.recorded} so far"
         if words != self._told:
             self._told = words
@@ -226,9 +235,7 @@ class Service:
             problems.append("the receiver is silent")
         elif self._mode < MODE_2D:
             problems.append("no fix: the receiver has no position yet, or sees no sky")
-        elif writer.connected and (
-            writer.last_epoch is None or now - writer.last_epoch.mono > stale_ms
-        ):
+        elif writer.connected and now - self._newest() > stale_ms:
             problems.append(f"nothing was recorded for {self._settings.stale_s} s")
         if not writer.connected:
             problems.append(writer.problem)
@@ -239,6 +246,12 @@ class Service:
         if self._flooded:
             problems.append(f"{self._flooded} reports were dropped while the queue hung")
         return problems
+
+    def _newest(self) -> int:
+        """Give the time of the newest record, or when there should have been a first one."""
+        if self._writer.last_epoch is not None:
+            return self._writer.last_epoch.mono
+        return self._started if self._positioned_since is None else self._positioned_since
 
     def _finish(self) -> None:
         """Write what was read; a queue that is away gets a few seconds to come back."""
