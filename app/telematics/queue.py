@@ -101,7 +101,8 @@ class RedisStream:
     def _lost(self, error: Exception) -> QueueError:
         # A late answer on the same connection would be taken for the next question's.
         self._client.connection_pool.disconnect()
-        return QueueError(str(error))
+        # A pipeline's error quotes the command: where the vehicle is does not belong in a log.
+        return QueueError(str(error).rpartition("caused error: ")[2])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -145,8 +146,8 @@ class Writer:
 
     @property
     def connected(self) -> bool:
-        """Tell whether the queue answered the last time it was asked."""
-        return self._in_step
+        """Tell whether the queue answers and takes what it is given."""
+        return self._in_step and not self.problem
 
     @property
     def waiting(self) -> int:
@@ -173,9 +174,9 @@ class Writer:
         except QueueError as error:
             self._failed(error, now)
             return False
-        log.info("the queue answers, its last record is %d", self.last_seq)
-        self.problem = ""
-        self._backoff = BACKOFF_FIRST_MS
+        # A full Redis answers as well: with a batch under way only its writing tells.
+        if not self._batch:
+            self._well()
         return True
 
     def deadline(self) -> int | None:
@@ -199,6 +200,7 @@ class Writer:
                 return
             self._acknowledged(self._batch)
             self._batch = []
+            self._well()
 
     def length(self) -> int | None:
         """Count the records in the queue; None if it does not answer."""
@@ -241,6 +243,12 @@ class Writer:
             self.recorded += len(written)
             self.last_seq = written[-1].seq
             self.last_epoch = written[-1].epoch
+
+    def _well(self) -> None:
+        if self.problem:
+            log.info("the queue takes records, its last one is %d", self.last_seq)
+        self.problem = ""
+        self._backoff = BACKOFF_FIRST_MS
 
     def _failed(self, error: QueueError, now: int) -> None:
         problem = f"the queue does not take records: {error}"

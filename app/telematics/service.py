@@ -205,6 +205,7 @@ class Service:
             installation=self._identity.installation,
             boot=self._identity.boot,
             gpsd=reader.watching,
+            connections=reader.connections,
             receivers=reader.devices,
             satellites=reader.satellites,
             mode=self._mode if fresh else 0,
