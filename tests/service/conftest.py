@@ -100,5 +100,3 @@ def truck(make_truck: Callable[..., Truck]) -> Truck:
 
 def _kill(part: Process) -> None:
     part.end(signal.SIGKILL)
-
-

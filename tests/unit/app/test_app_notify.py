@@ -5,13 +5,12 @@ import socket
 from pathlib import Path
 
 import pytest
+
 from telematics.notify import notify, watchdog_s
 
 
 @pytest.mark.parametrize("abstract", [False, True])
-def test_lines_arrive(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, abstract: bool
-) -> None:
+def test_lines_arrive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, abstract: bool) -> None:
     """A socket in the file system and an abstract one both get the lines in one datagram."""
     name = f"@{tmp_path}/notify" if abstract else str(tmp_path / "notify")
     monkeypatch.setenv("NOTIFY_SOCKET", name)
