@@ -147,6 +147,17 @@ class Redis(Process):
             "--save", "", "--maxmemory-policy", "noeviction", "--logfile", str(folder / "log"),
         )  # fmt: skip
 
+    def start(self) -> None:
+        """Start, and wait until it answers this test; the service finds it by itself."""
+        super().start()
+        until(self._answers, what="Redis to answer")
+
+    def _answers(self) -> bool:
+        try:
+            return bool(self.client().ping())
+        except redis.ConnectionError:
+            return False
+
     def client(self) -> redis.Redis:
         """Give a client of the test's own."""
         return redis.Redis(unix_socket_path=str(self.socket), socket_timeout=10)

@@ -243,7 +243,7 @@ def test_memory_stays_small(truck: Truck) -> None:
     """The service keeps below 40 MB, also while thousands of records wait for Redis."""
     truck.redis.end(signal.SIGKILL)
     epochs = list(drive(START, 400, hz=10))
-    truck.dongle.replay(epochs, per_s=400)
+    truck.dongle.replay(epochs, per_s=200)
     resident_mb = truck.service.resident_mb()
     truck.redis.start()
     truck.recorded(len(epochs))
