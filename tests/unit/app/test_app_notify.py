@@ -30,6 +30,17 @@ def test_no_manager_is_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     notify("READY=1")
 
 
+def test_busy_manager_does_not_stop_the_recording(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A manager that does not read is told again later; nobody waits for it."""
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+
+        assert False in [notify("WATCHDOG=1") for _ in range(10_000)]
+
+
 def test_watchdog_wants_half_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """A sign of life is due at half the interval, and only from the process that was asked."""
     monkeypatch.setenv("WATCHDOG_USEC", "60000000")
