@@ -124,4 +124,4 @@ def _patch(paths: Sequence[Path], *, interpreter: str | None = None) -> None:
     if interpreter is not None:
         words += ["--set-interpreter", interpreter]
     if paths:
-        run(["patchelf", *words, "--", *paths])
+        run(["patchelf", *words, *paths])
