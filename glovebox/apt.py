@@ -7,6 +7,7 @@ debian-archive-keyring of the host.
 from __future__ import annotations
 
 import email.utils
+import functools
 import re
 import shlex
 import urllib.parse
@@ -187,12 +188,18 @@ class Apt:
             ) from error
         return list(_uris(said))
 
-    def source_uris(self, package: str) -> list[Download]:
-        """Give the files of the newest source package of this name."""
+    def source_versions(self, package: str) -> list[str]:
+        """Give the versions of a source package that the indices know, newest first."""
         try:
-            said = self._run("apt-get", "source", "--print-uris", "--", package)
+            said = self._run("apt-cache", "showsrc", "--only-source", "--", package)
         except CommandError as error:
-            raise LockError(f"no source package {package}:\n{error.tail}") from error
+            raise LockError(f"there is no source package {package}:\n{error.tail}") from error
+        versions = set(re.findall(r"^Version: (\S+)", said, re.MULTILINE))
+        return sorted(versions, key=functools.cmp_to_key(_compare), reverse=True)
+
+    def source_uris(self, package: str, version: str) -> list[Download]:
+        """Give the files of a source package."""
+        said = self._run("apt-get", "source", "--print-uris", "--", f"{package}={version}")
         return list(_uris(said))
 
     def stanzas(self, names: set[str]) -> Mapping[str, str]:
@@ -261,6 +268,11 @@ def _host_sources(etc: Path) -> Iterator[tuple[str, str]]:
             for url in fields.get("URIs", "").split():
                 for suite in fields.get("Suites", "").split():
                     yield url.rstrip("/"), suite
+
+
+def _compare(one: str, other: str) -> int:
+    greater = run(["dpkg", "--compare-versions", one, "gt", other], check=False).returncode == 0
+    return int(greater) - int(one != other and not greater)
 
 
 def _uris(said: str) -> Iterator[Download]:

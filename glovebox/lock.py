@@ -140,11 +140,13 @@ def resolve(
     kept = store.root / "apt" / f"lock-{wanted[:32]}.json"
     if kept.exists():
         return parse(kept.read_text())
+    state = states[chains[0].arch]
+    found = {name: _resolve_source(state, name, store, warnings) for name in sources}
     lock = Lock(
         suite=suite,
-        epoch=next(iter(states.values())).release_time(suite),
+        epoch=state.release_time(suite),
         chains={chain.name: _resolve_chain(states[chain.arch], chain) for chain in chains},
-        sources={name: tuple(states[chains[0].arch].source_uris(name)) for name in sources},
+        sources=found,
         warnings=tuple(dict.fromkeys(warnings)),
     )
     files.write_whole(kept, lock.dump(), mode=0o600)
@@ -197,6 +199,27 @@ def _resolve_chain(state: apt.Apt, chain: Chain) -> dict[str, tuple[Package, ...
         groups[request.name] = tuple(_package(one, stanzas[one.name]) for one in found)
         installed += [package.stanza for package in groups[request.name]]
     return groups
+
+
+def _resolve_source(
+    state: apt.Apt, name: str, store: Store, warnings: list[str]
+) -> tuple[apt.Download, ...]:
+    """Fetch the newest version whose files the mirror really has; say so when it is an older one."""
+    versions = state.source_versions(name)
+    for version in versions:
+        found = tuple(state.source_uris(name, version))
+        try:
+            apt.fetch(found, store.root / "sources")
+        except LockError:
+            if version == versions[-1]:
+                raise
+            warnings.append(
+                f"the mirror lists the source {name} {version} and does not have it: compiling an"
+                " older version WITHOUT its fixes; `invoke lock` asks again"
+            )
+        else:
+            return found
+    raise LockError(f"there is no source package {name} in {state.arch}'s indices")
 
 
 def _package(found: apt.Download, stanza: str) -> Package:
