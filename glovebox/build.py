@@ -35,7 +35,7 @@ _DOING = {
     StepKind.CONFIGURE: "configuring them",
     StepKind.ON_TOOLS: "compiling for the target",
     StepKind.SUB_STAGE: "running its actions",
-    StepKind.OVERLAYS: "laying files over the root",
+    StepKind.OWN_FILES: "laying your files over the root",
 }
 # Two cores, two steps: more would only wait for each other.
 _SIDE_BY_SIDE = 2
@@ -119,6 +119,12 @@ class Builder:
                 apt.fetch(missing, self.store.root / "debs")
         if compiles:
             apt.fetch(sources, self.store.root / "sources")
+        firmware = [
+            apt.Download(url=one.url, name=one.url, size=0, sha256=one.sha256)
+            for step in steps
+            for one in step.firmware
+        ]
+        apt.fetch(firmware, self.store.root / "sources")
 
     def _run(self, step: Step) -> None:
         if step.kind is StepKind.IMAGE:
@@ -160,10 +166,11 @@ class Builder:
                 self._on_tools(step, tree, scratch, line)
             case StepKind.SUB_STAGE:
                 self._sub_stage(step, tree, scratch, line)
-            case StepKind.OVERLAYS:
-                raise StepError("overlays are not laid yet")
-            case StepKind.IMAGE:
-                pass
+            case StepKind.OWN_FILES:
+                self._own_files(step, tree, scratch)
+            case StepKind.IMPORT | StepKind.IMAGE:
+                message = f"{step.name} is made elsewhere"
+                raise AssertionError(message)
 
     def _repository(self, scratch: Path, chain: str) -> Path:
         folder = scratch / "repository"
@@ -290,6 +297,17 @@ class Builder:
                 else:
                     source = self.checkout / what
                     shutil.copytree(source, folder / source.name, ignore=_no_bytecode)
+
+    def _own_files(self, step: Step, tree: Path, scratch: Path) -> None:
+        with self._mounted(step, tree, scratch) as root:
+            for folder in step.overlays:
+                runner.lay(folder, root)
+            for one in step.firmware:
+                # The boards' Wi-Fi is the one part that asks for files Debian does not have.
+                target = root / "usr/lib/firmware/brcm" / one.url.rpartition("/")[2]
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(self.store.root / "sources" / one.sha256, target)
+                target.chmod(0o644)
 
     def _sub_stage(self, step: Step, tree: Path, scratch: Path, line: Callable[[str], None]) -> None:
         work = scratch / "work" / step.name.partition("/")[0]

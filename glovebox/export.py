@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from glovebox.build import Builder
     from glovebox.project import Project
 
-BOOT = "boot/firmware"
-
 
 def is_current(project: Project) -> bool:
     """Tell whether the image that lies there is the one the plan would make."""
@@ -50,7 +48,7 @@ def export(project: Project, builder: Builder) -> Path:
 def _assemble(project: Project, builder: Builder, part: Path) -> None:
     top = project.plan.top.name
     with (
-        builder.merged(top, hide=[BOOT]) as root,
+        builder.merged(top, hide=[project.plan.boot]) as root,
         builder.merged(top) as whole,
         project.store.scratch() as scratch,
     ):
@@ -59,7 +57,7 @@ def _assemble(project: Project, builder: Builder, part: Path) -> None:
         assemble.assemble(
             part,
             root=root,
-            boot=whole / BOOT,
+            boot=whole / project.plan.boot,
             made=project.plan,
             disk=project.loaded.config.disk,
             tools=builder.native(),

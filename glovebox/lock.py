@@ -41,6 +41,8 @@ class Chain:
     name: str
     arch: str
     requests: tuple[Request, ...]
+    # dpkg's status before the first request: empty, or that of an imported image.
+    installed: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,17 +119,20 @@ def resolve(
     chains: Sequence[Chain],
     sources: Sequence[str],
     refresh: bool = False,
+    own: Sequence[apt.Archive] = (),
 ) -> Lock:
     """Resolve all chains and source packages against the mirror.
 
     The answer is kept beside the indices it came from: as long as they stand, asking again costs
-    nothing. Raises LockError when something cannot be resolved.
+    nothing. The first chain is the target's; ``own`` are the archives of an imported image, used
+    for it in place of Debian's. Raises LockError when something cannot be resolved.
     """
     warnings: list[str] = []
     states: dict[str, apt.Apt] = {}
-    for arch in dict.fromkeys(chain.arch for chain in chains):
-        state, said = _indices(store, suite=suite, mirror=mirror, arch=arch, refresh=refresh)
-        states[arch] = state
+    for chain in chains:
+        entries = tuple(own) if own and chain is chains[0] else apt.archives(mirror, suite)
+        state, said = _indices(store, entries=entries, arch=chain.arch, refresh=refresh)
+        states[chain.name] = state
         warnings += said
     wanted = files.digest_json(
         [FORMAT, suite, [asdict(chain) for chain in chains], list(sources), warnings]
@@ -140,12 +145,12 @@ def resolve(
     kept = store.root / "apt" / f"lock-{wanted[:32]}.json"
     if kept.exists():
         return parse(kept.read_text())
-    state = states[chains[0].arch]
+    state = states[chains[0].name]
     found = {name: _resolve_source(state, name, store, warnings) for name in sources}
     lock = Lock(
         suite=suite,
         epoch=state.release_time(suite),
-        chains={chain.name: _resolve_chain(states[chain.arch], chain) for chain in chains},
+        chains={chain.name: _resolve_chain(states[chain.name], chain) for chain in chains},
         sources=found,
         warnings=tuple(dict.fromkeys(warnings)),
     )
@@ -172,32 +177,32 @@ def _with_file_name(package: Package) -> str:
 
 
 def _indices(
-    store: Store, *, suite: str, mirror: apt.Mirror, arch: str, refresh: bool
+    store: Store, *, entries: Sequence[apt.Archive], arch: str, refresh: bool
 ) -> tuple[apt.Apt, list[str]]:
-    where = files.digest(mirror.main, mirror.security, suite)[:12]
-    state = apt.Apt(folder=store.root / "apt" / f"{suite}-{arch}-{where}", arch=arch)
+    where = files.digest(arch, *(line for entry in entries for line in entry.lines()))[:16]
+    state = apt.Apt(folder=store.root / "apt" / f"{arch}-{where}", arch=arch)
     stamp = state.folder / "updated.json"
-    with store.exclusive(f"apt-{suite}-{arch}-{where}"):
+    with store.exclusive(f"apt-{where}"):
         state.prepare()
         if not refresh and stamp.exists():
             known = json.loads(stamp.read_text())
             if time.time() - known["time"] < FRESH_S:
                 return state, known["warnings"]
-        warnings = state.update(apt.archives(mirror, suite))
+        warnings = state.update(entries)
         files.write_whole(stamp, json.dumps({"time": time.time(), "warnings": warnings}))
     return state, warnings
 
 
 def _resolve_chain(state: apt.Apt, chain: Chain) -> dict[str, tuple[Package, ...]]:
-    installed: list[str] = []
+    status = chain.installed
     groups: dict[str, tuple[Package, ...]] = {}
     for request in chain.requests:
         found = state.install_uris(
-            request.packages, recommends=request.recommends, status=apt.status_of(installed)
+            request.packages, recommends=request.recommends, status=status
         )
         stanzas = state.stanzas({one.name for one in found})
         groups[request.name] = tuple(_package(one, stanzas[one.name]) for one in found)
-        installed += [package.stanza for package in groups[request.name]]
+        status += apt.status_of([package.stanza for package in groups[request.name]])
     return groups
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glovebox import apt, export, files, keys, lock, plan
+from glovebox import apt, export, files, imported, keys, lock, plan, sandbox
 from glovebox.boards import BOARDS, Board
 from glovebox.build import Builder
 from glovebox.load import Loaded, load
@@ -79,13 +79,18 @@ def open_project(
     )
     sub_stages = plan.read_stages(settings, CHECKOUT)
     given = plan.variables(settings, board)
+    mirror = _mirror(settings.mirror)
+    base = _imported(settings.base, store, monitor, board)
     resolved = lock.resolve(
         store,
-        suite=settings.suite,
-        mirror=_mirror(settings.mirror),
-        chains=plan.chains(board, sub_stages, given),
+        suite=base.suite if base else settings.suite,
+        mirror=mirror,
+        chains=plan.chains(
+            board, sub_stages, given, installed=base.status if base else None
+        ),
         sources=plan.source_names(sub_stages, given),
         refresh=refresh,
+        own=imported.archives(base, mirror) if base else (),
     )
     for warning in resolved.warnings:
         monitor.warn(warning)
@@ -98,6 +103,7 @@ def open_project(
         access=access,
         secret=_secret(store),
         accelerate=accelerate,
+        imported=base,
     )
     return Project(
         loaded=loaded,
@@ -119,6 +125,13 @@ def build_image(project: Project, *, fresh: bool = False) -> Path:
     builder = project.builder()
     builder.build(["image"], fresh=fresh)
     return export.export(project, builder)
+
+
+def _imported(base: str, store: Store, monitor: Monitor, board: Board) -> imported.Base | None:
+    if base == "debian":
+        return None
+    sandbox.require_root("reading an image")
+    return imported.bring_in(Path(base), store, monitor, arch=board.arch)
 
 
 def _mirror(given: str | None) -> apt.Mirror:
