@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glovebox import assemble, files
-from glovebox.plan import TARGET
 
 if TYPE_CHECKING:
     from glovebox.build import Builder
@@ -38,11 +38,23 @@ def export(project: Project, builder: Builder) -> Path:
             _assemble(project, builder, part)
         with project.monitor.step("export", "checksum, package list and manifests"):
             digest = files.sha256_file(part)
+            with builder.merged(project.plan.top.name) as root:
+                installed = packages_in((root / "var/lib/dpkg/status").read_text(errors="replace"))
             part.replace(project.image)
-            _write_papers(project, digest)
+            _write_papers(project, digest, installed)
     finally:
         part.unlink(missing_ok=True)
     return project.image
+
+
+def packages_in(status: str) -> str:
+    """Give name, version and architecture of every installed package, a line each, sorted."""
+    lines: list[str] = []
+    for stanza in status.split("\n\n"):
+        fields = dict(re.findall(r"^(Package|Version|Architecture|Status): (.+)$", stanza, re.M))
+        if fields.get("Status", "").endswith(" installed"):
+            lines.append(f"{fields['Package']} {fields['Version']} {fields['Architecture']}\n")
+    return "".join(sorted(lines))
 
 
 def _assemble(project: Project, builder: Builder, part: Path) -> None:
@@ -69,13 +81,12 @@ def _papers(project: Project) -> Path:
     return project.out / f"{project.name}.manifest.json"
 
 
-def _write_papers(project: Project, digest: str) -> None:
+def _write_papers(project: Project, digest: str, installed: str) -> None:
     config, image = project.loaded.config, project.image
-    packages = project.lock.packages(TARGET)
     files.write_whole(project.out / f"{image.name}.sha256", f"{digest}  {image.name}\n")
     files.write_whole(
         project.out / f"{project.name}.packages.txt",
-        "".join(sorted(f"{one.name} {one.version} {one.arch}\n" for one in packages)),
+        installed,
     )
     status = image.stat()
     manifest = {

@@ -165,7 +165,7 @@ def download(lock: Lock, store: Store, chain: str) -> None:
 
 def repository(lock: Lock, chain: str) -> str:
     """Give the package index of a chain: what apt may see while the chain is built."""
-    return "\n\n".join(_with_file_name(one) for one in lock.packages(chain)) + "\n"
+    return "".join(f"{_with_file_name(one)}\n\n" for one in lock.packages(chain))
 
 
 def _with_file_name(package: Package) -> str:
