@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 def is_current(project: Project) -> bool:
     """Tell whether the image that lies there is the one the plan would make."""
     try:
-        papers = json.loads(_papers(project).read_text())
+        papers = json.loads(papers(project).read_text())
         status = project.image.stat()
     except (OSError, ValueError):
         return False
@@ -77,45 +78,52 @@ def _assemble(project: Project, builder: Builder, part: Path) -> None:
         )
 
 
-def _papers(project: Project) -> Path:
+def papers(project: Project) -> Path:
+    """Give where the manifest of the exported image lies."""
     return project.out / f"{project.name}.manifest.json"
 
 
 def _write_papers(project: Project, digest: str, installed: str) -> None:
-    config, image = project.loaded.config, project.image
+    image = project.image
     files.write_whole(project.out / f"{image.name}.sha256", f"{digest}  {image.name}\n")
     files.write_whole(
         project.out / f"{project.name}.packages.txt",
         installed,
     )
     status = image.stat()
-    manifest = {
-        "name": project.name,
-        "board": str(config.board),
-        "arch": project.board.arch,
-        "base": config.base,
-        "suite": config.suite,
-        "hostname": config.hostname,
-        "user": config.user.name,
-        "locale": config.locale,
-        "timezone": config.timezone,
-        "server": str(config.queue.server),
-        "queue_socket": config.service.queue_socket,
-        "queue_key": config.service.queue_key,
-        "disk_id": project.plan.disk_id,
-        "epoch": project.plan.epoch,
-        "warnings": list(project.lock.warnings),
-        "sha256": digest,
-        "size": status.st_size,
-        "written_ns": status.st_mtime_ns,
-        "key": project.plan.image.key,
-        "steps": {step.name: step.key for step in project.plan.steps.values()},
-    }
-    files.write_whole(_papers(project), json.dumps(manifest, indent=1) + "\n")
+    files.write_whole(
+        papers(project),
+        manifest(project, sha256=digest, size=status.st_size, written_ns=status.st_mtime_ns),
+    )
     files.write_whole(
         project.out / f"{project.name}.rpi-imager-manifest",
         json.dumps(_imager(project, digest, status.st_size), indent=1) + "\n",
     )
+
+
+def manifest(project: Project, **more: object) -> str:
+    """Give what the image is, for the tests and for the next build, as JSON; it holds no secret."""
+    config = project.loaded.config
+    facts: dict[str, object] = {
+        "name": project.name,
+        "board": str(config.board),
+        "arch": project.board.arch,
+        "base": Path(config.base).name,
+        "suite": config.suite,
+        "hostname": config.hostname,
+        "user": config.user.name,
+        "password": config.user.password_hash is not None,
+        "locale": config.locale,
+        "timezone": config.timezone,
+        "server": str(config.queue.server),
+        "service": asdict(config.service),
+        "disk_id": project.plan.disk_id,
+        "epoch": project.plan.epoch,
+        "warnings": list(project.lock.warnings),
+        "key": project.plan.image.key,
+        "steps": {step.name: step.key for step in project.plan.steps.values()},
+    }
+    return json.dumps({**facts, **more}, indent=1) + "\n"
 
 
 def _imager(project: Project, digest: str, size: int) -> dict[str, object]:
