@@ -1,0 +1,195 @@
+"""Epochs: all reports of one receiver for one instant, made one.
+
+gpsd may send several TPVs for one instant, one per NMEA sentence (gpsd_json(5)). Pure: time comes
+in with the reports and by ``tick``; nothing here reads a clock. Nothing is ever left out because
+of where it is or what any clock says.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from telematics.gpsd import Tpv
+
+MODE_2D = 2
+MODE_3D = 3
+# A receiver that repeats one time for longer than this has a stuck clock, not a long epoch.
+OPEN_MAX_MS = 1000
+# Within this long after an epoch began, a report of its time is late; after it, a clock is stuck.
+LATE_MS = 900
+REMEMBERED = 16
+FIXES_TO_BELIEVE = 3
+# 1024 weeks: a receiver after its roll-over is wrong by 19.6 years, so 19 years tell it apart.
+FIRST_YEAR, LAST_YEAR = 2025, 2044
+BELIEVED_FROM = int(datetime(FIRST_YEAR, 1, 1, tzinfo=UTC).timestamp() * 1000)
+BELIEVED_UNTIL = int(datetime(LAST_YEAR + 1, 1, 1, tzinfo=UTC).timestamp() * 1000)
+# Event time and monotonic time may drift apart this much between two epochs, by late reading.
+STEP_MS = 10_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Epoch:
+    """One instant of one receiver; None is unknown."""
+
+    device: str
+    mono: int
+    time: int | None
+    mode: int
+    time_ok: bool
+    lat: float | None
+    lon: float | None
+    alt_msl: float | None
+    speed: float | None
+    track: float | None
+    climb: float | None
+    eph: float | None
+    eps: float | None
+
+    @property
+    def positioned(self) -> bool:
+        """Tell whether this is a position; without one it makes no record."""
+        return self.mode >= MODE_2D and self.lat is not None and self.lon is not None
+
+
+@dataclass(kw_only=True, slots=True)
+class _Receiver:
+    """What is remembered of one receiver."""
+
+    open: Tpv | None = None
+    touched: int = 0
+    emitted: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+    good_fixes: int = 0
+    last: tuple[int, int] | None = None
+
+
+class Merger:
+    """Turns reports into epochs, each receiver by itself, in the order they came."""
+
+    def __init__(self, *, quiet_ms: int) -> None:
+        """Take an epoch as complete after ``quiet_ms`` without a report of its time."""
+        self.late = 0
+        self._quiet_ms = quiet_ms
+        self._receivers: dict[str, _Receiver] = {}
+
+    def feed(self, tpv: Tpv) -> list[Epoch]:
+        """Take in a report; give the epochs that it, or the time until it came, completed."""
+        complete = self.tick(tpv.mono)
+        receiver = self._receivers.setdefault(tpv.device, _Receiver())
+        if tpv.time is None:
+            return complete + self._undated(receiver, tpv)
+        if receiver.open is not None and receiver.open.time == tpv.time:
+            receiver.open = union(receiver.open, tpv)
+            receiver.touched = tpv.mono
+            return complete
+        if any(tpv.time == when and tpv.mono - began < LATE_MS for when, began in receiver.emitted):
+            self.late += 1
+            return complete
+        complete += self._close(receiver)
+        receiver.open, receiver.touched = tpv, tpv.mono
+        return complete
+
+    def tick(self, now: int) -> list[Epoch]:
+        """Give the epochs that are complete because nothing more came for them."""
+        epochs = []
+        for receiver in self._receivers.values():
+            due = self._due(receiver)
+            if due is not None and due <= now:
+                epochs += self._close(receiver)
+        return epochs
+
+    def flush(self) -> list[Epoch]:
+        """Give every epoch that is still open: there will be no more reports."""
+        return [epoch for receiver in self._receivers.values() for epoch in self._close(receiver)]
+
+    def deadline(self) -> int | None:
+        """Give the time at which ``tick`` will have something; None while nothing is open."""
+        due = (self._due(each) for each in self._receivers.values())
+        return min((each for each in due if each is not None), default=None)
+
+    def _due(self, receiver: _Receiver) -> int | None:
+        if receiver.open is None:
+            return None
+        return min(receiver.touched + self._quiet_ms, receiver.open.mono + OPEN_MAX_MS)
+
+    def _undated(self, receiver: _Receiver, tpv: Tpv) -> list[Epoch]:
+        # Without a time nothing tells whether two positions are one instant: keep both.
+        if receiver.open is not None and tpv.lat is None and tpv.lon is None:
+            receiver.open = union(receiver.open, tpv)
+            receiver.touched = tpv.mono
+            return []
+        return [*self._close(receiver), _epoch(tpv, time_ok=False)]
+
+    def _close(self, receiver: _Receiver) -> list[Epoch]:
+        tpv, receiver.open = receiver.open, None
+        if tpv is None:
+            return []
+        if tpv.time is not None:
+            receiver.emitted.append((tpv.time, tpv.mono))
+        return [_epoch(tpv, time_ok=_believe(receiver, tpv))]
+
+
+def union(first: Tpv, second: Tpv) -> Tpv:
+    """Give one report with all that either knows; the later one wins, the better mode stays."""
+    from telematics.gpsd import Tpv  # noqa: PLC0415  # else the pure part would import sockets
+
+    def newest(name: str) -> float | None:
+        later: float | None = getattr(second, name)
+        earlier: float | None = getattr(first, name)
+        return earlier if later is None else later
+
+    return Tpv(
+        device=first.device,
+        mono=first.mono,
+        time=first.time,
+        mode=max(first.mode, second.mode),
+        lat=newest("lat"),
+        lon=newest("lon"),
+        alt_msl=newest("alt_msl"),
+        speed=newest("speed"),
+        track=newest("track"),
+        climb=newest("climb"),
+        eph=newest("eph"),
+        eps=newest("eps"),
+    )
+
+
+def _believe(receiver: _Receiver, tpv: Tpv) -> bool:
+    """Tell whether the receiver's time may be believed, see gpsd_json(5) on three 3D fixes."""
+    if tpv.time is None:
+        return False
+    before, receiver.last = receiver.last, (tpv.time, tpv.mono)
+    stepped = before is not None and (
+        abs((tpv.time - before[0]) - (tpv.mono - before[1])) > STEP_MS
+    )
+    plausible = BELIEVED_FROM <= tpv.time < BELIEVED_UNTIL
+    if stepped or not plausible:
+        receiver.good_fixes = 0
+    if not plausible:
+        return False
+    if tpv.mode == MODE_3D:
+        receiver.good_fixes += 1
+    elif receiver.good_fixes < FIXES_TO_BELIEVE:
+        receiver.good_fixes = 0  # only fixes in a row count; once believed, a tunnel is no lie
+    return receiver.good_fixes >= FIXES_TO_BELIEVE
+
+
+def _epoch(tpv: Tpv, *, time_ok: bool) -> Epoch:
+    return Epoch(
+        device=tpv.device,
+        mono=tpv.mono,
+        time=tpv.time,
+        mode=tpv.mode,
+        time_ok=time_ok,
+        lat=tpv.lat,
+        lon=tpv.lon,
+        alt_msl=tpv.alt_msl,
+        speed=tpv.speed,
+        track=tpv.track,
+        climb=tpv.climb,
+        eph=tpv.eph,
+        eps=tpv.eps,
+    )

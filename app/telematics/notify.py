@@ -1,0 +1,31 @@
+"""Word to systemd: ready, alive, stopping, and how it goes, see sd_notify(3)."""
+
+from __future__ import annotations
+
+import os
+import socket
+from contextlib import suppress
+
+USEC_PER_S = 1_000_000
+
+
+def notify(*lines: str) -> None:
+    """Send lines such as ``READY=1`` to the manager; without one, do nothing."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return
+    if address.startswith("@"):  # an abstract socket, see unix(7)
+        address = "\0" + address[1:]
+    # A manager that does not listen is no reason to stop recording.
+    with (
+        suppress(OSError),
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as out,
+    ):
+        out.sendto("\n".join(lines).encode(), address)
+
+
+def watchdog_s() -> float | None:
+    """Give the seconds between signs of life that the manager wants; None if it wants none."""
+    wanted = os.environ.get("WATCHDOG_USEC", "")
+    for_us = os.environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
+    return int(wanted) / USEC_PER_S / 2 if wanted.isdigit() and for_us else None

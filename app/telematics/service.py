@@ -1,0 +1,295 @@
+"""The service: gpsd's reports in, records in the queue.
+
+Two threads: one reads gpsd and nothing else, this one merges, numbers, writes and tells. Between
+them stands a queue that never makes the reader wait.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import time
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING
+
+import telematics
+from telematics import record, status
+from telematics.epoch import MODE_2D, Merger
+from telematics.files import write_whole
+from telematics.gpsd import Reader, Tpv, monotonic_ms
+from telematics.notify import notify, watchdog_s
+from telematics.queue import RedisStream, Writer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from telematics.epoch import Epoch
+    from telematics.queue import Stream
+    from telematics.settings import Settings
+
+# The reader outruns the writer only while Redis hangs; this is eight minutes of 10 Hz.
+REPORTS_MAX = 5000
+STATUS_EVERY_MS = 5000
+LOOP_MAX_MS = 500
+# The reader's longest honest pause is a connect that times out.
+READER_STUCK_MS = 30_000
+FINAL_WRITE_MS = 5000
+FINAL_PAUSE_S = 0.1
+
+log = logging.getLogger(__name__)
+
+
+class Service:
+    """One run of the service; ``run`` tells the story."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        stream: Stream,
+        identity: record.Identity,
+        status_file: Path,
+        clock: Callable[[], int] = monotonic_ms,
+    ) -> None:
+        """Put the parts together; nothing starts yet."""
+        self._settings = settings
+        self._identity = identity
+        self._status_file = status_file
+        self._clock = clock
+        self._reports: SimpleQueue[Tpv | None] = SimpleQueue()
+        self._reader = Reader(
+            settings.gpsd_host, settings.gpsd_port, sink=self._arrived, clock=clock
+        )
+        self._merger = Merger(quiet_ms=settings.epoch_quiet_ms)
+        self._writer = Writer(stream, encode=self._encode, batch_ms=settings.batch_ms)
+        self._first_receiver: str | None = None
+        self._started = clock()
+        self._watching_since: int | None = None
+        self._ready = False
+        self._stopping = False
+        self._mode = 0
+        self._heard: int | None = None
+        self._positioned_since: int | None = None
+        self._no_position = 0
+        self._flooded = 0
+        self._told = ""
+        self._status_error: int | None = None
+        self._status_at = self._started
+        self._alive_every_s = watchdog_s()
+        self._alive_at = 0
+
+    def run(self) -> None:
+        """Record until ``stop``, then write what is left."""
+        notify("STATUS=starting")
+        self._reader.start()
+        while not self._stopping:
+            if not self._reader.alive():
+                message = "the reader of gpsd ended by a fault of its own"
+                raise RuntimeError(message)  # systemd starts us anew
+            self._take_reports()
+            self._writer.step(self._clock())
+            self._become_ready()
+            self._tell()
+        notify("STOPPING=1", "STATUS=writing the last records")
+        self._finish()
+
+    def stop(self, *_: object) -> None:
+        """End the run soon; safe in a signal handler, as SimpleQueue.put is reentrant."""
+        self._stopping = True
+        self._reports.put(None)
+
+    def _arrived(self, tpv: Tpv) -> None:
+        """Take a report in the reader's thread."""
+        if self._reports.qsize() < REPORTS_MAX:
+            self._reports.put(tpv)
+        else:
+            self._flooded += 1
+
+    def _take_reports(self) -> None:
+        """Wait for reports or the next deadline, and merge all that came."""
+        wait_s: float = self._wait_s()
+        try:
+            while True:
+                tpv = self._reports.get(timeout=wait_s) if wait_s else self._reports.get_nowait()
+                wait_s = 0.0
+                if tpv is not None:
+                    self._keep(self._merger.feed(tpv))
+        except Empty:
+            # An epoch is quiet only if the reader had nothing more for it, so not before here.
+            self._keep(self._merger.tick(self._clock()))
+
+    def _wait_s(self) -> float:
+        now = self._clock()
+        deadlines = (self._merger.deadline(), self._writer.deadline(), now + LOOP_MAX_MS)
+        return max(0, min(each for each in deadlines if each is not None) - now) / 1000
+
+    def _keep(self, epochs: list[Epoch]) -> None:
+        for epoch in epochs:
+            self._heard, self._mode = epoch.mono, epoch.mode
+            if epoch.positioned:
+                if self._positioned_since is None:
+                    self._positioned_since = epoch.mono
+                self._writer.put(epoch)
+            else:
+                self._no_position += 1
+
+    def _encode(self, epoch: Epoch, seq: int) -> bytes:
+        if self._first_receiver is None:
+            self._first_receiver = epoch.device
+        other = None if epoch.device == self._first_receiver else Path(epoch.device).name
+        made = record.of_epoch(epoch, identity=self._identity, seq=seq, receiver=other)
+        return made.encode()
+
+    def _become_ready(self) -> None:
+        """Say READY once both ends answer and the receiver spoke, or had its time to."""
+        if self._ready:
+            return
+        now = self._clock()
+        if not self._reader.watching:
+            self._watching_since = None
+            return
+        if self._watching_since is None:
+            self._watching_since = now
+        waited = now - self._watching_since >= self._settings.ready_wait_s * 1000
+        if self._writer.connected and (self._reader.receiver_spoke or waited):
+            self._ready = True
+            self._status_at = now
+            log.info("ready: from here on no epoch is missed")
+            notify("READY=1")
+
+    def _tell(self) -> None:
+        """Tell systemd and the status file, each at its pace."""
+        now = self._clock()
+        if self._alive_every_s is not None and now >= self._alive_at:
+            # Here because this loop came round, and only if the other one does as well.
+            if now - self._reader.progress < READER_STUCK_MS and self._reader.alive():
+                notify("WATCHDOG=1")
+            self._alive_at = now + int(self._alive_every_s * 1000)
+        if now >= self._status_at:
+            self._status_at = now + STATUS_EVERY_MS
+            self._write_status(now)
+
+    def _write_status(self, now: int) -> None:
+        current = self._status(now)
+        try:
+            write_whole(self._status_file, status.text_of(current), durable=False)
+        except OSError as error:
+            if self._status_error != error.errno:
+                log.warning("%s: %s", self._status_file, error.strerror)
+            self._status_error = error.errno
+        words = "; ".join(current.problems) or f"recording, {current.recorded} so far"
+        if words != self._told:
+            self._told = words
+            notify(f"STATUS={words}")
+
+    def _status(self, now: int) -> status.Status:
+        reader, writer, last = self._reader, self._writer, self._writer.last_epoch
+        position = None
+        if last is not None and last.lat is not None and last.lon is not None:
+            position = status.Position(
+                lat=last.lat, lon=last.lon, time=last.time, time_ok=last.time_ok, mono=last.mono
+            )
+        stale_ms = self._settings.stale_s * 1000
+        fresh = self._heard is not None and now - self._heard <= stale_ms
+        length = writer.length()
+        return status.Status(
+            version=telematics.__version__,
+            pid=os.getpid(),
+            mono=now,
+            started=self._started,
+            ready=self._ready,
+            device=self._identity.device,
+            installation=self._identity.installation,
+            boot=self._identity.boot,
+            gpsd=reader.watching,
+            connections=reader.connections,
+            receivers=reader.devices,
+            satellites=reader.satellites,
+            mode=self._mode if fresh else 0,
+            position=position,
+            queue=writer.connected,
+            queue_length=length,
+            last_seq=writer.last_seq,
+            waiting=writer.waiting,
+            recorded=writer.recorded,
+            dropped=writer.dropped,
+            vanished=writer.vanished,
+            late=self._merger.late,
+            no_position=self._no_position,
+            garbled=reader.garbled,
+            flooded=self._flooded,
+            problems=tuple(self._problems(now, fresh=fresh)),
+        )
+
+    def _problems(self, now: int, *, fresh: bool) -> list[str]:
+        reader, writer = self._reader, self._writer
+        stale_ms = self._settings.stale_s * 1000
+        problems = []
+        if not reader.watching:
+            problems.append(reader.problem or "gpsd does not answer")
+        elif not reader.devices and not fresh:
+            problems.append("no receiver; hint: is the dongle plugged in?")
+        elif not fresh:
+            problems.append("the receiver is silent")
+        elif self._mode < MODE_2D:
+            problems.append("no fix: the receiver has no position yet, or sees no sky")
+        elif writer.connected and now - self._newest() > stale_ms:
+            problems.append(f"nothing was recorded for {self._settings.stale_s} s")
+        if not writer.connected:
+            problems.append(writer.problem)
+        if writer.dropped:
+            problems.append(f"{writer.dropped} records were dropped while the queue was away")
+        if writer.vanished:
+            problems.append(f"the queue came back without {writer.vanished} records")
+        if self._flooded:
+            problems.append(f"{self._flooded} reports were dropped while the queue hung")
+        return problems
+
+    def _newest(self) -> int:
+        """Give the time of the newest record, or when there should have been a first one."""
+        if self._writer.last_epoch is not None:
+            return self._writer.last_epoch.mono
+        return self._started if self._positioned_since is None else self._positioned_since
+
+    def _finish(self) -> None:
+        """Write what was read; a queue that is away gets a few seconds to come back."""
+        self._reader.stop()
+        while True:
+            try:
+                tpv = self._reports.get_nowait()
+            except Empty:
+                break
+            if tpv is not None:
+                self._keep(self._merger.feed(tpv))
+        self._keep(self._merger.flush())
+        until = self._clock() + FINAL_WRITE_MS
+        self._writer.step(self._clock(), final=True)
+        while self._writer.waiting and self._clock() < until:
+            time.sleep(FINAL_PAUSE_S)
+            self._writer.step(self._clock(), final=True)
+        if self._writer.waiting:
+            log.error("%d records are lost: the queue did not take them", self._writer.waiting)
+        self._status_file.unlink(missing_ok=True)
+        log.info("stopped after %d records", self._writer.recorded)
+
+
+def run(settings: Settings, environ: Mapping[str, str]) -> None:
+    """Run the service until SIGTERM or SIGINT."""
+    state = Path(environ.get("STATE_DIRECTORY", status.STATE_DIRECTORY))
+    identity = record.Identity(
+        device=settings.device or socket.gethostname(),
+        installation=record.installation(state / "installation"),
+        boot=record.boot_id(),
+    )
+    service = Service(
+        settings,
+        stream=RedisStream(socket=settings.queue_socket, key=settings.queue_key),
+        identity=identity,
+        status_file=status.runtime_file(environ),
+    )
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, service.stop)
+    service.run()

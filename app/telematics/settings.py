@@ -1,0 +1,151 @@
+"""What an owner may set: exactly the fields under ``service:`` in image.yaml.
+
+The builder imports this module to check image.yaml, so it imports nothing but the standard
+library, and each field carries its help and limits as metadata.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, get_type_hints
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+HELP_HINT = "the fields are those of `service:` in image.yaml"
+
+
+class SettingsError(ValueError):
+    """The settings have mistakes; the message lists all of them, one per line."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How the service records; every field has a default that suits the car."""
+
+    device: str = field(
+        default="",
+        metadata={
+            "help": "Name of this vehicle in every record; empty means the host's name.",
+            "pattern": r"[A-Za-z0-9._-]{0,32}",
+        },
+    )
+    gpsd_host: str = field(
+        default="127.0.0.1",
+        metadata={"help": "Where gpsd listens.", "pattern": r"\S{1,253}"},
+    )
+    gpsd_port: int = field(
+        default=2947,
+        metadata={"help": "The port gpsd listens on.", "minimum": 1, "maximum": 65535},
+    )
+    queue_socket: str = field(
+        default="/run/queue/queue.sock",
+        # The kernel holds 107 bytes for the path of a socket, see unix(7).
+        metadata={"help": "The unix socket of the queue's Redis.", "pattern": r"/.{1,106}"},
+    )
+    queue_key: str = field(
+        default="telematics:queue",
+        metadata={"help": "The Redis key of the queue.", "pattern": r"\S{1,128}"},
+    )
+    batch_ms: int = field(
+        default=1000,
+        metadata={
+            "help": "A record is written at most this long after its first report came; "
+            "longer spares the card, shorter loses less at a power cut.",
+            "minimum": 50,
+            "maximum": 1000,
+            "unit": "ms",
+        },
+    )
+    epoch_quiet_ms: int = field(
+        default=500,
+        metadata={
+            "help": "An epoch is complete after this long without a report of the same time.",
+            "minimum": 50,
+            "maximum": 800,
+            "unit": "ms",
+        },
+    )
+    ready_wait_s: int = field(
+        default=20,
+        metadata={
+            "help": "How long the start waits for a receiver to speak before it says READY.",
+            "minimum": 0,
+            "maximum": 300,
+            "unit": "s",
+        },
+    )
+    stale_s: int = field(
+        default=10,
+        metadata={
+            "help": "A position older than this is reported as trouble by `telematics status`.",
+            "minimum": 2,
+            "maximum": 3600,
+            "unit": "s",
+        },
+    )
+
+
+def load(path: Path) -> Settings:
+    """Read the settings from a JSON file, and refuse it with all its mistakes at once."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        message = f"{path}: no such file; hint: {{}} in it takes every default"
+        raise SettingsError(message) from None
+    except OSError as error:
+        message = f"{path}: {error.strerror}; hint: make it readable for the service's user"
+        raise SettingsError(message) from None
+    except (ValueError, RecursionError) as error:
+        message = f"{path}: not JSON: {error}; hint: rebuild the image or mend the file"
+        raise SettingsError(message) from None
+    if not isinstance(values, dict):
+        message = f'{path}: not an object; hint: {{"device": "truck-7"}}'
+        raise SettingsError(message)
+    try:
+        return check(values)
+    except SettingsError as error:
+        message = "\n".join(f"{path}: {line}" for line in str(error).splitlines())
+        raise SettingsError(message) from None
+
+
+def check(values: Mapping[str, object]) -> Settings:
+    """Turn plain values into settings, or raise with every mistake, one per line."""
+    types = get_type_hints(Settings)
+    known = {each.name: each for each in fields(Settings)}
+    mistakes = [_unknown(name, known) for name in values if name not in known]
+    for name, value in values.items():
+        if name in known:
+            complaint = _complaint(value, wanted=types[name], limits=known[name].metadata)
+            if complaint is not None:
+                mistakes.append(f"{name}: {json.dumps(value)} {complaint}")
+    if mistakes:
+        raise SettingsError("\n".join(mistakes))
+    return Settings(**values)  # type: ignore[arg-type]  # each value was checked above
+
+
+def _unknown(name: str, known: Mapping[str, object]) -> str:
+    from difflib import get_close_matches  # noqa: PLC0415  # only a mistake pays for it
+
+    nearest = get_close_matches(name, known, n=1)
+    hint = f"perhaps you meant {nearest[0]}" if nearest else HELP_HINT
+    return f"{name}: unknown field; hint: {hint}"
+
+
+def _complaint(value: object, *, wanted: type, limits: Mapping[str, object]) -> str | None:
+    # bool is a kind of int for Python, and for nobody who writes a port number.
+    if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
+        nouns = {int: "a whole number", str: "a text"}
+        return f"is not {nouns.get(wanted, wanted.__name__)}"
+    minimum, maximum = limits.get("minimum"), limits.get("maximum")
+    if isinstance(value, int) and isinstance(minimum, int) and isinstance(maximum, int):
+        unit = f" {limits['unit']}" if "unit" in limits else ""
+        if not minimum <= value <= maximum:
+            return f"is out of range; hint: {minimum} to {maximum}{unit}"
+    pattern = limits.get("pattern")
+    if isinstance(value, str) and isinstance(pattern, str) and not re.fullmatch(pattern, value):
+        return f"does not match {pattern}"
+    return None

@@ -1,0 +1,162 @@
+"""Epochs: one per instant and receiver, whatever the clocks and places say."""
+
+from datetime import UTC, datetime
+
+from telematics.epoch import Epoch, Merger
+from telematics.gpsd import Tpv
+
+START = int(datetime(2026, 5, 4, tzinfo=UTC).timestamp() * 1000)
+
+
+def tpv(  # noqa: PLR0913  # a report has this many facts that matter here
+    second: float | None,
+    *,
+    mono: int,
+    device: str = "/dev/gps0",
+    mode: int = 3,
+    lat: float | None = 52.5,
+    speed: float | None = None,
+    alt_msl: float | None = None,
+    start: int = START,
+) -> Tpv:
+    """Make a report of a second of the test."""
+    time = None if second is None else start + int(second * 1000)
+    lon = None if lat is None else 13.4
+    return Tpv(
+        device=device, mono=mono, time=time, mode=mode, lat=lat, lon=lon, speed=speed,
+        alt_msl=alt_msl,
+    )  # fmt: skip
+
+
+def merged(*reports: Tpv, quiet_ms: int = 500) -> list[Epoch]:
+    """Give the epochs of reports and then silence."""
+    merger = Merger(quiet_ms=quiet_ms)
+    return [epoch for each in reports for epoch in merger.feed(each)] + merger.flush()
+
+
+def test_reports_of_one_time_are_one_epoch() -> None:
+    """Several TPVs of one time make one epoch with all their fields; later values win."""
+    epochs = merged(
+        tpv(0, mono=0, mode=2, speed=1.0),
+        tpv(0, mono=100, mode=3, alt_msl=34.0, lat=52.6),
+        tpv(0, mono=200, mode=2, speed=2.0, lat=None),
+        tpv(1, mono=1000),
+    )
+
+    assert [(e.mono, e.mode, e.lat, e.speed, e.alt_msl) for e in epochs] == [
+        (0, 3, 52.6, 2.0, 34.0),
+        (1000, 3, 52.5, None, None),
+    ]
+
+
+def test_standing_still_records_every_epoch() -> None:
+    """The same position again is a new epoch: nothing is compared by place."""
+    assert len(merged(*(tpv(n, mono=n * 1000) for n in range(100)))) == 100
+
+
+def test_ten_per_second_are_ten_epochs() -> None:
+    """Times that differ by a tenth of a second are different epochs."""
+    assert len(merged(*(tpv(n / 10, mono=n * 100) for n in range(100)))) == 100
+
+
+def test_quiet_completes_an_epoch() -> None:
+    """After the quiet period the epoch comes without waiting for the next time."""
+    merger = Merger(quiet_ms=500)
+    merger.feed(tpv(0, mono=1000))
+
+    assert merger.deadline() == 1500
+    assert merger.tick(1499) == []
+    assert len(merger.tick(1500)) == 1
+    assert merger.deadline() is None
+
+
+def test_late_report_is_counted_not_repeated() -> None:
+    """A report of an epoch that was already given makes no second one."""
+    merger = Merger(quiet_ms=300)
+
+    epochs = merger.feed(tpv(0, mono=0)) + merger.tick(300) + merger.feed(tpv(0, mono=700))
+
+    assert len(epochs + merger.flush()) == 1
+    assert merger.late == 1
+
+
+def test_stuck_clock_of_a_receiver_still_gives_epochs() -> None:
+    """A receiver that repeats one time for ever is recorded all the same."""
+    assert len(merged(*(tpv(0, mono=n * 1000) for n in range(10)))) == 10
+
+
+def test_long_epoch_is_bounded() -> None:
+    """Reports of one time without a pause do not hold the epoch back for ever."""
+    merger = Merger(quiet_ms=500)
+
+    first = [merger.feed(tpv(0, mono=n * 100)) for n in range(11)]
+
+    assert [len(each) for each in first] == [0] * 10 + [1]
+
+
+def test_receivers_do_not_mix() -> None:
+    """Two receivers with the same times make two epochs each, of their own places."""
+    epochs = merged(
+        tpv(0, mono=0, device="a", lat=1.0),
+        tpv(0, mono=10, device="b", lat=2.0),
+        tpv(1, mono=1000, device="a", lat=1.5),
+        tpv(1, mono=1010, device="b", lat=2.5),
+    )
+
+    assert sorted((e.device, e.lat) for e in epochs) == [
+        ("a", 1.0),
+        ("a", 1.5),
+        ("b", 2.0),
+        ("b", 2.5),
+    ]
+
+
+def test_clock_steps_drop_nothing() -> None:
+    """1980, a year forward, 2038 and back: every epoch comes, in the order of arrival."""
+    year = 365 * 86400
+    seconds = [0, 1, year, year + 1, -46 * year, 12 * year, 2, 3]
+
+    epochs = merged(*(tpv(s, mono=n * 1000) for n, s in enumerate(seconds)))
+
+    assert [START + s * 1000 for s in seconds] == [e.time for e in epochs]
+
+
+def test_time_is_believed_after_three_3d_fixes() -> None:
+    """Only the third 3D fix in a row confirms the time; 2D in between starts anew."""
+    modes = [3, 3, 2, 3, 3, 3, 3, 2]
+
+    epochs = merged(*(tpv(n, mono=n * 1000, mode=mode) for n, mode in enumerate(modes)))
+
+    assert [e.time_ok for e in epochs] == [False] * 5 + [True] * 3
+
+
+def test_step_of_time_is_not_believed_at_once() -> None:
+    """After a jump the receiver must confirm its time again."""
+    seconds = [0, 1, 2, 3, 100_000, 100_001, 100_002]
+
+    epochs = merged(*(tpv(s, mono=n * 1000) for n, s in enumerate(seconds)))
+
+    assert [e.time_ok for e in epochs] == [False, False, True, True, False, False, True]
+
+
+def test_year_out_of_range_is_never_believed() -> None:
+    """A receiver after its week roll-over is recorded, and its time marked as not to believe."""
+    long_ago = START - 1024 * 7 * 86400 * 1000
+
+    epochs = merged(*(tpv(n, mono=n * 1000, start=long_ago) for n in range(9)))
+
+    assert [e.time_ok for e in epochs] == [False] * 9
+
+
+def test_position_without_time_is_kept() -> None:
+    """A receiver that knows where but not when is recorded, once per report."""
+    epochs = merged(tpv(None, mono=0), tpv(None, mono=100), tpv(0, mono=1000))
+
+    assert [(e.time, e.positioned) for e in epochs] == [(None, True)] * 2 + [(START, True)]
+
+
+def test_no_fix_is_no_position() -> None:
+    """Mode 1 makes no position, even with the last place in it."""
+    epochs = merged(tpv(0, mono=0, mode=1), tpv(1, mono=1000, mode=3, lat=None))
+
+    assert [e.positioned for e in epochs] == [False, False]

@@ -1,0 +1,183 @@
+"""The reader of gpsd: tolerates everything gpsd or the wire may do."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+from telematics import gpsd
+from telematics.gpsd import Lines, Reader, Tpv, tpv_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+WATCHED = b'{"class":"WATCH","enable":true,"json":true}\n'
+
+
+def until(true: Callable[[], object], *, within_s: float = 5.0) -> None:
+    """Wait for a condition, and fail if it does not come."""
+    deadline = time.monotonic() + within_s
+    while not true():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.005)
+
+
+def report(second: int, **more: object) -> bytes:
+    """Make the line of a TPV."""
+    stamp = f"2026-05-04T00:00:{second:02d}.000Z"
+    return json.dumps({"class": "TPV", "device": "a", "mode": 3, "time": stamp} | more).encode()
+
+
+@contextmanager
+def reading() -> Iterator[tuple[Reader, list[Tpv], socket.socket]]:
+    """Give a reader, what it hands on, and the socket where gpsd would accept it."""
+    taken: list[Tpv] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(5)
+        reader = Reader("127.0.0.1", server.getsockname()[1], sink=taken.append)
+        reader.start()
+        yield reader, taken, server
+        reader.stop()
+
+
+def test_lines_may_be_cut_anywhere() -> None:
+    """Bytes that come one by one make the same lines, each once."""
+    lines = Lines()
+
+    given = [line for n in b'{"a":1}\r\n\n{"b":2}\n{"c"' for line in lines.feed(bytes([n]))]
+
+    assert given == [b'{"a":1}\r', b'{"b":2}']
+
+
+def test_endless_line_takes_no_memory() -> None:
+    """A line over 64 KiB is left out and counted once, and the next line is read."""
+    lines = Lines()
+
+    given = [x for _ in range(100) for x in lines.feed(b"x" * 4096)]
+    given += lines.feed(b"x\nnext\n")
+
+    assert (given, lines.too_long) == ([b"next"], 1)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"lat": "52"}, {"lat": float("nan")}, {"lat": 91}, {"lat": True}, {"lat": None}, {"lat": [1]}],
+)
+def test_value_that_cannot_be_meant_is_unknown(wrong: dict[str, object]) -> None:
+    """A latitude that is no number on the globe is None, never 0."""
+    assert tpv_of({"class": "TPV", "mode": 3} | wrong, mono=0).lat is None
+
+
+@pytest.mark.parametrize("value", [7, "soon", "", None, "2026-13-01T00:00:00Z", {}])
+def test_unreadable_time_is_unknown(value: object) -> None:
+    """A time that is none leaves the report undated and otherwise whole."""
+    made = tpv_of({"time": value, "mode": 2, "lat": 1.0, "lon": 2.0}, mono=5)
+
+    assert made == Tpv(device="", mono=5, mode=2, lat=1.0, lon=2.0)
+
+
+@pytest.mark.parametrize("mode", [True, 4, -1, "3", None, 3.0])
+def test_unknown_mode_is_zero(mode: object) -> None:
+    """Only gpsd's own modes count."""
+    assert tpv_of({"mode": mode}, mono=0).mode == 0
+
+
+def test_garbled_and_unknown_lines_stop_nothing() -> None:
+    """Cut JSON, other classes, deep nesting and noise are passed over; the next TPV counts."""
+    noise = [b'{"class":"TPV","mo', b"\xff\xfe\x00", b"[" * 60_000, b"7", b'{"class":"NEW","x":1}']
+    with reading() as (reader, taken, server):
+        link, _ = server.accept()
+        with link:
+            link.sendall(WATCHED + b"\n".join(noise) + b"\n" + report(1) + b"\n")
+            until(lambda: taken)
+
+            assert (len(taken), reader.garbled, reader.watching) == (1, 4, True)
+
+
+def test_partial_read_repeats_nothing() -> None:
+    """A report that comes in two pieces is one report."""
+    line = report(1) + b"\n"
+    with reading() as (_, taken, server):
+        link, _ = server.accept()
+        with link:
+            for byte in report(0) + b"\n" + line[:30]:
+                link.sendall(bytes([byte]))
+            until(lambda: len(taken) == 1)
+            link.sendall(line[30:])
+            until(lambda: len(taken) == 2)
+
+    assert taken[1].time == (taken[0].time or 0) + 1000
+
+
+def test_reader_connects_again() -> None:
+    """When gpsd goes away and comes back, reading goes on without a word from anyone."""
+    with reading() as (reader, taken, server):
+        for second in range(3):
+            link, _ = server.accept()
+            with link:
+                link.sendall(WATCHED + report(second) + b"\n")
+                until(lambda count=second + 1: len(taken) == count)
+            until(lambda: not reader.watching)
+
+        assert reader.connections >= 3
+
+
+def test_burst_is_read_as_fast_as_it_comes() -> None:
+    """20,000 reports at once arrive complete and in order within seconds: nothing sleeps."""
+    with reading() as (_, taken, server):
+        link, _ = server.accept()
+        with link:
+            link.settimeout(10)
+            link.sendall(b"".join(report(n % 60, speed=n) + b"\n" for n in range(20_000)))
+            until(lambda: len(taken) == 20_000, within_s=10)
+
+    assert [each.speed for each in taken] == [float(n) for n in range(20_000)]
+
+
+def test_half_dead_connection_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gpsd that says nothing is asked, and if it does not answer, called anew."""
+    monkeypatch.setattr(gpsd, "RECV_TIMEOUT_S", 0.02)
+    monkeypatch.setattr(gpsd, "PROBE_AFTER_S", 0.05)
+    monkeypatch.setattr(gpsd, "DEAD_AFTER_S", 0.15)
+    with reading() as (reader, _, server):
+        first, _ = server.accept()
+        second, _ = server.accept()
+        with first, second:
+            first.settimeout(5)
+
+            assert gpsd.WATCH + gpsd.PROBE == first.recv(4096)
+            assert reader.connections == 2
+
+
+def test_silence_without_a_receiver_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gpsd that answers the question stays connected, however long no receiver speaks."""
+    monkeypatch.setattr(gpsd, "RECV_TIMEOUT_S", 0.02)
+    monkeypatch.setattr(gpsd, "PROBE_AFTER_S", 0.05)
+    monkeypatch.setattr(gpsd, "DEAD_AFTER_S", 0.5)
+    with reading() as (reader, _, server):
+        link, _ = server.accept()
+        with link:
+            link.settimeout(5)
+            asked = b""
+            while asked.count(gpsd.PROBE) < 5:
+                asked += link.recv(4096)
+                link.sendall(b'{"class":"VERSION","release":"3.25"}\n')
+
+            assert (reader.connections, reader.connected) == (1, True)
+
+
+def test_receivers_are_known_by_name() -> None:
+    """Devices that come and go are followed."""
+    with reading() as (reader, _, server):
+        link, _ = server.accept()
+        with link:
+            link.sendall(WATCHED + b'{"class":"DEVICES","devices":[{"path":"/dev/a"},{"x":1}]}\n')
+            until(lambda: reader.devices == ("/dev/a",))
+            link.sendall(b'{"class":"DEVICE","path":"/dev/b","activated":"2026-05-04T00:00:00Z"}\n')
+            until(lambda: reader.devices == ("/dev/a", "/dev/b"))
+            link.sendall(b'{"class":"DEVICE","path":"/dev/a","activated":0}\n')
+            until(lambda: reader.devices == ("/dev/b",))
