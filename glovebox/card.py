@@ -1,0 +1,156 @@
+"""What stands on a card's image: its partitions and the files the firmware reads, never mounted.
+
+Numbers are never assumed: the partition table says where the boot partition begins, and config.txt
+says which kernel and initramfs are started.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from glovebox.config import BoardName
+from glovebox.errors import ImageError
+from glovebox.run import CommandError, run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+FAT_TYPES = frozenset({"1", "4", "6", "b", "c", "e"})
+LINUX_TYPE = "83"
+
+# The firmware's model filters, see "Model filters" in Raspberry Pi's documentation of config.txt.
+_MODELS = {
+    BoardName.ZERO_W: {"pi0", "pi0w"},
+    BoardName.ZERO_2_W: {"pi0", "pi0w", "pi02"},
+    BoardName.PI_3: {"pi3"},
+    BoardName.PI_4: {"pi4"},
+    BoardName.PI_5: {"pi5"},
+}
+# What the firmware starts when config.txt names no kernel.
+_KERNELS = {BoardName.ZERO_W: "kernel.img"}
+_KERNEL_64 = "kernel8.img"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Partition:
+    """A part of the card, in bytes."""
+
+    number: int
+    start: int
+    size: int
+    kind: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """The partition table; ``disk_id`` is eight hex digits, the first half of each PARTUUID."""
+
+    disk_id: str
+    partitions: tuple[Partition, ...]
+
+    @property
+    def boot(self) -> Partition:
+        """Give the partition the firmware reads: the first FAT one."""
+        return self._first(FAT_TYPES, "FAT")
+
+    @property
+    def root(self) -> Partition:
+        """Give the first Linux partition."""
+        return self._first({LINUX_TYPE}, "Linux")
+
+    def partuuid(self, partition: Partition) -> str:
+        """Give the name the kernel knows a partition by."""
+        return f"{self.disk_id}-{partition.number:02x}"
+
+    def _first(self, kinds: frozenset[str] | set[str], what: str) -> Partition:
+        for partition in self.partitions:
+            if partition.kind in kinds:
+                return partition
+        raise ImageError(f"the image has no {what} partition", hint="is it for a Raspberry Pi?")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """What the firmware loads, as config.txt says."""
+
+    kernel: str
+    initramfs: str | None
+
+
+def table(image: Path) -> Table:
+    """Read the partition table."""
+    try:
+        told = run(["sfdisk", "--json", "--", image]).stdout
+    except CommandError as error:
+        message = f"{image} has no partition table"
+        raise ImageError(message, hint="give an unpacked image of a whole card") from error
+    return parse_table(told)
+
+
+def parse_table(told: str) -> Table:
+    """Read what ``sfdisk --json`` prints."""
+    found = json.loads(told)["partitiontable"]
+    if found["label"] != "dos":
+        raise ImageError(f"the partition table is {found['label']}, the firmware wants MBR")
+    sector = found.get("sectorsize", 512)
+    return Table(
+        disk_id=f"{int(found['id'], 16):08x}",
+        partitions=tuple(
+            Partition(
+                number=int(re.findall(r"\d+$", each["node"])[0]),
+                start=each["start"] * sector,
+                size=each["size"] * sector,
+                kind=each["type"],
+            )
+            for each in found["partitions"]
+        ),
+    )
+
+
+def copy_out(image: Path, name: str, target: Path) -> Path:
+    """Copy a file or folder of the boot partition to the host; ``/`` is all of it."""
+    place = f"{image}@@{table(image).boot.start}"
+    try:
+        run(
+            ["mcopy", "-s", "-n", "-p", "-m", "-i", place, f"::{name}", target],
+            # Debian's FAT has geometry values mtools doubts; the kernel does not care.
+            env={"MTOOLS_SKIP_CHECK": "1"},
+        )
+    except CommandError as error:
+        message = f"{image}: no {name} in its boot partition: {error.tail}"
+        raise ImageError(message) from error
+    return target
+
+
+def start_of(config: str, board: BoardName) -> Start:
+    """Tell what the firmware of a board starts by this config.txt."""
+    kernel = _KERNELS.get(board, _KERNEL_64)
+    initramfs: str | None = None
+    automatic = False
+    for line in lines_for(config, board):
+        key, equals, value = line.partition("=")
+        if equals and key == "kernel":
+            kernel = value
+        elif equals and key == "auto_initramfs":
+            automatic = value == "1"
+        elif line.split()[0] == "initramfs":  # the one line without "="
+            initramfs = line.split()[1]
+    if automatic and initramfs is None:
+        initramfs = kernel.replace("kernel", "initramfs").removesuffix(".img")
+    return Start(kernel=kernel, initramfs=initramfs)
+
+
+def lines_for(config: str, board: BoardName) -> Iterator[str]:
+    """Give the lines of config.txt that count for a board, without comments."""
+    counts = True
+    for raw in config.splitlines():
+        line = raw.partition("#")[0].strip()
+        if line.startswith("[") and line.endswith("]"):
+            # Filters other than of the model ask for a display, a serial number or a pin.
+            counts = line[1:-1].lower() in {"all", *_MODELS[board]}
+        elif line and counts:
+            yield line
