@@ -9,19 +9,19 @@ from contextlib import suppress
 USEC_PER_S = 1_000_000
 
 
-def notify(*lines: str) -> None:
-    """Send lines such as ``READY=1`` to the manager; without one, do nothing."""
+def notify(*lines: str) -> bool:
+    """Send lines such as ``READY=1`` to the manager; False if it should be tried again."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address:
-        return
+        return True
     if address.startswith("@"):  # an abstract socket, see unix(7)
         address = "\0" + address[1:]
-    # A manager that does not listen is no reason to stop recording.
-    with (
-        suppress(OSError),
-        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as out,
-    ):
+    # Never wait: a manager that is busy or away is no reason to stop recording.
+    kind = socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
+    with suppress(OSError), socket.socket(socket.AF_UNIX, kind) as out:
         out.sendto("\n".join(lines).encode(), address)
+        return True
+    return False
 
 
 def watchdog_s() -> float | None:

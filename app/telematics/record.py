@@ -4,7 +4,7 @@ Version 1 is an array: what every record has stands by place, what is known only
 by key in an object, and the last element guards all bytes before it::
 
     [1,"truck-7","k3x9w2","1f0c9a",216000,1790000000000,7234567,52.123456,13.123456,3,1,
-     {"a":34.5,"s":13.89,"t":182.4,"c":0.1,"h":4.2,"e":0.5},"q83vEg"]
+     {"a":34.5,"s":13.89,"t":182.4,"c":0.1,"h":4.2,"e":0.5},"b3eJ9Q"]
 
 ====== ============ ==========================================================================
 place  name         meaning

@@ -154,20 +154,20 @@ class Service:
         if self._watching_since is None:
             self._watching_since = now
         waited = now - self._watching_since >= self._settings.ready_wait_s * 1000
-        if self._writer.connected and (self._reader.receiver_spoke or waited):
+        able = self._writer.connected and (self._reader.receiver_spoke or waited)
+        if able and notify("READY=1"):
             self._ready = True
             self._status_at = now
             log.info("ready: from here on no epoch is missed")
-            notify("READY=1")
 
     def _tell(self) -> None:
         """Tell systemd and the status file, each at its pace."""
         now = self._clock()
         if self._alive_every_s is not None and now >= self._alive_at:
             # Here because this loop came round, and only if the other one does as well.
-            if now - self._reader.progress < READER_STUCK_MS and self._reader.alive():
-                notify("WATCHDOG=1")
-            self._alive_at = now + int(self._alive_every_s * 1000)
+            moving = now - self._reader.progress < READER_STUCK_MS and self._reader.alive()
+            if moving and notify("WATCHDOG=1"):
+                self._alive_at = now + int(self._alive_every_s * 1000)
         if now >= self._status_at:
             self._status_at = now + STATUS_EVERY_MS
             self._write_status(now)
@@ -181,9 +181,8 @@ class Service:
                 log.warning("%s: %s", self._status_file, error.strerror)
             self._status_error = error.errno
         words = "; ".join(current.problems) or f"recording, {current.recorded} so far"
-        if words != self._told:
+        if words != self._told and notify(f"STATUS={words}"):
             self._told = words
-            notify(f"STATUS={words}")
 
     def _status(self, now: int) -> status.Status:
         reader, writer, last = self._reader, self._writer, self._writer.last_epoch

@@ -45,7 +45,8 @@ class Position:
 class Status:
     """How it goes; counters are since the start of the service, ``mono`` is CLOCK_BOOTTIME in ms.
 
-    ``connections``: how often gpsd was reached. ``late``: reports of an epoch already recorded. ``no_position``: epochs without a position.
+    ``connections``: how often gpsd was reached. ``late``: reports of an epoch already recorded.
+    ``no_position``: epochs without a position.
     ``dropped``: records lost because the queue was away too long. ``vanished``: records the queue
     had and came back without. ``flooded``: reports lost because the writer hung.
     """

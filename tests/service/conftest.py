@@ -65,7 +65,11 @@ class Truck:
 
     def recorded(self, count: int) -> None:
         """Wait until so many records stand in the queue."""
-        until(lambda: len(self.redis.records()) >= count, what=f"{count} records")
+        try:
+            until(lambda: len(self.redis.records()) >= count, what=f"{count} records")
+        except AssertionError as error:
+            error.add_note(f"{len(self.redis.records())} stand there; {self.service.facts()}")
+            raise
 
 
 @pytest.fixture
@@ -100,5 +104,3 @@ def truck(make_truck: Callable[..., Truck]) -> Truck:
 
 def _kill(part: Process) -> None:
     part.end(signal.SIGKILL)
-
-

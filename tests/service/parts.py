@@ -15,13 +15,13 @@ import tty
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 import redis
-from telematics.record import Record, decode
 
 from glovebox.nmea import Epoch, encode, sentences
+from telematics.record import Record, decode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -147,13 +147,24 @@ class Redis(Process):
             "--save", "", "--maxmemory-policy", "noeviction", "--logfile", str(folder / "log"),
         )  # fmt: skip
 
+    def start(self) -> None:
+        """Start, and wait until it answers this test; the service finds it by itself."""
+        super().start()
+        until(self._answers, what="Redis to answer")
+
+    def _answers(self) -> bool:
+        try:
+            return bool(self.client().ping())
+        except redis.ConnectionError:
+            return False
+
     def client(self) -> redis.Redis:
         """Give a client of the test's own."""
         return redis.Redis(unix_socket_path=str(self.socket), socket_timeout=10)
 
     def records(self) -> list[Record]:
         """Read the whole queue, and see that the ids are the records' numbers."""
-        entries = self.client().xrange(KEY)
+        entries = cast("list[tuple[bytes, dict[bytes, bytes]]]", self.client().xrange(KEY))
         records = [decode(fields[b"r"]) for _, fields in entries]
         assert [f"{each.seq}-0".encode() for each in records] == [ident for ident, _ in entries]
         return records
@@ -172,7 +183,7 @@ class Service(Process):
         config.write_text(json.dumps(values | settings))
         self._manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._manager.bind(str(folder / "notify"))
-        self._manager.setblocking(False)  # noqa: FBT003  # the socket's own interface
+        self._manager.setblocking(False)  # the socket's own interface
         self.told: list[str] = []
         self.environ = os.environ | {
             "PYTHONPATH": str(APP),
@@ -203,6 +214,11 @@ class Service(Process):
             env=self.environ, stdout=subprocess.PIPE, check=False, text=True, timeout=WAIT_S,
         )  # fmt: skip
         return asked.returncode, asked.stdout
+
+    def resident_mb(self) -> float:
+        """Give the memory that the service holds now."""
+        lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
 
     def facts(self) -> dict[str, object]:
         """Give the status file; empty while there is none."""

@@ -8,7 +8,7 @@ from telematics.gpsd import Tpv
 START = int(datetime(2026, 5, 4, tzinfo=UTC).timestamp() * 1000)
 
 
-def tpv(  # noqa: PLR0913  # a report has this many facts that matter here
+def tpv(  # a report has this many facts that matter here
     second: float | None,
     *,
     mono: int,

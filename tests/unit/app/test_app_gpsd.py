@@ -6,9 +6,11 @@ import json
 import socket
 import time
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
+
 from telematics import gpsd
 from telematics.gpsd import Lines, Reader, Tpv, tpv_of
 
@@ -30,6 +32,10 @@ def report(second: int, **more: object) -> bytes:
     """Make the line of a TPV."""
     stamp = f"2026-05-04T00:00:{second:02d}.000Z"
     return json.dumps({"class": "TPV", "device": "a", "mode": 3, "time": stamp} | more).encode()
+
+
+def _holds(taken: list[Tpv], count: int) -> bool:
+    return len(taken) == count
 
 
 @contextmanager
@@ -120,7 +126,7 @@ def test_reader_connects_again() -> None:
             link, _ = server.accept()
             with link:
                 link.sendall(WATCHED + report(second) + b"\n")
-                until(lambda count=second + 1: len(taken) == count)
+                until(partial(_holds, taken, second + 1))
             until(lambda: not reader.watching)
 
         assert reader.connections >= 3
@@ -149,7 +155,7 @@ def test_half_dead_connection_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
         with first, second:
             first.settimeout(5)
 
-            assert gpsd.WATCH + gpsd.PROBE == first.recv(4096)
+            assert first.recv(4096) == gpsd.WATCH + gpsd.PROBE
             assert reader.connections == 2
 
 

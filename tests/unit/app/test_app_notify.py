@@ -5,13 +5,12 @@ import socket
 from pathlib import Path
 
 import pytest
+
 from telematics.notify import notify, watchdog_s
 
 
 @pytest.mark.parametrize("abstract", [False, True])
-def test_lines_arrive(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, abstract: bool
-) -> None:
+def test_lines_arrive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, abstract: bool) -> None:
     """A socket in the file system and an abstract one both get the lines in one datagram."""
     name = f"@{tmp_path}/notify" if abstract else str(tmp_path / "notify")
     monkeypatch.setenv("NOTIFY_SOCKET", name)
@@ -29,6 +28,17 @@ def test_no_manager_is_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     notify("READY=1")
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "gone"))
     notify("READY=1")
+
+
+def test_busy_manager_does_not_stop_the_recording(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A manager that does not read is told again later; nobody waits for it."""
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+
+        assert False in [notify("WATCHDOG=1") for _ in range(10_000)]
 
 
 def test_watchdog_wants_half_its_time(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
+
 from telematics.epoch import Epoch
 from telematics.queue import BATCH_MAX, QueueError, Writer
 
@@ -26,8 +27,7 @@ class FakeStream:
     def last_seq(self) -> int:
         """Answer, unless it is the turn of a fault."""
         if self.faults and self.faults[0] == "away":
-            self.faults.pop(0)
-            raise QueueError("away")
+            raise QueueError(self.faults.pop(0))
         return self.last
 
     def append(self, records: Sequence[tuple[int, bytes]]) -> None:
@@ -37,7 +37,8 @@ class FakeStream:
             raise QueueError(fault)
         for seq, _ in records:
             if seq <= self.last:
-                raise QueueError("id not greater")
+                message = "id not greater"
+                raise QueueError(message)
             self.last = seq
         self.entries += records
         self.batches.append(len(records))

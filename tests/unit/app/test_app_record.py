@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from telematics import record
 from telematics.record import Identity, Record, RecordError, decode
 

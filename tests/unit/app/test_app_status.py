@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from telematics import status
 from telematics.cli import main
 from telematics.gpsd import monotonic_ms
@@ -12,7 +13,8 @@ from telematics.status import Exit, Position, Status
 
 WELL = Status(
     version="0.1.0", pid=os.getpid(), mono=100_000, started=0, ready=True, device="truck-7",
-    installation="k3x9w2", boot="1f0c9a", gpsd=True, connections=1, receivers=("/dev/gps0",), satellites=(8, 11),
+    installation="k3x9w2", boot="1f0c9a", gpsd=True, connections=1,
+    receivers=("/dev/gps0",), satellites=(8, 11),
     mode=3, position=Position(
         lat=52.5, lon=13.4, time=1_777_852_800_000, time_ok=True, mono=99_000
     ), queue=True, queue_length=12, last_seq=40, waiting=1, recorded=12, dropped=0, vanished=0,

@@ -1,0 +1,366 @@
+"""Run the steps of a plan; each leaves one whole result in the store, or nothing.
+
+Steps that do not depend on each other run side by side.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from glovebox import accelerator, apt, chroot, layer, lock, mounts, native, runner, stage
+from glovebox.errors import GloveboxError, StepError
+from glovebox.plan import EMULATOR, TARGET, TOOLS, Step, StepKind, order
+from glovebox.run import CommandError, stream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from glovebox.lock import Lock
+    from glovebox.monitor import Monitor
+    from glovebox.plan import Plan
+    from glovebox.store import Layer, Store
+
+_DOING = {
+    StepKind.NATIVE_ROOT: "making a native root of the suite",
+    StepKind.ACCELERATOR: "collecting native twins of the target's programs",
+    StepKind.EXTRACT: "extracting the essential packages",
+    StepKind.UNPACK: "unpacking them with dpkg",
+    StepKind.CONFIGURE: "configuring them",
+    StepKind.ON_TOOLS: "compiling for the target",
+    StepKind.SUB_STAGE: "running its actions",
+    StepKind.OVERLAYS: "laying files over the root",
+}
+# Two cores, two steps: more would only wait for each other.
+_SIDE_BY_SIDE = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Builder:
+    """What every step needs to run."""
+
+    plan: Plan
+    lock: Lock
+    store: Store
+    monitor: Monitor
+    checkout: Path
+
+    def build(self, wanted: Sequence[str], *, fresh: bool = False) -> None:
+        """Make the results ``wanted`` and all they need; with ``fresh`` even those that stand."""
+        standing = frozenset(
+            name
+            for name, step in self.plan.steps.items()
+            if step.kind is not StepKind.IMAGE and not fresh and self.store.find(step.key)
+        )
+        steps = order(self.plan, wanted, standing)
+        self._download(steps)
+        for name in [one.name for one in self.plan.steps.values() if one.name in standing]:
+            self.monitor.note(f"cached: {name}")
+        reused = [step for step in self.plan.steps.values() if step.name in standing]
+        if reused:
+            self.monitor.say(f"  {len(reused)} of {len(reused) + len(steps)} steps are cached")
+        _run_all(steps, self._run)
+
+    def layers(self, name: str) -> list[Path]:
+        """Give the trees of the layers, lowest first, that make the root as ``name`` leaves it."""
+        return [self.layer(step.name).tree for step in self.plan.layers(name)]
+
+    def layer(self, name: str) -> Layer:
+        """Give the finished result of a step."""
+        found = self.store.find(self.plan.steps[name].key)
+        if found is None:
+            raise GloveboxError(f"the result of {name} is missing in {self.store.root}",
+                                hint="another build may have cleaned the store; build again")  # fmt: skip
+        return found
+
+    def native(self, name: str = TOOLS) -> native.Root:
+        """Give a native root that was built."""
+        return native.Root(tree=self.layer(name).tree)
+
+    @contextmanager
+    def merged(self, name: str, *, writable: bool = False, hide: Sequence[str] = ()) -> Iterator[Path]:
+        """Show the root as a step leaves it; changes, if any are allowed, are thrown away.
+
+        The folders in ``hide`` appear empty.
+        """
+        with ExitStack() as stack:
+            scratch = stack.enter_context(self.store.scratch())
+            trees = self.layers(name)
+            if hide:
+                trees.append(_hiding(scratch / "hidden", trees, hide))
+            target = scratch / "root"
+            target.mkdir()
+            upper = None
+            if writable:
+                upper = scratch / "upper"
+                upper.mkdir()
+            yield stack.enter_context(mounts.overlay(trees, target, scratch=scratch, upper=upper))
+
+    def _download(self, steps: Sequence[Step]) -> None:
+        names = {step.name for step in steps}
+        wanted = [chain for chain in (TOOLS, EMULATOR) if chain in names]
+        if any(step.kind in (StepKind.EXTRACT, StepKind.SUB_STAGE) for step in steps):
+            wanted.append(TARGET)
+        sources = [one for group in self.lock.sources.values() for one in group]
+        compiles = any(step.kind is StepKind.ON_TOOLS for step in steps)
+        packages = [one.download() for chain in wanted for one in self.lock.packages(chain)]
+        missing = [
+            one for one in packages if not (self.store.root / "debs" / one.sha256).exists()
+        ]
+        if missing:
+            size = sum(one.size for one in missing) / 1e6
+            with self.monitor.step("download", f"{len(missing)} packages, {size:.0f} MB"):
+                apt.fetch(missing, self.store.root / "debs")
+        if compiles:
+            apt.fetch(sources, self.store.root / "sources")
+
+    def _run(self, step: Step) -> None:
+        if step.kind is StepKind.IMAGE:
+            return
+        with self.store.exclusive(step.key), self.monitor.step(step.name, _DOING[step.kind]) as line:
+            with self.store.scratch() as scratch:
+                # The clock the file system stamps files with, not this process's.
+                started_ns = scratch.stat().st_mtime_ns
+                tree = scratch / "result" / "tree"
+                tree.mkdir(parents=True)
+                tree.chmod(0o755)
+                begun = time.monotonic()
+                self._fill(step, tree, scratch, line)
+                if step.kind not in (StepKind.NATIVE_ROOT, StepKind.ACCELERATOR):
+                    layer.scrub(tree)
+                    layer.settle_times(tree, started_ns=started_ns, epoch=self.plan.epoch)
+                    layer.prove_clean(tree, self.plan.arch)
+                meta = {
+                    "name": step.name,
+                    "kind": str(step.kind),
+                    "inputs": dict(step.inputs),
+                    "seconds": round(time.monotonic() - begun, 1),
+                }
+                self.store.commit(step.key, scratch / "result", meta)
+
+    def _fill(self, step: Step, tree: Path, scratch: Path, line: Callable[[str], None]) -> None:
+        match step.kind:
+            case StepKind.NATIVE_ROOT:
+                self._native_root(step, tree, scratch)
+            case StepKind.ACCELERATOR:
+                accelerator.build(self.layer(TOOLS).tree, tree, arch=self.plan.arch)
+            case StepKind.EXTRACT:
+                self._extract(tree, scratch, line)
+            case StepKind.UNPACK:
+                self._dpkg(step, tree, scratch, line)
+            case StepKind.CONFIGURE:
+                self._dpkg(step, tree, scratch, line)
+            case StepKind.ON_TOOLS:
+                self._on_tools(step, tree, scratch, line)
+            case StepKind.SUB_STAGE:
+                self._sub_stage(step, tree, scratch, line)
+            case StepKind.OVERLAYS:
+                raise StepError("overlays are not laid yet")
+            case StepKind.IMAGE:
+                pass
+
+    def _repository(self, scratch: Path, chain: str) -> Path:
+        folder = scratch / "repository"
+        folder.mkdir()
+        (folder / "Packages").write_text(lock.repository(self.lock, chain))
+        (folder / "pool").symlink_to(self.store.root / "debs")
+        return folder
+
+    def _native_root(self, step: Step, tree: Path, scratch: Path) -> None:
+        native.bootstrap(
+            tree,
+            suite=self.lock.suite,
+            repository=self._repository(scratch, step.name),
+            packages=[one.name for one in self.lock.chains[step.name][step.name]],
+            epoch=self.plan.epoch,
+        )
+
+    def _extract(self, tree: Path, scratch: Path, line: Callable[[str], None]) -> None:
+        stream(
+            [
+                "mmdebstrap", "--mode=root", "--variant=extract", "--format=directory",
+                f"--architectures={self.plan.arch}", "--include=?essential", "--include=apt",
+                # Nobody reads manuals on a board in a truck; licences stay.
+                "--dpkgopt=path-exclude=/usr/share/man/*",
+                "--dpkgopt=path-exclude=/usr/share/info/*",
+                "--dpkgopt=path-exclude=/usr/share/doc/*",
+                "--dpkgopt=path-include=/usr/share/doc/*/copyright",
+                "--dpkgopt=path-exclude=/usr/share/locale/*",
+                "--aptopt=APT::Install-Recommends \"false\"",
+                "--aptopt=Acquire::Languages \"none\"",
+                self.lock.suite, str(tree),
+                f"deb [trusted=yes] copy:{self._repository(scratch, TARGET)} ./",
+            ],
+            line=line,
+            env={"SOURCE_DATE_EPOCH": str(self.plan.epoch)},
+        )  # fmt: skip
+        # The image's own sources are mmdebstrap's default, whatever mirror it was built from.
+        default = apt.mmdebstrap_default()
+        entries = apt.archives(default, self.lock.suite)
+        text = "".join(f"deb {one.url} {one.suite} {' '.join(apt.COMPONENTS)}\n" for one in entries)
+        (tree / "etc/apt/sources.list").write_text(text)
+        for name in ("etc/resolv.conf", "etc/hostname", "etc/machine-id"):
+            (tree / name).unlink(missing_ok=True)
+
+    @contextmanager
+    def _mounted(self, step: Step, tree: Path, scratch: Path) -> Iterator[Path]:
+        """Mount the root below a step, its changes going to ``tree``."""
+        if step.below is None:
+            message = f"{step.name} lies on nothing"
+            raise AssertionError(message)
+        lower = self.layers(step.below)
+        lower += [self.layer(name).tree for name in step.helped_by]
+        lower.append(_harness(scratch / "harness"))
+        target = scratch / "rootfs"
+        target.mkdir()
+        with mounts.overlay(lower, target, scratch=scratch, upper=tree), mounts.chroot_mounts(target):
+            yield target
+
+    def _dpkg(self, step: Step, tree: Path, scratch: Path, line: Callable[[str], None]) -> None:
+        env = chroot.environment(self.plan.arch, self.plan.epoch)
+        if step.kind is StepKind.UNPACK:
+            names = [one.sha256 for one in self.lock.chains[TARGET]["base"]]
+            words = ["--force-depends", "--unpack", *(f"/run/pool/{name}" for name in names)]
+            # dpkg unpacks over its own tools here: these copies stay.
+            env["PATH"] = chroot.accelerated_path()
+        else:
+            words = ["--configure", "--pending"]
+        with self._mounted(step, tree, scratch) as root:
+            (root / "run/pool").mkdir()
+            with mounts.bind(self.store.root / "debs", root / "run/pool", read_only=True):
+                stream(
+                    chroot.command(root, ["dpkg", "--force-unsafe-io", *words], env), line=line
+                )
+
+    def _on_tools(self, step: Step, tree: Path, scratch: Path, line: Callable[[str], None]) -> None:
+        sub, action = step.sub_stage, step.action
+        if sub is None or action is None:
+            message = f"{step.name} has nothing to run"
+            raise AssertionError(message)
+        with self.native().enter(scratch / "tools") as root:
+            here = root / "run/glovebox"
+            for name in ("sources", "stage", "out"):
+                (here / name).mkdir(parents=True)
+            self._bring_sources(sub, action, here / "sources")
+            shutil.copytree(sub.path, here / "stage", dirs_exist_ok=True)
+            env = chroot.environment(
+                native.host_arch(),
+                self.plan.epoch,
+                {
+                    **self.plan.variables,
+                    "SOURCES": "/run/glovebox/sources",
+                    "OUT": "/run/glovebox/out",
+                    "JOBS": str(os.cpu_count() or 1),
+                },
+            )
+            try:
+                with mounts.bind(tree, here / "out"):
+                    stream(
+                        chroot.command(
+                            root,
+                            ["sh", "-c", f"cd /run/glovebox/stage && exec ./{action.path.name}"],
+                            env,
+                        ),
+                        line=line,
+                    )
+            except CommandError as error:
+                raise StepError(
+                    f"{step.name} failed, its last lines:\n{error.tail}",
+                    hint=f"the file is {action.path}",
+                ) from error
+
+    def _bring_sources(self, sub: stage.SubStage, action: stage.Action, folder: Path) -> None:
+        for listing in sub.of(stage.Kind.SOURCES):
+            if listing.number != action.number:
+                continue
+            for word in stage.words_of(listing.path.read_text(), self.plan.variables):
+                kind, _, what = word.partition(":")
+                if kind == "debian":
+                    for one in self.lock.sources[what]:
+                        shutil.copy(self.store.root / "sources" / one.sha256, folder / one.name)
+                else:
+                    source = self.checkout / what
+                    shutil.copytree(source, folder / source.name, ignore=_no_bytecode)
+
+    def _sub_stage(self, step: Step, tree: Path, scratch: Path, line: Callable[[str], None]) -> None:
+        work = scratch / "work" / step.name.partition("/")[0]
+        work.mkdir(parents=True)
+        results = {
+            self.plan.steps[name].name.rpartition("/")[2][:2]: self.layer(name).tree
+            for name in step.uses
+        }
+        with self._mounted(step, tree, scratch) as root:
+            site = runner.Site(
+                root=root,
+                work=work,
+                plan=self.plan,
+                index=lock.repository(self.lock, TARGET),
+                pool=self.store.root / "debs",
+                results=results,
+                line=line,
+            )
+            runner.run_sub_stage(step, site)
+
+
+def _no_bytecode(_folder: str, names: list[str]) -> list[str]:
+    return [name for name in names if name == "__pycache__"]
+
+
+def _harness(folder: Path) -> Path:
+    """Make the layer that keeps services from being started while packages are configured."""
+    program = folder / "usr/sbin/policy-rc.d"
+    program.parent.mkdir(parents=True)
+    program.write_text("#!/bin/sh\nexit 101\n")
+    program.chmod(0o755)
+    for path in (folder, folder / "usr", folder / "usr/sbin"):
+        path.chmod(0o755)
+    return folder
+
+
+def _hiding(folder: Path, trees: Sequence[Path], names: Sequence[str]) -> Path:
+    """Make a layer in which the folders ``names`` are empty, with the owner and mode they have."""
+    for name in names:
+        target = folder
+        target.mkdir(exist_ok=True)
+        for part in ("", *Path(name).parts):
+            target = target / part
+            target.mkdir(exist_ok=True)
+            below = [tree / target.relative_to(folder) for tree in trees]
+            for path in (one for one in reversed(below) if one.is_dir()):
+                shutil.copystat(path, target)
+                break
+        os.setxattr(target, "trusted.overlay.opaque", b"y")
+    return folder
+
+
+def _run_all(steps: Sequence[Step], work: Callable[[Step], None]) -> None:
+    """Run steps as soon as what they need is done, a few side by side; the first error ends it."""
+    names = {step.name for step in steps}
+    waiting = {step.name: {need for need in step.needs if need in names} for step in steps}
+    by_name = {step.name: step for step in steps}
+    running: dict[Future[None], str] = {}
+    with ThreadPoolExecutor(max_workers=_SIDE_BY_SIDE) as pool:
+        try:
+            while waiting or running:
+                for name in [name for name, needs in waiting.items() if not needs]:
+                    if len(running) >= _SIDE_BY_SIDE:
+                        break
+                    running[pool.submit(work, by_name[name])] = name
+                    del waiting[name]
+                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                for one in done:
+                    name = running.pop(one)
+                    one.result()
+                    for needs in waiting.values():
+                        needs.discard(name)
+        finally:
+            for one in running:
+                one.cancel()
+
+

@@ -1,0 +1,2 @@
+systemd-sysusers queue.conf
+systemctl enable queue.service

@@ -1,0 +1,27 @@
+# The first user, who gets in by key.
+. /run/settings.sh
+groups=""
+for group in adm dialout sudo video netdev plugdev systemd-journal; do
+  if getent group "$group" >/dev/null; then groups="$groups,$group"; fi
+done
+useradd --create-home --shell /bin/bash --user-group --groups "${groups#,}" "$user"
+if [ -n "${password_hash:-}" ]; then
+  usermod --password "$password_hash" "$user"
+fi
+if [ -n "$authorized_keys" ]; then
+  install -d -m 700 -o "$user" -g "$user" "/home/$user/.ssh"
+  printf '%s\n' "$authorized_keys" >"/home/$user/.ssh/authorized_keys"
+  chmod 600 "/home/$user/.ssh/authorized_keys"
+  chown "$user:$user" "/home/$user/.ssh/authorized_keys"
+fi
+passwd --quiet --lock root
+
+if [ ! -e "/usr/share/zoneinfo/$timezone" ]; then
+  echo "image.yaml: timezone: '$timezone' is unknown to the suite's tzdata" >&2
+  exit 1
+fi
+ln -sfn "/usr/share/zoneinfo/$timezone" /etc/localtime
+
+# The disk's identifier is known last: it follows from everything below this layer.
+sed -i "s/PARTUUID=00000000-02/PARTUUID=$disk_id-02/" \
+  /etc/default/raspi-firmware /boot/firmware/cmdline.txt

@@ -1,0 +1,2 @@
+systemd-sysusers telematics.conf
+systemctl enable telematics.service
