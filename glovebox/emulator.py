@@ -267,6 +267,11 @@ class Machine:
             time.sleep(POLL_S)
         raise self._error(f"the board did not power down within {timeout_s:.0f} s")
 
+    @property
+    def off(self) -> bool:
+        """Tell whether QEMU has ended."""
+        return self._process.poll() is not None
+
     def powered_down(self) -> bool:
         """Tell whether the kernel has said its last word."""
         return _POWERED_DOWN.search(self._serial()) is not None
