@@ -105,13 +105,13 @@ def test_restarts_lose_nothing_else(host: Host, dongle: Dongle, facts: Facts) ->
     found = await_last(host, facts, sent[-1])[len(before) :]
 
     by_time = dict(zip(times(sent), sent, strict=True))
-    heard = [each.time for each in found]
+    heard = [_time(each) for each in found]
     assert heard == sorted(set(heard)), "not in order, or twice"
     assert set(heard) <= set(by_time), "recorded what was never sent"
     missing = [by_time[each] for each in by_time if each not in set(heard)]
     assert [each for each in missing if not deaf.holds(each)] == []
     for each in found:
-        assert_same_place(by_time[each.time], each)
+        assert_same_place(by_time[_time(each)], each)
     assert_numbered(found)
 
 
@@ -177,6 +177,11 @@ def assert_numbered(found: Sequence[record.Record]) -> None:
     """Check that the numbers leave no gap: each loss would show."""
     numbers = [each.seq for each in found]
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+
+
+def _time(found: record.Record) -> int:
+    assert found.time is not None
+    return found.time
 
 
 def _epoch(sent: Sent) -> Epoch:
