@@ -3,8 +3,12 @@
 Most of an emulated build goes into interpreters and small tools whose results do not depend on the
 processor. Their native twins, of the same suite, become the topmost *lower* layer of a step's
 overlay mount: scripts run natively, the upper layer holds only what they changed, and the layer
-itself never becomes part of an image. dpkg and apt know their architecture by one word in their
-binaries; in these copies it is the target's.
+itself never becomes part of an image. Only programs that the root below has are shown, so what a
+script finds does not depend on the accelerator. dpkg and apt know their architecture by one word in
+their binaries; in these copies it is the target's.
+
+A result in the store has two folders: `home` is laid over the root as `/.glovebox` (libraries, and
+copies that unpacking cannot hide), `twins` holds the programs at their own paths.
 """
 
 from __future__ import annotations
@@ -16,17 +20,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glovebox.native import LOADERS, TRIPLETS, host_arch
+from glovebox.run import PATH as SYSTEM_PATH
 from glovebox.run import run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-# Where the layer keeps its libraries, and copies of its programs that unpacking cannot hide.
 HOME = ".glovebox"
+# Its first folder cannot be hidden by what is unpacked below it.
+PATH = f"/{HOME}/bin:{SYSTEM_PATH}"
 PACKAGES = (
     "apt", "bash", "coreutils", "cpio", "dash", "debianutils", "diffutils", "dpkg", "findutils",
-    "grep", "gzip", "hostname", "kmod", "mawk", "passwd", "perl-base", "sed", "tar", "util-linux",
-    "xz-utils", "zstd",
+    "grep", "gzip", "hostname", "kmod", "mawk", "passwd", "perl-base", "python3-minimal", "sed",
+    "tar", "util-linux", "xz-utils", "zstd",
 )  # fmt: skip
 # These answer which machine this is, or belong to a running one.
 _TELLS_MACHINE = frozenset({
@@ -36,34 +42,59 @@ _TELLS_MACHINE = frozenset({
 # initramfs-tools copies these into the archive it makes: they must be the target's own.
 _COPIED_INTO_INITRAMFS = frozenset({"blkid", "kmod"})
 # kmod is many programs in one, told apart by name; this one only reads and writes files.
-_DEPMOD = "usr/sbin/depmod"
+_DEPMOD = Path("usr/sbin/depmod")
+# Python tells scripts which machine it runs on (pip chooses by that), so it is a twin only while
+# packages are configured, which is when it compiles bytecode.
+_PYTHON = re.compile(r"python3\.\d+")
+# What the configuring dpkg needs besides.
+_HOME_ONLY = ("usr/bin/mount", "usr/bin/unshare")
 _KNOWS_ITS_ARCHITECTURE = re.compile(r"dpkg|libapt-pkg")
 _PROGRAM = re.compile(r"/(usr/)?s?bin/|/usr/lib/(apt|dpkg)/")
-# Debian's compiled-in word, of the same length for every target here.
-WORDS = frozenset({"amd64", "arm64", "armel", "armhf"})
+
+# apt runs this as dpkg. Packages hide twins when they are unpacked; before they are configured, the
+# hidden ones are laid over them again, in a mount namespace that ends with this dpkg.
+_DPKG = f"""\
+#!/{HOME}/bin/dash
+case " $* " in
+  *" --configure "*) exec /{HOME}/bin/unshare --mount /{HOME}/bin/dash /{HOME}/configure "$@" ;;
+esac
+exec /{HOME}/bin/dpkg "$@"
+"""
+_CONFIGURE = f"""\
+while read -r path; do
+  twin="/{HOME}/bin/${{path##*/}}"
+  if [ -f "$path" ] && [ ! "$path" -ef "$twin" ]; then
+    /{HOME}/bin/mount --bind "$twin" "$path"
+  fi
+done </{HOME}/hidden
+exec /{HOME}/bin/dpkg "$@"
+"""
 
 
 def build(tools: Path, target: Path, *, arch: str) -> None:
-    """Fill ``target`` with the accelerator layer for ``arch``, taken from the native root ``tools``.
+    """Fill ``target`` with the accelerator for ``arch``, taken from the native root ``tools``.
 
-    Every program gets the layer's own loader and library folder written into it (patchelf), so it
-    runs whatever C library the root below has.
+    Every program gets the accelerator's own loader and library folder written into it (patchelf),
+    so it runs whatever C library the root below has.
     """
-    libraries = target / HOME / "lib"
-    programs = target / HOME / "bin"
-    libraries.mkdir(parents=True)
-    programs.mkdir()
+    twins, home = target / "twins", target / "home" / HOME
+    libraries, programs = home / "lib", home / "bin"
+    for folder in (twins, libraries, programs):
+        folder.mkdir(parents=True)
     loader = LOADERS[host_arch()]
-    copied = list(_copy_programs(tools, target))
-    needed = _libraries(tools, [path.relative_to(target) for path in copied])
-    for path in needed:
-        _copy(tools / path.lstrip("/"), libraries / Path(path).name)
+    copied = list(_copy_programs(tools, twins))
+    for name in _HOME_ONLY:
+        _copy(tools / name, programs / Path(name).name)
+    alone = [programs / Path(name).name for name in _HOME_ONLY]
+    paths = [path.relative_to(twins) for path in copied]
+    for name in _libraries(tools, [*paths, *(Path(name) for name in _HOME_ONLY)]):
+        _copy(tools / name.lstrip("/"), libraries / Path(name).name)
     _copy(tools / "usr/lib" / TRIPLETS[host_arch()] / loader, libraries / loader)
     perl = Path("usr/lib") / TRIPLETS[host_arch()] / "perl-base"
-    shutil.copytree(tools / perl, target / perl, symlinks=True)
+    shutil.copytree(tools / perl, twins / perl, symlinks=True)
 
-    modules = sorted((target / perl).rglob("*.so"))
-    _patch(copied, interpreter=f"/{HOME}/lib/{loader}")
+    modules = sorted((twins / perl).rglob("*.so"))
+    _patch([*copied, *alone], interpreter=f"/{HOME}/lib/{loader}")
     _patch([*(path for path in sorted(libraries.iterdir()) if path.name != loader), *modules])
     for path in (*copied, *libraries.iterdir()):
         if _KNOWS_ITS_ARCHITECTURE.search(path.name):
@@ -71,6 +102,40 @@ def build(tools: Path, target: Path, *, arch: str) -> None:
     for path in copied:
         if path.parent.name in ("bin", "sbin"):
             os.link(path, programs / path.name)
+    (home / "hidden").write_text(
+        "".join(f"/{path}\n" for path in paths if path.parent.name in ("bin", "sbin"))
+    )
+    (home / "dpkg").write_text(_DPKG)
+    (home / "dpkg").chmod(0o755)
+    (home / "configure").write_text(_CONFIGURE)
+
+
+def lay_over(built: Path, lower: Sequence[Path], folder: Path) -> list[Path]:
+    """Give the layers that accelerate a root made of the layers ``lower``, lowest first.
+
+    ``folder`` is filled with hard links to the twins of those programs that the root has.
+    """
+    twins = built / "twins"
+    folder.mkdir()
+    for source, _, names in os.walk(twins):
+        inside = Path(source).relative_to(twins)
+        (folder / inside).mkdir(exist_ok=True)
+        (folder / inside).chmod(0o755)
+        for name in names:
+            path = inside / name
+            always = "perl-base" in path.parts
+            if always or (not _PYTHON.fullmatch(name) and _has(lower, path)):
+                os.link(Path(source) / name, folder / path)
+    return [built / "home", folder]
+
+
+def _has(lower: Sequence[Path], path: Path) -> bool:
+    """Tell whether the merged layers have a plain file at ``path``."""
+    for tree in reversed(lower):
+        found = tree / path
+        if os.path.lexists(found):
+            return found.is_file() and not found.is_symlink()
+    return False
 
 
 def _copy_programs(tools: Path, target: Path) -> Iterator[Path]:
@@ -85,8 +150,10 @@ def _copy_programs(tools: Path, target: Path) -> Iterator[Path]:
 
 
 def _installed(tools: Path) -> Iterator[Path]:
-    for package in PACKAGES:
-        info = tools / "var/lib/dpkg/info"
+    info = tools / "var/lib/dpkg/info"
+    # The interpreter lies in a package with its version in its name.
+    pythons = [path.stem for path in info.glob("python3.*-minimal.list")]
+    for package in (*PACKAGES, *pythons):
         for listing in (info / f"{package}.list", info / f"{package}:{host_arch()}.list"):
             if not listing.exists():
                 continue
@@ -124,4 +191,4 @@ def _patch(paths: Sequence[Path], *, interpreter: str | None = None) -> None:
     if interpreter is not None:
         words += ["--set-interpreter", interpreter]
     if paths:
-        run(["patchelf", *words, "--", *paths])
+        run(["patchelf", *words, *paths])

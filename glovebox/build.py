@@ -65,7 +65,7 @@ class Builder:
         reused = [step for step in self.plan.steps.values() if step.name in standing]
         if reused:
             self.monitor.say(f"  {len(reused)} of {len(reused) + len(steps)} steps are cached")
-        _run_all(steps, self._run)
+        _run_all(self.plan, steps, self._run)
 
     def layers(self, name: str) -> list[Path]:
         """Give the trees of the layers, lowest first, that make the root as ``name`` leaves it."""
@@ -215,7 +215,9 @@ class Builder:
             message = f"{step.name} lies on nothing"
             raise AssertionError(message)
         lower = self.layers(step.below)
-        lower += [self.layer(name).tree for name in step.helped_by]
+        for name in step.helped_by:
+            built = self.layer(name).tree
+            lower += accelerator.lay_over(built, list(lower), scratch / "accelerator")
         lower.append(_harness(scratch / "harness"))
         target = scratch / "rootfs"
         target.mkdir()
@@ -227,8 +229,9 @@ class Builder:
         if step.kind is StepKind.UNPACK:
             names = [one.sha256 for one in self.lock.chains[TARGET]["base"]]
             words = ["--force-depends", "--unpack", *(f"/run/pool/{name}" for name in names)]
-            # dpkg unpacks over its own tools here: these copies stay.
-            env["PATH"] = chroot.accelerated_path()
+            if step.helped_by:
+                # dpkg unpacks over its own tools here: these copies stay.
+                env["PATH"] = accelerator.PATH
         else:
             words = ["--configure", "--pending"]
         with self._mounted(step, tree, scratch) as root:
@@ -303,6 +306,7 @@ class Builder:
                 index=lock.repository(self.lock, TARGET),
                 pool=self.store.root / "debs",
                 results=results,
+                accelerated=bool(step.helped_by),
                 line=line,
             )
             runner.run_sub_stage(step, site)
@@ -339,10 +343,10 @@ def _hiding(folder: Path, trees: Sequence[Path], names: Sequence[str]) -> Path:
     return folder
 
 
-def _run_all(steps: Sequence[Step], work: Callable[[Step], None]) -> None:
+def _run_all(plan: Plan, steps: Sequence[Step], work: Callable[[Step], None]) -> None:
     """Run steps as soon as what they need is done, a few side by side; the first error ends it."""
     names = {step.name for step in steps}
-    waiting = {step.name: {need for need in step.needs if need in names} for step in steps}
+    waiting = {step.name: {need for need in plan.needs(step.name) if need in names} for step in steps}
     by_name = {step.name: step for step in steps}
     running: dict[Future[None], str] = {}
     with ThreadPoolExecutor(max_workers=_SIDE_BY_SIDE) as pool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from glovebox.accelerator import HOME
 from glovebox.run import PATH
 
 if TYPE_CHECKING:
@@ -52,8 +51,3 @@ def command(
     named = ["sh", "-c", f'echo {HOST_NAME} > /proc/sys/kernel/hostname && exec "$@"', "sh"]
     inside = ["chroot", str(root), "/usr/bin/env", "-i", *(f"{k}={v}" for k, v in env.items())]
     return [*private, *named, *inside, *words]
-
-
-def accelerated_path() -> str:
-    """Give a PATH whose first folder cannot be hidden by what is unpacked below it."""
-    return f"/{HOME}/bin:{PATH}"

@@ -11,13 +11,20 @@ from typing import TYPE_CHECKING
 from glovebox import files
 from glovebox.accelerator import HOME
 from glovebox.errors import StepError
+from glovebox.native import host_arch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-# e_machine of an ELF file (gABI), by Debian's name of the architecture.
-MACHINES = {"armel": 40, "armhf": 40, "arm64": 183, "amd64": 62}
+# e_machine of an ELF file (gABI): what each kind of machine runs.
+_ARM, _ARM64, _X86, _X86_64 = 40, 183, 3, 62
+MACHINES = {
+    "armel": frozenset({_ARM}),
+    "armhf": frozenset({_ARM}),
+    "arm64": frozenset({_ARM64}),
+    "amd64": frozenset({_X86, _X86_64}),
+}
 _DATA = 2  # ELFDATA2MSB
 
 # Files that programs leave, that no later step needs and that differ from run to run.
@@ -57,7 +64,7 @@ def settle_times(upper: Path, *, started_ns: int, epoch: int) -> None:
 
 
 def foreign_programs(tree: Path, arch: str) -> Iterator[Path]:
-    """Give every ELF file below ``tree`` that is for another processor than ``arch``."""
+    """Give every ELF file below ``tree`` that is one of the build machine's, not of ``arch``."""
     for path in files.walk(tree):
         if not stat.S_ISREG(path.lstat().st_mode):
             continue
@@ -67,12 +74,16 @@ def foreign_programs(tree: Path, arch: str) -> Iterator[Path]:
             yield path
 
 
-def is_foreign(head: bytes, arch: str) -> bool:
-    """Tell whether these first 20 bytes are those of an ELF file for another processor."""
+def is_foreign(head: bytes, arch: str, *, host: str | None = None) -> bool:
+    """Tell whether these first 20 bytes are those of a program for the build machine.
+
+    Files for third processors are left alone: a Raspberry Pi's firmware is for its VideoCore, and a
+    64-bit kernel brings a 32-bit vdso.
+    """
     if head[:4] != b"\x7fELF" or len(head) < 20:  # noqa: PLR2004  where e_machine ends
         return False
     machine = int.from_bytes(head[18:20], "big" if head[5] == _DATA else "little")
-    return machine != MACHINES[arch]
+    return machine in MACHINES[host or host_arch()] - MACHINES[arch]
 
 
 def prove_clean(upper: Path, arch: str) -> None:

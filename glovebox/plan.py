@@ -29,8 +29,8 @@ SETTINGS_STAGE = "settings"
 
 BASE_PACKAGES = ("?essential", "apt")
 TOOLS_PACKAGES = (
-    "bmap-tools-", "cpio", "device-tree-compiler", "dosfstools", "dpkg-dev", "e2fsprogs", "fdisk",
-    "kmod", "libcap2-bin", "locales", "make", "mtools", "patchelf", "python3", "xz-utils", "zstd",
+    "cpio", "device-tree-compiler", "dosfstools", "dpkg-dev", "e2fsprogs", "fdisk",
+    "kmod", "libcap2-bin", "locales", "make", "mount", "mtools", "patchelf", "python3", "xz-utils", "zstd",
 )  # fmt: skip
 CROSS_PACKAGES = {
     "armel": ("gcc-arm-linux-gnueabi", "g++-arm-linux-gnueabi", "libc6-dev-armel-cross"),
@@ -53,7 +53,7 @@ class StepKind(StrEnum):
 
 
 # A number goes up when the builder's own code makes something else of the same inputs.
-VERSIONS = dict.fromkeys(StepKind, 1)
+VERSIONS = {**dict.fromkeys(StepKind, 1), StepKind.ACCELERATOR: 2}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,11 +74,6 @@ class Step:
     action: stage.Action | None = None
     rendered: Mapping[str, tuple[template.Rendered, ...]] = field(default_factory=dict)
 
-    @property
-    def needs(self) -> tuple[str, ...]:
-        """Give every step that comes before this one."""
-        return (*((self.below,) if self.below else ()), *self.uses, *self.helped_by)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
@@ -98,6 +93,12 @@ class Plan:
             chain.append(self.steps[at])
             at = self.steps[at].below
         return chain[::-1]
+
+    def needs(self, name: str) -> tuple[str, ...]:
+        """Give every step whose result must be there before this one runs: all layers beneath."""
+        step = self.steps[name]
+        beneath = [one.name for one in self.layers(step.below)] if step.below else []
+        return (*beneath, *step.uses, *step.helped_by)
 
     @property
     def top(self) -> Step:
@@ -163,7 +164,6 @@ def chains(
                     )
                 )
     host = native.host_arch()
-    tools = tuple(name for name in TOOLS_PACKAGES if not name.endswith("-"))
     return (
         Chain(name=TARGET, arch=board.arch, requests=tuple(wanted)),
         Chain(
@@ -171,7 +171,7 @@ def chains(
             arch=host,
             requests=(
                 Request(name="base", packages=BASE_PACKAGES),
-                Request(name=TOOLS, packages=(*tools, *CROSS_PACKAGES[board.arch])),
+                Request(name=TOOLS, packages=(*TOOLS_PACKAGES, *CROSS_PACKAGES[board.arch])),
             ),
         ),
         Chain(
@@ -413,15 +413,11 @@ def order(plan: Plan, wanted: Sequence[str], standing: frozenset[str]) -> list[S
     found: dict[str, Step] = {}
 
     def visit(name: str) -> None:
-        step = plan.steps[name]
-        if name in found or name in standing:
-            # A layer is of use only with all layers beneath it.
-            if step.below is not None and name in standing:
-                visit(step.below)
+        if name in standing or name in found:
             return
-        for need in step.needs:
+        for need in plan.needs(name):
             visit(need)
-        found[name] = step
+        found[name] = plan.steps[name]
 
     for name in wanted:
         visit(name)

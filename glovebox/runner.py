@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glovebox import chroot, lock, mounts, stage
+from glovebox import chroot, mounts, stage
+from glovebox.accelerator import HOME
 from glovebox.errors import StepError
 from glovebox.run import CommandError, stream
 
@@ -48,6 +49,7 @@ class Site:
     index: str
     pool: Path
     results: Mapping[str, Path]
+    accelerated: bool
     line: Callable[[str], None]
 
     def environment(self) -> dict[str, str]:
@@ -129,7 +131,8 @@ def _install(action: stage.Action, site: Site) -> None:
         stack.enter_context(mounts.bind(site.pool, folder / "pool", read_only=True))
         (folder / "Packages").write_text(site.index)
         (folder / "sources.list").write_text(f"deb [trusted=yes] file:/{_REPOSITORY} ./\n")
-        (folder / "apt.conf").write_text(_APT_CONF)
+        dpkg = f'Dir::Bin::dpkg "/{HOME}/dpkg";\n' if site.accelerated else ""
+        (folder / "apt.conf").write_text(_APT_CONF + dpkg)
         env = {"APT_CONFIG": f"/{_REPOSITORY}/apt.conf"}
         _in_chroot(site, ["apt-get", "--quiet", "update"], extra=env)
         _in_chroot(site, ["apt-get", "--quiet", *words, "--", *packages], extra=env)
@@ -172,8 +175,3 @@ def _run_on_host(action: stage.Action, step: Step, site: Site) -> None:
         env[f"TOOLS_OUT_{number}"] = str(path)
         env.setdefault("TOOLS_OUT", str(path))
     stream([str(action.path)], line=site.line, cwd=action.path.parent, env=env)
-
-
-def index_for(plan_lock: lock.Lock, chain: str) -> str:
-    """Give the package index a chain's steps may see."""
-    return lock.repository(plan_lock, chain)

@@ -1,0 +1,229 @@
+"""Assemble the image: made in one go out of the merged layers, never mounted, never edited.
+
+Every identifier and time comes from the plan, and the tools that decide bytes come from the native
+root of the suite, so the same plan gives the same bytes on any host.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from glovebox import files, plan
+from glovebox.errors import StepError
+from glovebox.run import run
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from glovebox.config import Disk
+    from glovebox.native import Root
+
+SECTOR = 512
+MIB = 1024 * 1024
+# Where Raspberry Pi OS trixie has its boot partition; both partitions start on whole 8 MiB, the
+# erase block of larger cards.
+FIRST_SECTOR = 16384
+ALIGN = 8 * MIB
+BLOCK = 4096
+INODE = 256
+JOURNAL_MIB = 16
+
+# Stated, because mke2fs would take its features from the host's /etc/mke2fs.conf.
+_MKE2FS_CONF = """\
+[defaults]
+base_features = sparse_super,large_file,filetype,resize_inode,dir_index,ext_attr
+default_mntopts = acl,user_xattr
+enable_periodic_fsck = 0
+blocksize = 4096
+inode_size = 256
+inode_ratio = 16384
+[fs_types]
+ext4 = {
+  features = has_journal,extent,huge_file,flex_bg,metadata_csum,64bit,dir_nlink,extra_isize
+}
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """Where the partitions lie, in bytes."""
+
+    boot_start: int
+    boot_size: int
+    root_start: int
+    root_size: int
+
+    @property
+    def total(self) -> int:
+        """The size of the whole image."""
+        return self.root_start + self.root_size
+
+
+@dataclass(frozen=True, kw_only=True)
+class Content:
+    """What a tree needs on a file system."""
+
+    size: int
+    inodes: int
+
+
+def measure(tree: Path) -> Content:
+    """Count the bytes in whole blocks, and the inodes, below ``tree``; hard links once."""
+    seen: set[tuple[int, int]] = set()
+    size = inodes = 0
+    for path in files.walk(tree):
+        status = path.lstat()
+        if status.st_nlink > 1 and not path.is_dir():
+            if (status.st_dev, status.st_ino) in seen:
+                continue
+            seen.add((status.st_dev, status.st_ino))
+        inodes += 1
+        size += _up(status.st_size, BLOCK)
+    return Content(size=size, inodes=inodes)
+
+
+def lay_out(disk: Disk, root: Content) -> Layout:
+    """Decide where the partitions lie; raises StepError when a given size is too small."""
+    boot_start = FIRST_SECTOR * SECTOR
+    boot_size = _up(disk.boot, ALIGN)
+    # Inode tables, bitmaps and directories come to about 3 % of what is in the files.
+    needed = int(root.size * 1.03) + root.inodes * INODE + (JOURNAL_MIB + 8) * MIB
+    if disk.root is None:
+        # The room left has inode tables too: one of 256 bytes for every 16 KiB.
+        root_size = _up(int((needed + disk.root_free) * 1.02), ALIGN)
+    else:
+        root_size = _up(disk.root, ALIGN)
+        if root_size < needed:
+            raise StepError(
+                f"disk.root: {disk.root // MIB} MiB is too small: the files need"
+                f" {needed // MIB} MiB",
+                hint="disk.root: auto",
+            )
+    return Layout(
+        boot_start=boot_start,
+        boot_size=boot_size,
+        root_start=boot_start + boot_size,
+        root_size=root_size,
+    )
+
+
+def assemble(
+    target: Path,
+    *,
+    root: Path,
+    boot: Path,
+    made: plan.Plan,
+    disk: Disk,
+    tools: Root,
+    scratch: Path,
+) -> Layout:
+    """Write the image ``target`` from the trees ``root`` and ``boot``, both seen through a mount."""
+    layout = lay_out(disk, measure(root))
+    with target.open("wb") as file:
+        file.truncate(layout.total)
+    _partition(target, layout, made, tools)
+    _make_boot(target, layout, boot, made, tools, scratch)
+    _make_root(target, layout, root, made, tools, scratch)
+    with target.open("rb+") as file:
+        os.fsync(file.fileno())
+    return layout
+
+
+def _partition(target: Path, layout: Layout, made: plan.Plan, tools: Root) -> None:
+    script = (
+        f"label: dos\nlabel-id: 0x{made.disk_id}\nunit: sectors\n"
+        f"start={layout.boot_start // SECTOR}, size={layout.boot_size // SECTOR}, type=c\n"
+        f"start={layout.root_start // SECTOR}, size={layout.root_size // SECTOR}, type=83\n"
+    )
+    run([*tools.command("sfdisk"), "--quiet", "--no-reread", "--no-tell-kernel", target],
+        input=script)  # fmt: skip
+
+
+def _make_boot(
+    target: Path, layout: Layout, boot: Path, made: plan.Plan, tools: Root, scratch: Path
+) -> None:
+    where = scratch / "boot.fat"
+    with where.open("wb") as file:
+        file.truncate(layout.boot_size)
+    volume = plan.identifier(made, "boot").hex[:8]
+    run([
+        *tools.command("mkfs.fat"), "-F", "32", "-s", "4", "-n", "bootfs", "-i", volume,
+        "--invariant", "-h", str(layout.boot_start // SECTOR), where,
+    ])  # fmt: skip
+    env = {"SOURCE_DATE_EPOCH": str(made.epoch), "TZ": "UTC", **_mtools(tools, scratch)}
+    for path in files.walk(boot):
+        inside = f"::/{path.relative_to(boot)}"
+        if path.is_dir():
+            run([*tools.command("mtools"), "-c", "mmd", "-i", where, inside], env=env)
+    # All files of a folder in one go; the order is that of the names.
+    folders: dict[str, list[Path]] = {}
+    for path in files.walk(boot):
+        if path.is_file():
+            folders.setdefault(str(path.parent.relative_to(boot)), []).append(path)
+    for folder, names in folders.items():
+        inside = "::/" if folder == "." else f"::/{folder}/"
+        run(
+            [*tools.command("mtools"), "-c", "mcopy", "-m", "-i", where, *names, inside], env=env
+        )
+    _copy_into(target, layout.boot_start, where)
+    where.unlink()
+
+
+def _mtools(tools: Root, scratch: Path) -> Mapping[str, str]:
+    del tools
+    # Neither the host's nor the owner's configuration.
+    empty = scratch / "mtoolsrc"
+    empty.touch()
+    return {"MTOOLSRC": str(empty), "MTOOLS_SKIP_CHECK": "1"}
+
+
+def _make_root(
+    target: Path, layout: Layout, root: Path, made: plan.Plan, tools: Root, scratch: Path
+) -> None:
+    config = scratch / "mke2fs.conf"
+    config.write_text(_MKE2FS_CONF)
+    # Several -E options: only the last one counts, so all stand in one.
+    extended = ",".join([
+        f"offset={layout.root_start}",
+        f"hash_seed={plan.identifier(made, 'hash seed')}",
+        "root_owner=0:0",
+        "lazy_itable_init=0",
+        "lazy_journal_init=0",
+        "nodiscard",
+    ])  # fmt: skip
+    run(
+        [
+            *tools.command("mke2fs"), "-q", "-F", "-t", "ext4", "-L", "rootfs",
+            "-U", str(plan.identifier(made, "root")), "-J", f"size={JOURNAL_MIB}",
+            "-m", "1", "-E", extended, "-d", root, target, f"{layout.root_size // 1024}k",
+        ],
+        env={"SOURCE_DATE_EPOCH": str(made.epoch), "MKE2FS_CONFIG": str(config),
+             "E2FSPROGS_FAKE_TIME": str(made.epoch), "MKE2FS_SYNC": "0"},
+    )  # fmt: skip
+
+
+def _copy_into(target: Path, offset: int, source: Path) -> None:
+    """Copy a file into another at ``offset``, leaving its holes holes."""
+    with source.open("rb") as inside, target.open("rb+") as outside:
+        size = source.stat().st_size
+        at = 0
+        while at < size:
+            try:
+                start = os.lseek(inside.fileno(), at, os.SEEK_DATA)
+            except OSError:  # only a hole is left
+                break
+            end = os.lseek(inside.fileno(), start, os.SEEK_HOLE)
+            inside.seek(start)
+            outside.seek(offset + start)
+            while start < end:
+                block = inside.read(min(MIB, end - start))
+                outside.write(block)
+                start += len(block)
+            at = end
+
+
+def _up(number: int, unit: int) -> int:
+    return -(-number // unit) * unit
