@@ -11,32 +11,28 @@ CHECKOUT = Path(__file__).resolve().parent
 # Invoke loads this file by its name; the packages lie beside it.
 sys.path[:0] = [path for path in (str(CHECKOUT), str(CHECKOUT / "app")) if path not in sys.path]
 
-from invoke import Context, Exit, task  # noqa: E402  after the path is right
+from invoke import Context, Exit, task
 
-from glovebox import (  # noqa: E402
-    board_session,
-    doctor as doctor_,
-    project,
-    sandbox,
-    show,
-    suite,
-)
-from glovebox.errors import GloveboxError, HostError  # noqa: E402
-from glovebox.monitor import Monitor  # noqa: E402
-from glovebox.store import Store, default_root  # noqa: E402
+from glovebox import board_session, doctor as doctor_, project, sandbox, show, suite
+from glovebox.errors import GloveboxError, HostError
+from glovebox.monitor import Monitor
+from glovebox.store import Store, default_root
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 OUT = CHECKOUT / "out"
 INTERRUPTED = 130
-_SET = {"set": "a value over image.yaml: --set board=3 (may be given several times)"}
 _HELP = {
-    **_SET,
+    "set": "a value over image.yaml: --set board=3 (may be given several times)",
     "config": "the YAML file to build",
     "out": "the folder for the image and its papers",
     "json": "print JSON, for programs",
 }
+
+
+def _help(*names: str, **more: str) -> dict[str, str]:
+    return {**{name: _HELP[name] for name in names}, **more}
 
 
 @contextmanager
@@ -68,8 +64,8 @@ def setup(_c: Context, tests: bool = False) -> None:  # noqa: FBT001, FBT002  a 
         doctor_.set_up(monitor, tests=tests)
 
 
-@task(help={"json": _HELP["json"]})
-def doctor(_c: Context, json: bool = False) -> None:  # noqa: FBT001, FBT002, A002  a flag
+@task(help=_help("json"))
+def doctor(_c: Context, json: bool = False) -> None:  # noqa: FBT001, FBT002  a flag
     """Look at this machine: all it lacks for a build, each with its cure."""
     with _ending():
         found = doctor_.examine(Store(root=default_root()))
@@ -80,15 +76,17 @@ def doctor(_c: Context, json: bool = False) -> None:  # noqa: FBT001, FBT002, A0
 
 @task(
     iterable=["set"],
-    help={
-        **_HELP,
-        "no_verify": "leave out the tests in the chroot",
-        "no_cache": "run every step again",
-        "no_accelerator": "emulate everything; the image is the same",
-        "refresh": "ask the mirror for newer packages now",
-    },
+    help=_help(
+        "set",
+        "config",
+        "out",
+        no_verify="leave out the tests in the chroot",
+        no_cache="run every step again",
+        no_accelerator="emulate everything; the image is the same",
+        refresh="ask the mirror for newer packages now",
+    ),
 )
-def build_image(  # noqa: PLR0913  flags
+def build_image(
     _c: Context,
     set: list[str] | None = None,  # noqa: A002  its name on the command line
     config: str = "image.yaml",
@@ -98,7 +96,7 @@ def build_image(  # noqa: PLR0913  flags
     no_accelerator: bool = False,  # noqa: FBT001, FBT002
     refresh: bool = False,  # noqa: FBT001, FBT002
 ) -> None:
-    """Build the image of image.yaml, verify it in a chroot, say where it lies and how to flash it."""
+    """Build the image of image.yaml, verify it in a chroot, say how to flash it."""
     with _ending(Path(out) / "build.log") as monitor:
         sandbox.enter("build-image")
         opened = project.open_project(
@@ -113,12 +111,12 @@ def build_image(  # noqa: PLR0913  flags
         show.how_to_flash(opened)
 
 
-@task(iterable=["set"], help=_HELP)
+@task(iterable=["set"], help=_help("set", "config", "json"))
 def plan(
     _c: Context,
     set: list[str] | None = None,  # noqa: A002
     config: str = "image.yaml",
-    json: bool = False,  # noqa: A002, FBT001, FBT002
+    json: bool = False,  # noqa: FBT001, FBT002
 ) -> None:
     """Show the steps of a build: key, cached or not, size."""
     with _ending() as monitor:
@@ -130,11 +128,13 @@ def plan(
 
 @task(
     iterable=["set"],
-    help={
-        **_HELP,
-        "target": "chroot, emulated (default), or ssh:[user@]host[:port]",
-        "report": "write what the board is and how the tests ended to this JSON file",
-    },
+    help=_help(
+        "set",
+        "config",
+        "out",
+        target="chroot, emulated (default), or ssh:[user@]host[:port]",
+        report="write what the board is and how the tests ended to this JSON file",
+    ),
 )
 def verify(
     _c: Context,
@@ -155,7 +155,12 @@ def verify(
 
 @task(
     iterable=["set"],
-    help={**_HELP, "drive": "an NMEA file the plugged-in receiver replays, once the board is up"},
+    help=_help(
+        "set",
+        "config",
+        "out",
+        drive="an NMEA file the plugged-in receiver replays, once the board is up",
+    ),
 )
 def boot(
     _c: Context,
@@ -189,7 +194,7 @@ def lint(_c: Context) -> None:
 
 
 @task(help={"quick": "only what takes seconds: style, types, unit tests"})
-def test(_c: Context, quick: bool = False) -> None:  # noqa: FBT001, FBT002
+def test(_c: Context, quick: bool = False) -> None:  # noqa: FBT001, FBT002, PT028  a task
     """Run all tests: both boards built, verified, booted, with a drive replayed (needs root)."""
     with _ending(OUT / "test.log") as monitor:
         if quick:
@@ -197,5 +202,3 @@ def test(_c: Context, quick: bool = False) -> None:  # noqa: FBT001, FBT002
         else:
             sandbox.enter("test")
             suite.everything(monitor, CHECKOUT, OUT)
-
-

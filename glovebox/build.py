@@ -75,8 +75,10 @@ class Builder:
         """Give the finished result of a step."""
         found = self.store.find(self.plan.steps[name].key)
         if found is None:
-            raise GloveboxError(f"the result of {name} is missing in {self.store.root}",
-                                hint="another build may have cleaned the store; build again")  # fmt: skip
+            raise GloveboxError(
+                f"the result of {name} is missing in {self.store.root}",
+                hint="another build may have cleaned the store; build again",
+            )
         return found
 
     def native(self, name: str = TOOLS) -> native.Root:
@@ -84,7 +86,9 @@ class Builder:
         return native.Root(tree=self.layer(name).tree)
 
     @contextmanager
-    def merged(self, name: str, *, writable: bool = False, hide: Sequence[str] = ()) -> Iterator[Path]:
+    def merged(
+        self, name: str, *, writable: bool = False, hide: Sequence[str] = ()
+    ) -> Iterator[Path]:
         """Show the root as a step leaves it; changes, if any are allowed, are thrown away.
 
         The folders in ``hide`` appear empty.
@@ -110,9 +114,7 @@ class Builder:
         sources = [one for group in self.lock.sources.values() for one in group]
         compiles = any(step.kind is StepKind.ON_TOOLS for step in steps)
         packages = [one.download() for chain in wanted for one in self.lock.packages(chain)]
-        missing = [
-            one for one in packages if not (self.store.root / "debs" / one.sha256).exists()
-        ]
+        missing = [one for one in packages if not (self.store.root / "debs" / one.sha256).exists()]
         if missing:
             size = sum(one.size for one in missing) / 1e6
             with self.monitor.step("download", f"{len(missing)} packages, {size:.0f} MB"):
@@ -129,26 +131,29 @@ class Builder:
     def _run(self, step: Step) -> None:
         if step.kind is StepKind.IMAGE:
             return
-        with self.store.exclusive(step.key), self.monitor.step(step.name, _DOING[step.kind]) as line:
-            with self.store.scratch() as scratch:
-                # The clock the file system stamps files with, not this process's.
-                started_ns = scratch.stat().st_mtime_ns
-                tree = scratch / "result" / "tree"
-                tree.mkdir(parents=True)
-                tree.chmod(0o755)
-                begun = time.monotonic()
-                self._fill(step, tree, scratch, line)
-                if step.kind not in (StepKind.NATIVE_ROOT, StepKind.ACCELERATOR):
-                    layer.scrub(tree)
-                    layer.settle_times(tree, started_ns=started_ns, epoch=self.plan.epoch)
-                    layer.prove_clean(tree, self.plan.arch)
-                meta = {
-                    "name": step.name,
-                    "kind": str(step.kind),
-                    "inputs": dict(step.inputs),
-                    "seconds": round(time.monotonic() - begun, 1),
-                }
-                self.store.commit(step.key, scratch / "result", meta)
+        with (
+            self.store.exclusive(step.key),
+            self.monitor.step(step.name, _DOING[step.kind]) as line,
+            self.store.scratch() as scratch,
+        ):
+            # The clock the file system stamps files with, not this process's.
+            started_ns = scratch.stat().st_mtime_ns
+            tree = scratch / "result" / "tree"
+            tree.mkdir(parents=True)
+            tree.chmod(0o755)
+            begun = time.monotonic()
+            self._fill(step, tree, scratch, line)
+            if step.kind not in (StepKind.NATIVE_ROOT, StepKind.ACCELERATOR):
+                layer.scrub(tree)
+                layer.settle_times(tree, started_ns=started_ns, epoch=self.plan.epoch)
+                layer.prove_clean(tree, self.plan.arch)
+            meta = {
+                "name": step.name,
+                "kind": str(step.kind),
+                "inputs": dict(step.inputs),
+                "seconds": round(time.monotonic() - begun, 1),
+            }
+            self.store.commit(step.key, scratch / "result", meta)
 
     def _fill(self, step: Step, tree: Path, scratch: Path, line: Callable[[str], None]) -> None:
         match step.kind:
@@ -199,8 +204,8 @@ class Builder:
                 "--dpkgopt=path-exclude=/usr/share/doc/*",
                 "--dpkgopt=path-include=/usr/share/doc/*/copyright",
                 "--dpkgopt=path-exclude=/usr/share/locale/*",
-                "--aptopt=APT::Install-Recommends \"false\"",
-                "--aptopt=Acquire::Languages \"none\"",
+                '--aptopt=APT::Install-Recommends "false"',
+                '--aptopt=Acquire::Languages "none"',
                 self.lock.suite, str(tree),
                 f"deb [trusted=yes] copy:{self._repository(scratch, TARGET)} ./",
             ],
@@ -228,7 +233,10 @@ class Builder:
         lower.append(_harness(scratch / "harness"))
         target = scratch / "rootfs"
         target.mkdir()
-        with mounts.overlay(lower, target, scratch=scratch, upper=tree), mounts.chroot_mounts(target):
+        with (
+            mounts.overlay(lower, target, scratch=scratch, upper=tree),
+            mounts.chroot_mounts(target),
+        ):
             yield target
 
     def _dpkg(self, step: Step, tree: Path, scratch: Path, line: Callable[[str], None]) -> None:
@@ -244,9 +252,7 @@ class Builder:
         with self._mounted(step, tree, scratch) as root:
             (root / "run/pool").mkdir()
             with mounts.bind(self.store.root / "debs", root / "run/pool", read_only=True):
-                stream(
-                    chroot.command(root, ["dpkg", "--force-unsafe-io", *words], env), line=line
-                )
+                stream(chroot.command(root, ["dpkg", "--force-unsafe-io", *words], env), line=line)
 
     def _on_tools(self, step: Step, tree: Path, scratch: Path, line: Callable[[str], None]) -> None:
         sub, action = step.sub_stage, step.action
@@ -309,7 +315,9 @@ class Builder:
                 shutil.copyfile(self.store.root / "sources" / one.sha256, target)
                 target.chmod(0o644)
 
-    def _sub_stage(self, step: Step, tree: Path, scratch: Path, line: Callable[[str], None]) -> None:
+    def _sub_stage(
+        self, step: Step, tree: Path, scratch: Path, line: Callable[[str], None]
+    ) -> None:
         work = scratch / "work" / step.name.partition("/")[0]
         work.mkdir(parents=True)
         results = {
@@ -364,7 +372,9 @@ def _hiding(folder: Path, trees: Sequence[Path], names: Sequence[str]) -> Path:
 def _run_all(plan: Plan, steps: Sequence[Step], work: Callable[[Step], None]) -> None:
     """Run steps as soon as what they need is done, a few side by side; the first error ends it."""
     names = {step.name for step in steps}
-    waiting = {step.name: {need for need in plan.needs(step.name) if need in names} for step in steps}
+    waiting = {
+        step.name: {need for need in plan.needs(step.name) if need in names} for step in steps
+    }
     by_name = {step.name: step for step in steps}
     running: dict[Future[None], str] = {}
     with ThreadPoolExecutor(max_workers=_SIDE_BY_SIDE) as pool:
@@ -384,5 +394,3 @@ def _run_all(plan: Plan, steps: Sequence[Step], work: Callable[[Step], None]) ->
         finally:
             for one in running:
                 one.cancel()
-
-

@@ -15,22 +15,25 @@ if TYPE_CHECKING:
     from glovebox.build import Builder
     from glovebox.project import Project
 
+_FIELD = re.compile(r"^(Package|Version|Architecture|Status): (.+)$", re.MULTILINE)
 
-def is_current(project: Project) -> bool:
-    """Tell whether the image that lies there is the one the plan would make."""
+
+def is_current(project: Project, *, verified: bool) -> bool:
+    """Tell whether the image that lies there is the one the plan would make, and was proven."""
     try:
-        papers = json.loads(papers(project).read_text())
+        last = json.loads(papers(project).read_text())
         status = project.image.stat()
     except (OSError, ValueError):
         return False
     return bool(
-        papers.get("key") == project.plan.image.key
-        and papers.get("size") == status.st_size
-        and papers.get("written_ns") == status.st_mtime_ns
+        last.get("key") == project.plan.image.key
+        and (last.get("verified") or not verified)
+        and last.get("size") == status.st_size
+        and last.get("written_ns") == status.st_mtime_ns
     )
 
 
-def export(project: Project, builder: Builder) -> Path:
+def export(project: Project, builder: Builder, *, verified: bool) -> Path:
     """Assemble the image and write it out with its manifest, package list and checksum."""
     project.out.mkdir(parents=True, exist_ok=True)
     part = project.out / f".{project.image.name}.part"
@@ -42,7 +45,7 @@ def export(project: Project, builder: Builder) -> Path:
             with builder.merged(project.plan.top.name) as root:
                 installed = packages_in((root / "var/lib/dpkg/status").read_text(errors="replace"))
             part.replace(project.image)
-            _write_papers(project, digest, installed)
+            _write_papers(project, digest, installed, verified=verified)
     finally:
         part.unlink(missing_ok=True)
     return project.image
@@ -52,7 +55,7 @@ def packages_in(status: str) -> str:
     """Give name, version and architecture of every installed package, a line each, sorted."""
     lines: list[str] = []
     for stanza in status.split("\n\n"):
-        fields = dict(re.findall(r"^(Package|Version|Architecture|Status): (.+)$", stanza, re.M))
+        fields = dict(_FIELD.findall(stanza))
         if fields.get("Status", "").endswith(" installed"):
             lines.append(f"{fields['Package']} {fields['Version']} {fields['Architecture']}\n")
     return "".join(sorted(lines))
@@ -83,7 +86,7 @@ def papers(project: Project) -> Path:
     return project.out / f"{project.name}.manifest.json"
 
 
-def _write_papers(project: Project, digest: str, installed: str) -> None:
+def _write_papers(project: Project, digest: str, installed: str, *, verified: bool) -> None:
     image = project.image
     files.write_whole(project.out / f"{image.name}.sha256", f"{digest}  {image.name}\n")
     files.write_whole(
@@ -93,7 +96,13 @@ def _write_papers(project: Project, digest: str, installed: str) -> None:
     status = image.stat()
     files.write_whole(
         papers(project),
-        manifest(project, sha256=digest, size=status.st_size, written_ns=status.st_mtime_ns),
+        manifest(
+            project,
+            verified=verified,
+            sha256=digest,
+            size=status.st_size,
+            written_ns=status.st_mtime_ns,
+        ),
     )
     files.write_whole(
         project.out / f"{project.name}.rpi-imager-manifest",
@@ -117,6 +126,7 @@ def manifest(project: Project, **more: object) -> str:
         "timezone": config.timezone,
         "server": str(config.queue.server),
         "service": asdict(config.service),
+        "stages": [Path(name).name for name in config.stages],
         "disk_id": project.plan.disk_id,
         "epoch": project.plan.epoch,
         "warnings": list(project.lock.warnings),

@@ -88,13 +88,15 @@ def digest_tree(root: Path) -> str:
     """
     if not root.is_dir():
         return digest(*_entry(root, root.name))
-    return digest(*(part for path in walk(root) for part in _entry(path, str(path.relative_to(root)))))
+    return digest(
+        *(part for path in walk(root) for part in _entry(path, str(path.relative_to(root))))
+    )
 
 
 def _entry(path: Path, name: str) -> tuple[str, ...]:
     mode = path.lstat().st_mode
     if stat.S_ISLNK(mode):
-        return (name, "link", os.readlink(path))
+        return (name, "link", str(path.readlink()))
     if stat.S_ISDIR(mode):
         return (name, "folder")
     return (name, "program" if mode & 0o100 else "file", sha256_file(path))

@@ -12,7 +12,6 @@ import os
 import re
 import shutil
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glovebox import apt, card, files, layer, mounts
@@ -20,6 +19,8 @@ from glovebox.errors import ConfigError, ImageError
 from glovebox.run import run
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from glovebox.monitor import Monitor
     from glovebox.store import Layer, Store
 

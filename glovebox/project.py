@@ -8,8 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glovebox import apt, doctor, export, files, imported, keys, lock, plan, sandbox
-from glovebox import verify as proof
+from glovebox import (
+    apt,
+    doctor,
+    export,
+    files,
+    imported,
+    keys,
+    lock,
+    plan,
+    sandbox,
+    verify as proof,
+)
 from glovebox.boards import BOARDS, Board
 from glovebox.build import Builder
 from glovebox.errors import HostError
@@ -90,9 +100,7 @@ def open_project(
         store,
         suite=base.suite if base else settings.suite,
         mirror=mirror,
-        chains=plan.chains(
-            board, sub_stages, given, installed=base.status if base else None
-        ),
+        chains=plan.chains(board, sub_stages, given, installed=base.status if base else None),
         sources=plan.source_names(sub_stages, given),
         refresh=refresh,
         own=imported.archives(base, mirror) if base else (),
@@ -125,14 +133,14 @@ def open_project(
 
 def build_image(project: Project, *, fresh: bool = False, verify: bool = True) -> Path:
     """Build the layers, verify them, export the image; give its place."""
-    if not fresh and export.is_current(project):
+    if not fresh and export.is_current(project, verified=verify):
         project.monitor.say(f"  ✓ {project.image} is up to date")
         return project.image
     builder = project.builder()
     builder.build(["image"], fresh=fresh)
     if verify:
         verify_tree(project, builder)
-    return export.export(project, builder)
+    return export.export(project, builder, verified=verify)
 
 
 def verify_tree(project: Project, builder: Builder) -> None:

@@ -75,8 +75,8 @@ def how_to_flash(project: Project) -> None:
         f"The image: {image}  ({image.stat().st_size / 1e9:.1f} GB)",
         f"Flash it:  open {image.with_suffix('.rpi-imager-manifest')} with Raspberry Pi Imager,",
         f"           or: dd if={image} of=/dev/YOUR_CARD bs=4M conv=fsync status=progress",
-        f"Log in:    ssh{key} {config.user.name}@{config.hostname}.local"
-        f"   ({project.access.origin})",
+        f"Log in:    ssh{key} {config.user.name}@{config.hostname}.local",
+        f"           ({project.access.origin})",
         "Try it:    ./invoke boot     Prove it: ./invoke verify",
     ):
         console.print(line, markup=False)

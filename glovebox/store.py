@@ -139,7 +139,6 @@ class Store:
         layer.path.rename(trash)
         _remove(trash)
 
-
     def clear(self, *, downloads: bool) -> int:
         """Remove every result that no running build holds; give the bytes freed."""
         self.sweep()

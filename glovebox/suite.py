@@ -68,7 +68,10 @@ def _check(
     monitor: Monitor, name: str, command: Sequence[str], checkout: Path, *, last_line: bool = False
 ) -> None:
     said: list[str] = []
-    env = {"PYTHONPATH": f"{checkout}:{checkout / 'app'}", "PATH": f"{Path(sys.executable).parent}:{PATH}"}
+    env = {
+        "PYTHONPATH": f"{checkout}:{checkout / 'app'}",
+        "PATH": f"{Path(sys.executable).parent}:{PATH}",
+    }
     env |= {name: os.environ[name] for name in ("CI", "GLOVEBOX_STORE") if name in os.environ}
     try:
         with monitor.step(name, "running") as line:
