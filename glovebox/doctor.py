@@ -7,6 +7,7 @@ import platform
 import re
 import shutil
 import time
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,8 +37,9 @@ PROGRAMS = {
     "zstd": "zstd",
 }
 KEYRING_PACKAGE = "debian-archive-keyring"
-# For `invoke lint` and the tests alone.
-TEST_PACKAGES = ("shellcheck",)
+# For `invoke lint` and the tests alone: the service is tested with real parts on the host, too.
+TEST_PACKAGES = ("gpsd", "redis-server", "shellcheck")
+_POLICY = Path("/usr/sbin/policy-rc.d")
 BINFMT = Path("/proc/sys/fs/binfmt_misc")
 HANDLERS = {"armel": "qemu-arm", "armhf": "qemu-arm", "arm64": "qemu-aarch64"}
 ROOM_GB = 8
@@ -83,16 +85,32 @@ def set_up(monitor: Monitor, *, tests: bool) -> None:
             env = {"DEBIAN_FRONTEND": "noninteractive"}
             try:
                 run(["apt-get", "--quiet", "update"], env=env)
-                run(
-                    ["apt-get", "--quiet", "--yes", "install", "--no-install-recommends", *missing],
-                    env=env,
-                )
+                with _no_service_starts():
+                    run(
+                        ["apt-get", "--quiet", "--yes", "install", "--no-install-recommends",
+                         *missing],
+                        env=env,
+                    )  # fmt: skip
             except CommandError as error:
                 raise HostError(
                     f"apt could not install {' '.join(missing)}:\n{error.tail}"
                 ) from error
     with monitor.step("emulation", "registering the emulators with the kernel"):
         _register()
+
+
+@contextmanager
+def _no_service_starts() -> Iterator[None]:
+    """Keep packages from starting their services while they are installed."""
+    if _POLICY.exists():  # the machine has a policy of its own
+        yield
+        return
+    _POLICY.write_text("#!/bin/sh\nexit 101\n")
+    _POLICY.chmod(0o755)
+    try:
+        yield
+    finally:
+        _POLICY.unlink()
 
 
 def _register() -> None:
