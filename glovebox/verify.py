@@ -85,7 +85,7 @@ class Facts:
     locale: str
     server: str  # `redis` or `valkey`
     disk_id: str  # eight hex digits
-    stages: tuple[str, ...]
+    stages: tuple[str, ...]  # of the manifest's ``steps``
     password: bool = False  # whether the user has one
     service: Mapping[str, object] | None = None  # the settings under `service:`
 
@@ -156,7 +156,9 @@ def read_facts(path: Path) -> Facts:
         values = json.loads(path.read_text(encoding="utf-8"))
         known = {each.name for each in fields(Facts)}
         chosen = {name: value for name, value in values.items() if name in known}
-        return Facts(**{**chosen, "stages": tuple(chosen["stages"])})
+        steps: Mapping[str, str] = values["steps"]  # STAGE/SUB-STAGE, and some that are no stages
+        stages = {name.partition("/")[0]: None for name in steps if "/" in name}
+        return Facts(**{**chosen, "stages": tuple(stages)})
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         message = f"{path} is no manifest of an image: {error}"
         raise ConfigError(message, hint="it lies beside the image that build-image made") from error
