@@ -33,16 +33,20 @@ class Member:
 def members(image: bytes) -> Iterator[Member]:
     """Give every member of every archive in the image; raises ImageError when it is damaged."""
     at = 0
+    inside = ""
     while at < len(image):
         if image[at] == 0:
             at += 1
         elif image[at : at + 6] in (b"070701", b"070702"):
             member, at = _member(image, at)
-            if member.name != _TRAILER:
+            inside = member.name
+            if inside != _TRAILER:
                 yield member
         else:
             yield from members(_decompress(image[at:]))
             return
+    if inside not in ("", _TRAILER):
+        raise ImageError(f"the initramfs ends after {inside}, in the middle of an archive")
 
 
 def _member(image: bytes, at: int) -> tuple[Member, int]:
