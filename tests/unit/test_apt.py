@@ -88,7 +88,8 @@ HOSTS: dict[str, tuple[dict[str, str], Mirror]] = {
     ),
     "a stanza of sources only": (
         {
-            "sources.list.d/d.sources": f"Types: deb-src\nURIs: {NEAR}\nSuites: sid\nComponents: main"
+            "sources.list.d/d.sources": f"Types: deb-src\nURIs: {NEAR}\nSuites: sid\n"
+            "Components: main\n"
         },
         DEFAULT,
     ),
@@ -103,7 +104,7 @@ HOSTS: dict[str, tuple[dict[str, str], Mirror]] = {
     # Its folder is named after the distribution it is for, and it comes first in apt's order.
     "other software for Debian": (
         {
-            "sources.list.d/a.list": "deb [arch=amd64] https://example.org/linux/debian trixie stable",
+            "sources.list.d/a.list": "deb [arch=any] https://example.org/x/debian trixie stable",
             "sources.list.d/debian.sources": f"Types: deb\nURIs: {NEAR}\nSuites: trixie\n"
             "Components: main\n",
         },

@@ -150,4 +150,4 @@ def test_a_failed_write_changes_nothing(
         files.write_whole(path, "new")
 
     assert path.read_text() == "old"
-    assert os.listdir(tmp_path) == ["file"]
+    assert list(tmp_path.iterdir()) == [path]

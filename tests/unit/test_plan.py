@@ -103,7 +103,11 @@ class World:
         )
     )
     lock: Lock = field(default_factory=locked)
-    access: AccessKeys = AccessKeys(public=("ssh-ed25519 AAAA me",), private=None, origin="test")
+    access: AccessKeys = field(
+        default_factory=lambda: AccessKeys(
+            public=("ssh-ed25519 AAAA me",), private=None, origin="test"
+        )
+    )
     secret: bytes = b"this store's own"
     accelerate: bool = True
     imported: Base | None = None
@@ -204,7 +208,7 @@ CASES: dict[str, tuple[Callable[[World], object], frozenset[str]]] = {
         NOTHING,
     ),
     "the accelerator kept off": (lambda w: w.write(f"{_GPS}/NO_ACCELERATOR", ""), GPS),
-    "the program that compiles": (lambda w: w.write(f"{_QUEUE}/00-on-tools.sh", "#!/bin/sh"), CROSS),
+    "the program that compiles": (lambda w: w.write(f"{_QUEUE}/00-on-tools.sh", "#!"), CROSS),
     "a patch it compiles with": (lambda w: w.write(f"{_QUEUE}/files/patch", "other"), CROSS),
     "a script beside it": (lambda w: w.write(f"{_QUEUE}/01-run.sh", "#!/bin/sh\n:"), QUEUE),
     "a source in the checkout": (lambda w: w.write("app/telematics/__init__.py", "2"), CROSS),

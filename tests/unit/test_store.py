@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import stat
 from typing import TYPE_CHECKING
 
@@ -36,7 +35,7 @@ def put(store: Store, key: str = KEY, text: str = "one") -> module.Layer:
 
 def names(folder: Path) -> list[str]:
     """List a folder."""
-    return sorted(os.listdir(folder))
+    return sorted(path.name for path in folder.iterdir())
 
 
 def test_a_result_is_found_by_its_key(store: Store) -> None:
