@@ -76,11 +76,13 @@ def host_mirror(etc: Path = Path("/etc/apt")) -> Mirror:
     found: dict[str, str] = {}
     for source in sources_of(etc):
         parts = urllib.parse.urlsplit(source.url)
-        if parts.scheme not in ("http", "https"):
+        # Makers of other software have a folder of this name too, and no component `main` in it.
+        if parts.scheme not in ("http", "https") or "main" not in source.components:
             continue
-        if source.suite.endswith("-security"):
+        folder = parts.path.rpartition("/")[2]
+        if folder == "debian-security" and source.suite.endswith("-security"):
             found.setdefault("security", source.url)
-        elif parts.path.rstrip("/").endswith("/debian"):
+        elif folder == "debian":
             found.setdefault("main", source.url)
     default = mmdebstrap_default()
     main = found.get("main", default.main)

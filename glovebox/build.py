@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glovebox import accelerator, apt, chroot, layer, lock, mounts, native, runner, stage
+from glovebox import accelerator, apt, chroot, files, layer, lock, mounts, native, runner, stage
 from glovebox.errors import GloveboxError, StepError
 from glovebox.plan import EMULATOR, TARGET, TOOLS, Step, StepKind, order
 from glovebox.run import CommandError, stream
@@ -37,6 +37,8 @@ _DOING = {
     StepKind.SUB_STAGE: "running its actions",
     StepKind.OWN_FILES: "laying your files over the root",
 }
+# Overlayfs shows nothing of the layers below a folder that has this.
+_OPAQUE = "trusted.overlay.opaque"
 # Two cores, two steps: more would only wait for each other.
 _SIDE_BY_SIDE = 2
 
@@ -65,7 +67,7 @@ class Builder:
         reused = [step for step in self.plan.steps.values() if step.name in standing]
         if reused:
             self.monitor.say(f"  {len(reused)} of {len(reused) + len(steps)} steps are cached")
-        _run_all(self.plan, steps, self._run)
+        _run_all(self.plan, steps, lambda step: self._run(step, fresh=fresh))
 
     def layers(self, name: str) -> list[Path]:
         """Give the trees of the layers, lowest first, that make the root as ``name`` leaves it."""
@@ -128,32 +130,35 @@ class Builder:
         ]
         apt.fetch(firmware, self.store.root / "sources")
 
-    def _run(self, step: Step) -> None:
+    def _run(self, step: Step, *, fresh: bool) -> None:
         if step.kind is StepKind.IMAGE:
             return
-        with (
-            self.store.exclusive(step.key),
-            self.monitor.step(step.name, _DOING[step.kind]) as line,
-            self.store.scratch() as scratch,
-        ):
-            # The clock the file system stamps files with, not this process's.
-            started_ns = scratch.stat().st_mtime_ns
-            tree = scratch / "result" / "tree"
-            tree.mkdir(parents=True)
-            tree.chmod(0o755)
-            begun = time.monotonic()
-            self._fill(step, tree, scratch, line)
-            if step.kind not in (StepKind.NATIVE_ROOT, StepKind.ACCELERATOR):
-                layer.scrub(tree)
-                layer.settle_times(tree, started_ns=started_ns, epoch=self.plan.epoch)
-                layer.prove_clean(tree, self.plan.arch)
-            meta = {
-                "name": step.name,
-                "kind": str(step.kind),
-                "inputs": dict(step.inputs),
-                "seconds": round(time.monotonic() - begun, 1),
-            }
-            self.store.commit(step.key, scratch / "result", meta)
+        with ExitStack() as stack:
+            stack.enter_context(self.store.exclusive(step.key))
+            # Another build made it while this one waited, and may already stand on it.
+            if not fresh and self.store.find(step.key):
+                self.monitor.cached(step.name)
+                return
+            line = stack.enter_context(self.monitor.step(step.name, _DOING[step.kind]))
+            with self.store.scratch() as scratch:
+                # The clock the file system stamps files with, not this process's.
+                started_ns = scratch.stat().st_mtime_ns
+                tree = scratch / "result" / "tree"
+                tree.mkdir(parents=True)
+                tree.chmod(0o755)
+                begun = time.monotonic()
+                self._fill(step, tree, scratch, line)
+                if step.kind not in (StepKind.NATIVE_ROOT, StepKind.ACCELERATOR):
+                    layer.scrub(tree)
+                    layer.settle_times(tree, started_ns=started_ns, epoch=self.plan.epoch)
+                    layer.prove_clean(tree, self.plan.arch)
+                meta = {
+                    "name": step.name,
+                    "kind": str(step.kind),
+                    "inputs": dict(step.inputs),
+                    "seconds": round(time.monotonic() - begun, 1),
+                }
+                self.store.commit(step.key, scratch / "result", meta)
 
     def _fill(self, step: Step, tree: Path, scratch: Path, line: Callable[[str], None]) -> None:
         match step.kind:
@@ -264,7 +269,10 @@ class Builder:
             for name in ("sources", "stage", "out"):
                 (here / name).mkdir(parents=True)
             self._bring_sources(sub, action, here / "sources")
-            shutil.copytree(sub.path, here / "stage", dirs_exist_ok=True)
+            # Only what its key knows of.
+            shutil.copy(action.path, here / "stage")
+            if (sub.path / "files").is_dir():
+                shutil.copytree(sub.path / "files", here / "stage/files", symlinks=True)
             env = chroot.environment(
                 native.host_arch(),
                 self.plan.epoch,
@@ -339,7 +347,7 @@ class Builder:
 
 
 def _no_bytecode(_folder: str, names: list[str]) -> list[str]:
-    return [name for name in names if name == "__pycache__"]
+    return [name for name in names if name == files.BYTECODE]
 
 
 def _harness(folder: Path) -> Path:
@@ -356,17 +364,24 @@ def _harness(folder: Path) -> Path:
 def _hiding(folder: Path, trees: Sequence[Path], names: Sequence[str]) -> Path:
     """Make a layer in which the folders ``names`` are empty, with the owner and mode they have."""
     for name in names:
-        target = folder
-        target.mkdir(exist_ok=True)
-        for part in ("", *Path(name).parts):
-            target = target / part
-            target.mkdir(exist_ok=True)
-            below = [tree / target.relative_to(folder) for tree in trees]
-            for path in (one for one in reversed(below) if one.is_dir()):
-                shutil.copystat(path, target)
-                break
-        os.setxattr(target, "trusted.overlay.opaque", b"y")
+        (folder / name).mkdir(parents=True)
+    # From the inside out: making a folder changes the time of the one around it.
+    for target in (*reversed(list(files.walk(folder))), folder):
+        below = [tree / target.relative_to(folder) for tree in trees]
+        for path in (one for one in reversed(below) if one.is_dir()):
+            _copy_folder_status(path, target)
+            break
+    for name in names:
+        os.setxattr(folder / name, _OPAQUE, b"y")
     return folder
+
+
+def _copy_folder_status(source: Path, target: Path) -> None:
+    status = source.stat()
+    os.chown(target, status.st_uid, status.st_gid)
+    shutil.copystat(source, target)
+    if _OPAQUE in os.listxattr(target):  # it holds for the layer it was found in
+        os.removexattr(target, _OPAQUE)
 
 
 def _run_all(plan: Plan, steps: Sequence[Step], work: Callable[[Step], None]) -> None:

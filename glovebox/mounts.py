@@ -61,7 +61,10 @@ def overlay(
     if upper is not None:
         work = scratch / "overlay-work"
         work.mkdir(exist_ok=True)
-        options += f",upperdir={upper},workdir={work}"
+        # Links here too: a comma in a path would end the option.
+        (links / "upper").symlink_to(upper)
+        (links / "work").symlink_to(work)
+        options += ",upperdir=upper,workdir=work"
     else:
         options += ",ro"
         if len(lower) == 1:  # overlayfs wants two layers when there is no upper one

@@ -312,7 +312,6 @@ class _Maker:
         inputs = {
             "suite": self._lock.suite,
             "packages": files.digest(self._lock.identities(TARGET, "base")),
-            "time": str(self._lock.epoch),
         }
         self._layer("base/extract", StepKind.EXTRACT, inputs=inputs)
         self._layer("base/unpack", StepKind.UNPACK, helped_by=self._helpers)
@@ -348,7 +347,11 @@ class _Maker:
                         )
                 case stage.Kind.PACKAGES | stage.Kind.PACKAGES_NR:
                     request = f"{sub.name}/{action.path.name}"
-                    inputs[action.path.name] = files.digest(self._lock.identities(TARGET, request))
+                    # A word that adds nothing still marks its package as wanted for itself.
+                    inputs[action.path.name] = files.digest(
+                        *stage.words_of(action.path.read_text(), self._given),
+                        self._lock.identities(TARGET, request),
+                    )
                 case stage.Kind.ON_TOOLS:
                     uses.append(self._on_tools(sub, action))
                 case stage.Kind.SOURCES:
@@ -415,8 +418,17 @@ class _Maker:
         }
         self._add("image", StepKind.IMAGE, below=self.below, uses=(TOOLS,), inputs=inputs)
 
-    def _layer(self, name: str, kind: StepKind, **more: Any) -> None:  # noqa: ANN401  fields of Step
-        self._add(name, kind, below=self.below, **more)
+    def _layer(
+        self,
+        name: str,
+        kind: StepKind,
+        *,
+        inputs: Mapping[str, str] | None = None,
+        **more: Any,  # noqa: ANN401  fields of Step
+    ) -> None:
+        # Every layer's new files carry it; an imported image below does not know it.
+        known = {**(inputs or {}), "time": str(self._lock.epoch)}
+        self._add(name, kind, below=self.below, inputs=known, **more)
         self.below = name
 
     def _add(
