@@ -70,7 +70,7 @@ def mke2fs_version(tools: native.Root | HostTools) -> tuple[int, ...]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
-    """Give a folder in which overlayfs can keep its upper layers, and look that none stay mounted."""
+    """Give a folder that can hold overlayfs layers, and look that none stay mounted."""
     yield tmp_path
     left = [line for line in Path("/proc/self/mounts").read_text().splitlines()
             if str(tmp_path) in line]  # fmt: skip
