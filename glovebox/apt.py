@@ -7,6 +7,7 @@ debian-archive-keyring of the host.
 from __future__ import annotations
 
 import email.utils
+import functools
 import re
 import shlex
 import urllib.parse
@@ -41,11 +42,23 @@ class Archive:
     url: str
     suite: str
     optional: bool
+    components: tuple[str, ...] = COMPONENTS
+    keyring: Path = KEYRING
 
     def lines(self) -> tuple[str, ...]:
         """Give the entry in apt's one-line format, for binaries and sources."""
-        parts = f"[signed-by={KEYRING}] {self.url} {self.suite} {' '.join(COMPONENTS)}"
+        parts = f"[signed-by={self.keyring}] {self.url} {self.suite} {' '.join(self.components)}"
         return (f"deb {parts}", f"deb-src {parts}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """One entry of a system's own apt sources, as it stands there."""
+
+    url: str
+    suite: str
+    components: tuple[str, ...]
+    keyring: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,16 +72,18 @@ class Download:
 
 
 def host_mirror(etc: Path = Path("/etc/apt")) -> Mirror:
-    """Find the mirror of this host: its own apt sources, else the default mmdebstrap has built in."""
+    """Find this host's mirror: its own apt sources, else the default built into mmdebstrap."""
     found: dict[str, str] = {}
-    for url, suite in _host_sources(etc):
-        host_path = urllib.parse.urlsplit(url)
-        if host_path.scheme not in ("http", "https"):
+    for source in sources_of(etc):
+        parts = urllib.parse.urlsplit(source.url)
+        # Makers of other software have a folder of this name too, and no component `main` in it.
+        if parts.scheme not in ("http", "https") or "main" not in source.components:
             continue
-        if suite.endswith("-security"):
-            found.setdefault("security", url)
-        elif host_path.path.rstrip("/").endswith("/debian"):
-            found.setdefault("main", url)
+        folder = parts.path.rpartition("/")[2]
+        if folder == "debian-security" and source.suite.endswith("-security"):
+            found.setdefault("security", source.url)
+        elif folder == "debian":
+            found.setdefault("main", source.url)
     default = mmdebstrap_default()
     main = found.get("main", default.main)
     # A host of another distribution has no Debian archive in its sources: then both are default.
@@ -76,7 +91,7 @@ def host_mirror(etc: Path = Path("/etc/apt")) -> Mirror:
 
 
 def mmdebstrap_default() -> Mirror:
-    """Read the mirrors out of the installed mmdebstrap, so that no host name stands in our files."""
+    """Read the mirrors out of the installed mmdebstrap: no host name stands in our files."""
     for folder in ("/usr/bin", "/usr/local/bin"):
         program = Path(folder) / "mmdebstrap"
         if program.exists():
@@ -187,12 +202,18 @@ class Apt:
             ) from error
         return list(_uris(said))
 
-    def source_uris(self, package: str) -> list[Download]:
-        """Give the files of the newest source package of this name."""
+    def source_versions(self, package: str) -> list[str]:
+        """Give the versions of a source package that the indices know, newest first."""
         try:
-            said = self._run("apt-get", "source", "--print-uris", "--", package)
+            said = self._run("apt-cache", "showsrc", "--only-source", "--", package)
         except CommandError as error:
-            raise LockError(f"no source package {package}:\n{error.tail}") from error
+            raise LockError(f"there is no source package {package}:\n{error.tail}") from error
+        versions = set(re.findall(r"^Version: (\S+)", said, re.MULTILINE))
+        return sorted(versions, key=functools.cmp_to_key(_compare), reverse=True)
+
+    def source_uris(self, package: str, version: str) -> list[Download]:
+        """Give the files of a source package."""
+        said = self._run("apt-get", "source", "--print-uris", "--", f"{package}={version}")
         return list(_uris(said))
 
     def stanzas(self, names: set[str]) -> Mapping[str, str]:
@@ -247,20 +268,41 @@ def status_of(stanzas: Sequence[str]) -> str:
     return "".join(f"{stanza}\nStatus: install ok installed\n\n" for stanza in stanzas)
 
 
-def _host_sources(etc: Path) -> Iterator[tuple[str, str]]:
-    listed = [etc / "sources.list", *sorted((etc / "sources.list.d").glob("*.list"))]
-    for path in listed:
+def sources_of(etc: Path) -> Iterator[Source]:
+    """Read a system's apt sources, in both of their formats."""
+    for path in [etc / "sources.list", *sorted((etc / "sources.list.d").glob("*.list"))]:
         if path.is_file():
             for line in path.read_text(errors="replace").splitlines():
+                keyring = re.search(r"\[.*signed-by=([^ \]]+).*\]", line)
                 words = shlex.split(re.sub(r"\[.*?\]", "", line), comments=True)
                 if len(words) >= 3 and words[0] == "deb":  # noqa: PLR2004  type, address, suite
-                    yield words[1], words[2]
+                    yield Source(
+                        url=words[1].rstrip("/"),
+                        suite=words[2],
+                        components=tuple(words[3:]),
+                        keyring=keyring[1] if keyring else "",
+                    )
     for path in sorted((etc / "sources.list.d").glob("*.sources")):
         for stanza in re.split(r"\n\s*\n", path.read_text(errors="replace")):
-            fields = dict(re.findall(r"^(URIs|Suites):\s*(.+)$", stanza, re.MULTILINE))
+            fields = dict(re.findall(r"^([A-Za-z-]+):[ \t]*(.+)$", stanza, re.MULTILINE))
+            if (
+                fields.get("Enabled", "yes").strip() == "no"
+                or "deb" not in fields.get("Types", "").split()
+            ):
+                continue
             for url in fields.get("URIs", "").split():
                 for suite in fields.get("Suites", "").split():
-                    yield url.rstrip("/"), suite
+                    yield Source(
+                        url=url.rstrip("/"),
+                        suite=suite,
+                        components=tuple(fields.get("Components", "").split()),
+                        keyring=fields.get("Signed-By", "").strip(),
+                    )
+
+
+def _compare(one: str, other: str) -> int:
+    greater = run(["dpkg", "--compare-versions", one, "gt", other], check=False).returncode == 0
+    return int(greater) - int(one != other and not greater)
 
 
 def _uris(said: str) -> Iterator[Download]:

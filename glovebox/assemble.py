@@ -29,6 +29,7 @@ FIRST_SECTOR = 16384
 ALIGN = 8 * MIB
 BLOCK = 4096
 INODE = 256
+INODE_RATIO = 16384
 JOURNAL_MIB = 16
 
 # Stated, because mke2fs would take its features from the host's /etc/mke2fs.conf.
@@ -39,7 +40,6 @@ default_mntopts = acl,user_xattr
 enable_periodic_fsck = 0
 blocksize = 4096
 inode_size = 256
-inode_ratio = 16384
 [fs_types]
 ext4 = {
   features = has_journal,extent,huge_file,flex_bg,metadata_csum,64bit,dir_nlink,extra_isize
@@ -55,6 +55,7 @@ class Layout:
     boot_size: int
     root_start: int
     root_size: int
+    inodes: int
 
     @property
     def total(self) -> int:
@@ -91,15 +92,18 @@ def lay_out(disk: Disk, root: Content) -> Layout:
     boot_size = _up(disk.boot, ALIGN)
     # Inode tables, bitmaps and directories come to about 3 % of what is in the files.
     needed = int(root.size * 1.03) + root.inodes * INODE + (JOURNAL_MIB + 8) * MIB
+    # Trees of many small files have more of them than a card of their size is made for.
+    inodes = root.inodes + root.inodes // 4 + 4096
     if disk.root is None:
         # The room left has inode tables too: one of 256 bytes for every 16 KiB.
-        root_size = _up(int((needed + disk.root_free) * 1.02), ALIGN)
+        spare = (inodes - root.inodes) * INODE
+        root_size = _up(int((needed + spare + disk.root_free) * 1.02), ALIGN)
     else:
         root_size = _up(disk.root, ALIGN)
         if root_size < needed:
             raise StepError(
                 f"disk.root: {disk.root // MIB} MiB is too small: the files need"
-                f" {needed // MIB} MiB",
+                f" {-(-needed // MIB)} MiB",
                 hint="disk.root: auto",
             )
     return Layout(
@@ -107,6 +111,7 @@ def lay_out(disk: Disk, root: Content) -> Layout:
         boot_size=boot_size,
         root_start=boot_start + boot_size,
         root_size=root_size,
+        inodes=max(inodes, root_size // INODE_RATIO),
     )
 
 
@@ -120,7 +125,7 @@ def assemble(
     tools: Root,
     scratch: Path,
 ) -> Layout:
-    """Write the image ``target`` from the trees ``root`` and ``boot``, both seen through a mount."""
+    """Write the image ``target`` from the trees ``root`` and ``boot``, seen through mounts."""
     layout = lay_out(disk, measure(root))
     with target.open("wb") as file:
         file.truncate(layout.total)
@@ -165,9 +170,7 @@ def _make_boot(
             folders.setdefault(str(path.parent.relative_to(boot)), []).append(path)
     for folder, names in folders.items():
         inside = "::/" if folder == "." else f"::/{folder}/"
-        run(
-            [*tools.command("mtools"), "-c", "mcopy", "-m", "-i", where, *names, inside], env=env
-        )
+        run([*tools.command("mtools"), "-c", "mcopy", "-m", "-i", where, *names, inside], env=env)
     _copy_into(target, layout.boot_start, where)
     where.unlink()
 
@@ -198,7 +201,7 @@ def _make_root(
         [
             *tools.command("mke2fs"), "-q", "-F", "-t", "ext4", "-L", "rootfs",
             "-U", str(plan.identifier(made, "root")), "-J", f"size={JOURNAL_MIB}",
-            "-m", "1", "-E", extended, "-d", root, target, f"{layout.root_size // 1024}k",
+            "-N", str(layout.inodes), "-m", "1", "-E", extended, "-d", root, target, f"{layout.root_size // 1024}k",
         ],
         env={"SOURCE_DATE_EPOCH": str(made.epoch), "MKE2FS_CONFIG": str(config),
              "E2FSPROGS_FAKE_TIME": str(made.epoch), "MKE2FS_SYNC": "0"},

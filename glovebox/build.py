@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glovebox import accelerator, apt, chroot, layer, lock, mounts, native, runner, stage
+from glovebox import accelerator, apt, chroot, files, layer, lock, mounts, native, runner, stage
 from glovebox.errors import GloveboxError, StepError
 from glovebox.plan import EMULATOR, TARGET, TOOLS, Step, StepKind, order
 from glovebox.run import CommandError, stream
@@ -35,8 +35,10 @@ _DOING = {
     StepKind.CONFIGURE: "configuring them",
     StepKind.ON_TOOLS: "compiling for the target",
     StepKind.SUB_STAGE: "running its actions",
-    StepKind.OVERLAYS: "laying files over the root",
+    StepKind.OWN_FILES: "laying your files over the root",
 }
+# Overlayfs shows nothing of the layers below a folder that has this.
+_OPAQUE = "trusted.overlay.opaque"
 # Two cores, two steps: more would only wait for each other.
 _SIDE_BY_SIDE = 2
 
@@ -65,7 +67,7 @@ class Builder:
         reused = [step for step in self.plan.steps.values() if step.name in standing]
         if reused:
             self.monitor.say(f"  {len(reused)} of {len(reused) + len(steps)} steps are cached")
-        _run_all(self.plan, steps, self._run)
+        _run_all(self.plan, steps, lambda step: self._run(step, fresh=fresh))
 
     def layers(self, name: str) -> list[Path]:
         """Give the trees of the layers, lowest first, that make the root as ``name`` leaves it."""
@@ -75,8 +77,10 @@ class Builder:
         """Give the finished result of a step."""
         found = self.store.find(self.plan.steps[name].key)
         if found is None:
-            raise GloveboxError(f"the result of {name} is missing in {self.store.root}",
-                                hint="another build may have cleaned the store; build again")  # fmt: skip
+            raise GloveboxError(
+                f"the result of {name} is missing in {self.store.root}",
+                hint="another build may have cleaned the store; build again",
+            )
         return found
 
     def native(self, name: str = TOOLS) -> native.Root:
@@ -84,7 +88,9 @@ class Builder:
         return native.Root(tree=self.layer(name).tree)
 
     @contextmanager
-    def merged(self, name: str, *, writable: bool = False, hide: Sequence[str] = ()) -> Iterator[Path]:
+    def merged(
+        self, name: str, *, writable: bool = False, hide: Sequence[str] = ()
+    ) -> Iterator[Path]:
         """Show the root as a step leaves it; changes, if any are allowed, are thrown away.
 
         The folders in ``hide`` appear empty.
@@ -110,20 +116,30 @@ class Builder:
         sources = [one for group in self.lock.sources.values() for one in group]
         compiles = any(step.kind is StepKind.ON_TOOLS for step in steps)
         packages = [one.download() for chain in wanted for one in self.lock.packages(chain)]
-        missing = [
-            one for one in packages if not (self.store.root / "debs" / one.sha256).exists()
-        ]
+        missing = [one for one in packages if not (self.store.root / "debs" / one.sha256).exists()]
         if missing:
             size = sum(one.size for one in missing) / 1e6
             with self.monitor.step("download", f"{len(missing)} packages, {size:.0f} MB"):
                 apt.fetch(missing, self.store.root / "debs")
         if compiles:
             apt.fetch(sources, self.store.root / "sources")
+        firmware = [
+            apt.Download(url=one.url, name=one.url, size=0, sha256=one.sha256)
+            for step in steps
+            for one in step.firmware
+        ]
+        apt.fetch(firmware, self.store.root / "sources")
 
-    def _run(self, step: Step) -> None:
+    def _run(self, step: Step, *, fresh: bool) -> None:
         if step.kind is StepKind.IMAGE:
             return
-        with self.store.exclusive(step.key), self.monitor.step(step.name, _DOING[step.kind]) as line:
+        with ExitStack() as stack:
+            stack.enter_context(self.store.exclusive(step.key))
+            # Another build made it while this one waited, and may already stand on it.
+            if not fresh and self.store.find(step.key):
+                self.monitor.cached(step.name)
+                return
+            line = stack.enter_context(self.monitor.step(step.name, _DOING[step.kind]))
             with self.store.scratch() as scratch:
                 # The clock the file system stamps files with, not this process's.
                 started_ns = scratch.stat().st_mtime_ns
@@ -160,10 +176,11 @@ class Builder:
                 self._on_tools(step, tree, scratch, line)
             case StepKind.SUB_STAGE:
                 self._sub_stage(step, tree, scratch, line)
-            case StepKind.OVERLAYS:
-                raise StepError("overlays are not laid yet")
-            case StepKind.IMAGE:
-                pass
+            case StepKind.OWN_FILES:
+                self._own_files(step, tree, scratch)
+            case StepKind.IMPORT | StepKind.IMAGE:
+                message = f"{step.name} is made elsewhere"
+                raise AssertionError(message)
 
     def _repository(self, scratch: Path, chain: str) -> Path:
         folder = scratch / "repository"
@@ -192,8 +209,8 @@ class Builder:
                 "--dpkgopt=path-exclude=/usr/share/doc/*",
                 "--dpkgopt=path-include=/usr/share/doc/*/copyright",
                 "--dpkgopt=path-exclude=/usr/share/locale/*",
-                "--aptopt=APT::Install-Recommends \"false\"",
-                "--aptopt=Acquire::Languages \"none\"",
+                '--aptopt=APT::Install-Recommends "false"',
+                '--aptopt=Acquire::Languages "none"',
                 self.lock.suite, str(tree),
                 f"deb [trusted=yes] copy:{self._repository(scratch, TARGET)} ./",
             ],
@@ -221,7 +238,10 @@ class Builder:
         lower.append(_harness(scratch / "harness"))
         target = scratch / "rootfs"
         target.mkdir()
-        with mounts.overlay(lower, target, scratch=scratch, upper=tree), mounts.chroot_mounts(target):
+        with (
+            mounts.overlay(lower, target, scratch=scratch, upper=tree),
+            mounts.chroot_mounts(target),
+        ):
             yield target
 
     def _dpkg(self, step: Step, tree: Path, scratch: Path, line: Callable[[str], None]) -> None:
@@ -237,9 +257,7 @@ class Builder:
         with self._mounted(step, tree, scratch) as root:
             (root / "run/pool").mkdir()
             with mounts.bind(self.store.root / "debs", root / "run/pool", read_only=True):
-                stream(
-                    chroot.command(root, ["dpkg", "--force-unsafe-io", *words], env), line=line
-                )
+                stream(chroot.command(root, ["dpkg", "--force-unsafe-io", *words], env), line=line)
 
     def _on_tools(self, step: Step, tree: Path, scratch: Path, line: Callable[[str], None]) -> None:
         sub, action = step.sub_stage, step.action
@@ -251,7 +269,10 @@ class Builder:
             for name in ("sources", "stage", "out"):
                 (here / name).mkdir(parents=True)
             self._bring_sources(sub, action, here / "sources")
-            shutil.copytree(sub.path, here / "stage", dirs_exist_ok=True)
+            # Only what its key knows of.
+            shutil.copy(action.path, here / "stage")
+            if (sub.path / "files").is_dir():
+                shutil.copytree(sub.path / "files", here / "stage/files", symlinks=True)
             env = chroot.environment(
                 native.host_arch(),
                 self.plan.epoch,
@@ -291,7 +312,20 @@ class Builder:
                     source = self.checkout / what
                     shutil.copytree(source, folder / source.name, ignore=_no_bytecode)
 
-    def _sub_stage(self, step: Step, tree: Path, scratch: Path, line: Callable[[str], None]) -> None:
+    def _own_files(self, step: Step, tree: Path, scratch: Path) -> None:
+        with self._mounted(step, tree, scratch) as root:
+            for folder in step.overlays:
+                runner.lay(folder, root)
+            for one in step.firmware:
+                # The boards' Wi-Fi is the one part that asks for files Debian does not have.
+                target = root / "usr/lib/firmware/brcm" / one.url.rpartition("/")[2]
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(self.store.root / "sources" / one.sha256, target)
+                target.chmod(0o644)
+
+    def _sub_stage(
+        self, step: Step, tree: Path, scratch: Path, line: Callable[[str], None]
+    ) -> None:
         work = scratch / "work" / step.name.partition("/")[0]
         work.mkdir(parents=True)
         results = {
@@ -313,7 +347,7 @@ class Builder:
 
 
 def _no_bytecode(_folder: str, names: list[str]) -> list[str]:
-    return [name for name in names if name == "__pycache__"]
+    return [name for name in names if name == files.BYTECODE]
 
 
 def _harness(folder: Path) -> Path:
@@ -330,23 +364,32 @@ def _harness(folder: Path) -> Path:
 def _hiding(folder: Path, trees: Sequence[Path], names: Sequence[str]) -> Path:
     """Make a layer in which the folders ``names`` are empty, with the owner and mode they have."""
     for name in names:
-        target = folder
-        target.mkdir(exist_ok=True)
-        for part in ("", *Path(name).parts):
-            target = target / part
-            target.mkdir(exist_ok=True)
-            below = [tree / target.relative_to(folder) for tree in trees]
-            for path in (one for one in reversed(below) if one.is_dir()):
-                shutil.copystat(path, target)
-                break
-        os.setxattr(target, "trusted.overlay.opaque", b"y")
+        (folder / name).mkdir(parents=True)
+    # From the inside out: making a folder changes the time of the one around it.
+    for target in (*reversed(list(files.walk(folder))), folder):
+        below = [tree / target.relative_to(folder) for tree in trees]
+        for path in (one for one in reversed(below) if one.is_dir()):
+            _copy_folder_status(path, target)
+            break
+    for name in names:
+        os.setxattr(folder / name, _OPAQUE, b"y")
     return folder
+
+
+def _copy_folder_status(source: Path, target: Path) -> None:
+    status = source.stat()
+    os.chown(target, status.st_uid, status.st_gid)
+    shutil.copystat(source, target)
+    if _OPAQUE in os.listxattr(target):  # it holds for the layer it was found in
+        os.removexattr(target, _OPAQUE)
 
 
 def _run_all(plan: Plan, steps: Sequence[Step], work: Callable[[Step], None]) -> None:
     """Run steps as soon as what they need is done, a few side by side; the first error ends it."""
     names = {step.name for step in steps}
-    waiting = {step.name: {need for need in plan.needs(step.name) if need in names} for step in steps}
+    waiting = {
+        step.name: {need for need in plan.needs(step.name) if need in names} for step in steps
+    }
     by_name = {step.name: step for step in steps}
     running: dict[Future[None], str] = {}
     with ThreadPoolExecutor(max_workers=_SIDE_BY_SIDE) as pool:
@@ -366,5 +409,3 @@ def _run_all(plan: Plan, steps: Sequence[Step], work: Callable[[Step], None]) ->
         finally:
             for one in running:
                 one.cancel()
-
-

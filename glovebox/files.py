@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+BYTECODE = "__pycache__"
+
+
 def write_whole(path: Path, data: bytes | str, *, mode: int = 0o644) -> None:
     """Write a file so that readers see the old one or the new one, never half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -84,17 +87,26 @@ def walk(root: Path) -> Iterator[Path]:
 def digest_tree(root: Path) -> str:
     """Give the sha256 of a file or folder: names, bytes, executable bits and link targets.
 
-    Times, owners, umask and the place of the folder do not count.
+    Times, owners, umask and the place of the folder do not count, nor does what Python leaves
+    beside its sources.
     """
     if not root.is_dir():
         return digest(*_entry(root, root.name))
-    return digest(*(part for path in walk(root) for part in _entry(path, str(path.relative_to(root)))))
+    found = ((path, path.relative_to(root)) for path in walk(root))
+    return digest(
+        *(
+            part
+            for path, inside in found
+            if BYTECODE not in inside.parts
+            for part in _entry(path, str(inside))
+        )
+    )
 
 
 def _entry(path: Path, name: str) -> tuple[str, ...]:
     mode = path.lstat().st_mode
     if stat.S_ISLNK(mode):
-        return (name, "link", os.readlink(path))
+        return (name, "link", str(path.readlink()))
     if stat.S_ISDIR(mode):
         return (name, "folder")
     return (name, "program" if mode & 0o100 else "file", sha256_file(path))

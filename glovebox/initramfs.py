@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from glovebox.errors import ImageError
-from glovebox.run import run_bytes
+from glovebox.run import CommandError, run_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,16 +33,20 @@ class Member:
 def members(image: bytes) -> Iterator[Member]:
     """Give every member of every archive in the image; raises ImageError when it is damaged."""
     at = 0
+    inside = ""
     while at < len(image):
         if image[at] == 0:
             at += 1
         elif image[at : at + 6] in (b"070701", b"070702"):
             member, at = _member(image, at)
-            if member.name != _TRAILER:
+            inside = member.name
+            if inside != _TRAILER:
                 yield member
         else:
             yield from members(_decompress(image[at:]))
             return
+    if inside not in ("", _TRAILER):
+        raise ImageError(f"the initramfs ends after {inside}, in the middle of an archive")
 
 
 def _member(image: bytes, at: int) -> tuple[Member, int]:
@@ -61,9 +65,35 @@ def _member(image: bytes, at: int) -> tuple[Member, int]:
 
 def _decompress(data: bytes) -> bytes:
     if data[:4] == b"\x28\xb5\x2f\xfd":
-        return run_bytes(["zstd", "--decompress", "--stdout", "--quiet"], data)
-    if data[:2] == b"\x1f\x8b":
-        return zlib.decompressobj(wbits=31).decompress(data)
-    if data[:6] == b"\xfd7zXZ\x00":
-        return lzma.LZMADecompressor().decompress(data)
-    raise ImageError(f"the initramfs has an archive of unknown format ({data[:6].hex()})")
+        unpack = _zstd
+    elif data[:2] == b"\x1f\x8b":
+        unpack = _gzip
+    elif data[:6] == b"\xfd7zXZ\x00":
+        unpack = _xz
+    else:
+        raise ImageError(f"the initramfs has an archive of unknown format ({data[:6].hex()})")
+    try:
+        return unpack(data)
+    except (CommandError, EOFError, lzma.LZMAError, zlib.error) as error:
+        raise ImageError(f"the initramfs has a damaged archive: {error}") from error
+
+
+def _zstd(data: bytes) -> bytes:
+    return run_bytes(["zstd", "--decompress", "--stdout", "--quiet"], data)
+
+
+def _gzip(data: bytes) -> bytes:
+    stream = zlib.decompressobj(wbits=31)
+    return _whole(stream.decompress(data), ended=stream.eof)
+
+
+def _xz(data: bytes) -> bytes:
+    stream = lzma.LZMADecompressor()
+    return _whole(stream.decompress(data), ended=stream.eof)
+
+
+def _whole(data: bytes, *, ended: bool) -> bytes:
+    # Both give what there is of a stream that was cut off, without a word.
+    if not ended:
+        raise EOFError("it ends too early")  # noqa: EM101, TRY003  caught and worded just above
+    return data

@@ -16,7 +16,6 @@ from glovebox.errors import LockError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from glovebox.store import Store
 
@@ -41,6 +40,8 @@ class Chain:
     name: str
     arch: str
     requests: tuple[Request, ...]
+    # dpkg's status before the first request: empty, or that of an imported image.
+    installed: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,17 +118,20 @@ def resolve(
     chains: Sequence[Chain],
     sources: Sequence[str],
     refresh: bool = False,
+    own: Sequence[apt.Archive] = (),
 ) -> Lock:
     """Resolve all chains and source packages against the mirror.
 
     The answer is kept beside the indices it came from: as long as they stand, asking again costs
-    nothing. Raises LockError when something cannot be resolved.
+    nothing. The first chain is the target's; ``own`` are the archives of an imported image, used
+    for it in place of Debian's. Raises LockError when something cannot be resolved.
     """
     warnings: list[str] = []
     states: dict[str, apt.Apt] = {}
-    for arch in dict.fromkeys(chain.arch for chain in chains):
-        state, said = _indices(store, suite=suite, mirror=mirror, arch=arch, refresh=refresh)
-        states[arch] = state
+    for chain in chains:
+        entries = tuple(own) if own and chain is chains[0] else apt.archives(mirror, suite)
+        state, said = _indices(store, entries=entries, arch=chain.arch, refresh=refresh)
+        states[chain.name] = state
         warnings += said
     wanted = files.digest_json(
         [FORMAT, suite, [asdict(chain) for chain in chains], list(sources), warnings]
@@ -140,11 +144,13 @@ def resolve(
     kept = store.root / "apt" / f"lock-{wanted[:32]}.json"
     if kept.exists():
         return parse(kept.read_text())
+    state = states[chains[0].name]
+    found = {name: _resolve_source(state, name, store, warnings) for name in sources}
     lock = Lock(
         suite=suite,
-        epoch=next(iter(states.values())).release_time(suite),
-        chains={chain.name: _resolve_chain(states[chain.arch], chain) for chain in chains},
-        sources={name: tuple(states[chains[0].arch].source_uris(name)) for name in sources},
+        epoch=state.release_time(suite),
+        chains={chain.name: _resolve_chain(states[chain.name], chain) for chain in chains},
+        sources=found,
         warnings=tuple(dict.fromkeys(warnings)),
     )
     files.write_whole(kept, lock.dump(), mode=0o600)
@@ -158,7 +164,7 @@ def download(lock: Lock, store: Store, chain: str) -> None:
 
 def repository(lock: Lock, chain: str) -> str:
     """Give the package index of a chain: what apt may see while the chain is built."""
-    return "\n\n".join(_with_file_name(one) for one in lock.packages(chain)) + "\n"
+    return "".join(f"{_with_file_name(one)}\n\n" for one in lock.packages(chain))
 
 
 def _with_file_name(package: Package) -> str:
@@ -170,33 +176,52 @@ def _with_file_name(package: Package) -> str:
 
 
 def _indices(
-    store: Store, *, suite: str, mirror: apt.Mirror, arch: str, refresh: bool
+    store: Store, *, entries: Sequence[apt.Archive], arch: str, refresh: bool
 ) -> tuple[apt.Apt, list[str]]:
-    where = files.digest(mirror.main, mirror.security, suite)[:12]
-    state = apt.Apt(folder=store.root / "apt" / f"{suite}-{arch}-{where}", arch=arch)
+    where = files.digest(arch, *(line for entry in entries for line in entry.lines()))[:16]
+    state = apt.Apt(folder=store.root / "apt" / f"{arch}-{where}", arch=arch)
     stamp = state.folder / "updated.json"
-    with store.exclusive(f"apt-{suite}-{arch}-{where}"):
+    with store.exclusive(f"apt-{where}"):
         state.prepare()
         if not refresh and stamp.exists():
             known = json.loads(stamp.read_text())
             if time.time() - known["time"] < FRESH_S:
                 return state, known["warnings"]
-        warnings = state.update(apt.archives(mirror, suite))
+        warnings = state.update(entries)
         files.write_whole(stamp, json.dumps({"time": time.time(), "warnings": warnings}))
     return state, warnings
 
 
 def _resolve_chain(state: apt.Apt, chain: Chain) -> dict[str, tuple[Package, ...]]:
-    installed: list[str] = []
+    status = chain.installed
     groups: dict[str, tuple[Package, ...]] = {}
     for request in chain.requests:
-        found = state.install_uris(
-            request.packages, recommends=request.recommends, status=apt.status_of(installed)
-        )
+        found = state.install_uris(request.packages, recommends=request.recommends, status=status)
         stanzas = state.stanzas({one.name for one in found})
         groups[request.name] = tuple(_package(one, stanzas[one.name]) for one in found)
-        installed += [package.stanza for package in groups[request.name]]
+        status += apt.status_of([package.stanza for package in groups[request.name]])
     return groups
+
+
+def _resolve_source(
+    state: apt.Apt, name: str, store: Store, warnings: list[str]
+) -> tuple[apt.Download, ...]:
+    """Fetch the newest version whose files the mirror has; say so when it is an older one."""
+    versions = state.source_versions(name)
+    for version in versions:
+        found = tuple(state.source_uris(name, version))
+        try:
+            apt.fetch(found, store.root / "sources")
+        except LockError:
+            if version == versions[-1]:
+                raise
+            warnings.append(
+                f"the mirror lists the source {name} {version} and does not have it: compiling an"
+                " older version WITHOUT its fixes; `invoke lock` asks again"
+            )
+        else:
+            return found
+    raise LockError(f"there is no source package {name} in {state.arch}'s indices")
 
 
 def _package(found: apt.Download, stanza: str) -> Package:

@@ -20,17 +20,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from glovebox.boards import Board
-    from glovebox.config import Config
+    from glovebox.config import Config, FirmwareFile
+    from glovebox.imported import Base
     from glovebox.keys import AccessKeys
     from glovebox.lock import Lock
 
+BOOT = "boot/firmware"
 TARGET, TOOLS, EMULATOR = "target", "tools", "emulator"
 SETTINGS_STAGE = "settings"
 
 BASE_PACKAGES = ("?essential", "apt")
 TOOLS_PACKAGES = (
-    "cpio", "device-tree-compiler", "dosfstools", "dpkg-dev", "e2fsprogs", "fdisk",
-    "kmod", "libcap2-bin", "locales", "make", "mount", "mtools", "patchelf", "python3", "xz-utils", "zstd",
+    "cpio", "device-tree-compiler", "dosfstools", "dpkg-dev", "e2fsprogs", "fdisk", "kmod",
+    "libcap2-bin", "locales", "make", "mount", "mtools", "patchelf", "python3", "xz-utils", "zstd",
 )  # fmt: skip
 CROSS_PACKAGES = {
     "armel": ("gcc-arm-linux-gnueabi", "g++-arm-linux-gnueabi", "libc6-dev-armel-cross"),
@@ -46,14 +48,20 @@ class StepKind(StrEnum):
     EXTRACT = "extract"
     UNPACK = "unpack"
     CONFIGURE = "configure"
+    IMPORT = "import"
     ON_TOOLS = "on tools"
     SUB_STAGE = "sub-stage"
-    OVERLAYS = "overlays"
+    OWN_FILES = "own files"
     IMAGE = "image"
 
 
 # A number goes up when the builder's own code makes something else of the same inputs.
-VERSIONS = {**dict.fromkeys(StepKind, 1), StepKind.ACCELERATOR: 2}
+VERSIONS = {
+    **dict.fromkeys(StepKind, 1),
+    StepKind.ACCELERATOR: 2,
+    StepKind.CONFIGURE: 2,
+    StepKind.SUB_STAGE: 2,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +81,8 @@ class Step:
     sub_stage: stage.SubStage | None = None
     action: stage.Action | None = None
     rendered: Mapping[str, tuple[template.Rendered, ...]] = field(default_factory=dict)
+    overlays: tuple[Path, ...] = ()
+    firmware: tuple[FirmwareFile, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +94,7 @@ class Plan:
     arch: str
     epoch: int
     variables: Mapping[str, str]
+    boot: str = BOOT
 
     def layers(self, name: str) -> list[Step]:
         """Give the steps whose layers, lowest first, make the root as ``name`` leaves it."""
@@ -142,16 +153,21 @@ def variables(config: Config, board: Board) -> dict[str, str]:
 def read_stages(config: Config, checkout: Path) -> tuple[stage.SubStage, ...]:
     """Read all sub-stages of the configuration; the settings come last."""
     names = (*config.stages, SETTINGS_STAGE)
-    return tuple(
-        sub for name in names for sub in stage.read(stage.find(name, checkout)).sub_stages
-    )
+    return tuple(sub for name in names for sub in stage.read(stage.find(name, checkout)).sub_stages)
 
 
 def chains(
-    board: Board, sub_stages: Sequence[stage.SubStage], variables: Mapping[str, str]
+    board: Board,
+    sub_stages: Sequence[stage.SubStage],
+    variables: Mapping[str, str],
+    *,
+    installed: str | None = None,
 ) -> tuple[Chain, ...]:
-    """Give what has to be resolved before a plan can be made."""
-    wanted = [Request(name="base", packages=BASE_PACKAGES)]
+    """Give what has to be resolved before a plan can be made.
+
+    ``installed`` is the dpkg status of an imported image; without one the base is made of packages.
+    """
+    wanted = [Request(name="base", packages=BASE_PACKAGES)] if installed is None else []
     for sub in sub_stages:
         for action in sub.of(stage.Kind.PACKAGES, stage.Kind.PACKAGES_NR):
             words = stage.words_of(action.path.read_text(), variables)
@@ -165,7 +181,7 @@ def chains(
                 )
     host = native.host_arch()
     return (
-        Chain(name=TARGET, arch=board.arch, requests=tuple(wanted)),
+        Chain(name=TARGET, arch=board.arch, requests=tuple(wanted), installed=installed or ""),
         Chain(
             name=TOOLS,
             arch=host,
@@ -200,7 +216,7 @@ def source_names(
     )
 
 
-def make_plan(
+def make_plan(  # noqa: PLR0913  all that decides a build comes together here
     config: Config,
     board: Board,
     lock: Lock,
@@ -210,6 +226,7 @@ def make_plan(
     access: AccessKeys,
     secret: bytes,
     accelerate: bool = True,
+    imported: Base | None = None,
 ) -> Plan:
     """Turn configuration and lock into steps.
 
@@ -219,20 +236,29 @@ def make_plan(
     given = variables(config, board)
     maker = _Maker(lock=lock, accelerate=accelerate, given=given, checkout=checkout)
     maker.native_roots()
-    maker.base()
+    if imported is None:
+        maker.base()
+    else:
+        maker.import_(imported)
+    boot = imported.boot if imported else BOOT
     for sub in sub_stages:
         if sub.name.startswith(f"{SETTINGS_STAGE}/"):
             break
-        maker.sub_stage(sub, context=_context(config, board, access, disk_id="00000000"))
-    maker.overlays(config.overlays, checkout)
+        maker.sub_stage(sub, context=_context(config, board, access, disk_id="00000000", boot=boot))
+    maker.own_files(config)
     disk_id = _disk_id(maker.key_below)
     for sub in sub_stages:
         if sub.name.startswith(f"{SETTINGS_STAGE}/"):
-            context = _context(config, board, access, disk_id=disk_id)
+            context = _context(config, board, access, disk_id=disk_id, boot=boot)
             maker.sub_stage(sub, context=context, secret=secret)
     maker.image(config)
     return Plan(
-        steps=maker.steps, disk_id=disk_id, arch=board.arch, epoch=lock.epoch, variables=given
+        steps=maker.steps,
+        disk_id=disk_id,
+        arch=board.arch,
+        epoch=lock.epoch,
+        variables=given,
+        boot=boot,
     )
 
 
@@ -247,8 +273,10 @@ def _disk_id(key: str) -> str:
     return f"{number:08x}"
 
 
-def _context(config: Config, board: Board, access: AccessKeys, *, disk_id: str) -> dict[str, Any]:
-    return {"config": config, "board": board, "access": access, "disk_id": disk_id}
+def _context(
+    config: Config, board: Board, access: AccessKeys, *, disk_id: str, boot: str
+) -> dict[str, Any]:
+    return {"config": config, "board": board, "access": access, "disk_id": disk_id, "boot": boot}
 
 
 class _Maker:
@@ -281,17 +309,23 @@ class _Maker:
             self._add("accelerator", StepKind.ACCELERATOR, uses=(TOOLS,), inputs=inputs)
 
     def base(self) -> None:
-        packages = files.digest(self._lock.identities(TARGET, "base"))
         inputs = {
             "suite": self._lock.suite,
-            "packages": packages,
-            "time": str(self._lock.epoch),
-            "sources": files.digest_json(sorted(self._lock.chains[TARGET])),
+            "packages": files.digest(self._lock.identities(TARGET, "base")),
         }
-        inputs.pop("sources")
         self._layer("base/extract", StepKind.EXTRACT, inputs=inputs)
         self._layer("base/unpack", StepKind.UNPACK, helped_by=self._helpers)
         self._layer("base/configure", StepKind.CONFIGURE, helped_by=self._helpers)
+
+    def import_(self, base: Base) -> None:
+        # Its layer was made before anything could be locked, under this very key.
+        self.steps[base.step] = Step(
+            name=base.step,
+            kind=StepKind.IMPORT,
+            inputs={"image": base.digest},
+            key=base.layer.key,
+        )
+        self.below = base.step
 
     def sub_stage(
         self, sub: stage.SubStage, *, context: Mapping[str, Any], secret: bytes | None = None
@@ -313,8 +347,10 @@ class _Maker:
                         )
                 case stage.Kind.PACKAGES | stage.Kind.PACKAGES_NR:
                     request = f"{sub.name}/{action.path.name}"
+                    # A word that adds nothing still marks its package as wanted for itself.
                     inputs[action.path.name] = files.digest(
-                        self._lock.identities(TARGET, request)
+                        *stage.words_of(action.path.read_text(), self._given),
+                        self._lock.identities(TARGET, request),
                     )
                 case stage.Kind.ON_TOOLS:
                     uses.append(self._on_tools(sub, action))
@@ -357,11 +393,21 @@ class _Maker:
             return files.digest_json([[one.name, one.sha256] for one in self._lock.sources[what]])
         return files.digest_tree(self._checkout / what)
 
-    def overlays(self, names: Sequence[str], checkout: Path) -> None:
-        folders = [_overlay_folder(name, checkout) for name in names]
-        if folders:
-            inputs = {f"{n} {path.name}": files.digest_tree(path) for n, path in enumerate(folders)}
-            self._layer("overlays", StepKind.OVERLAYS, inputs=inputs)
+    def own_files(self, config: Config) -> None:
+        """Add the owner's overlays and firmware files, if there are any."""
+        folders = tuple(overlay_folder(name, self._checkout) for name in config.overlays)
+        if folders or config.firmware:
+            inputs = {f"overlay {n}": files.digest_tree(path) for n, path in enumerate(folders)}
+            inputs |= {
+                f"firmware {one.url.rpartition('/')[2]}": one.sha256 for one in config.firmware
+            }
+            self._layer(
+                "own files",
+                StepKind.OWN_FILES,
+                inputs=inputs,
+                overlays=folders,
+                firmware=config.firmware,
+            )
 
     def image(self, config: Config) -> None:
         inputs = {
@@ -372,8 +418,17 @@ class _Maker:
         }
         self._add("image", StepKind.IMAGE, below=self.below, uses=(TOOLS,), inputs=inputs)
 
-    def _layer(self, name: str, kind: StepKind, **more: Any) -> None:  # noqa: ANN401  fields of Step
-        self._add(name, kind, below=self.below, **more)
+    def _layer(
+        self,
+        name: str,
+        kind: StepKind,
+        *,
+        inputs: Mapping[str, str] | None = None,
+        **more: Any,  # noqa: ANN401  fields of Step
+    ) -> None:
+        # Every layer's new files carry it; an imported image below does not know it.
+        known = {**(inputs or {}), "time": str(self._lock.epoch)}
+        self._add(name, kind, below=self.below, inputs=known, **more)
         self.below = name
 
     def _add(
@@ -400,7 +455,8 @@ class _Maker:
         )
 
 
-def _overlay_folder(name: str, checkout: Path) -> Path:
+def overlay_folder(name: str, checkout: Path) -> Path:
+    """Give the folder of an overlay: a name below ``overlays/``, or a path."""
     path = checkout / "overlays" / name
     return path if path.is_dir() else checkout / name
 

@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 from collections import deque
+from contextlib import suppress
+from threading import Thread
 from typing import IO, TYPE_CHECKING
 
 from glovebox.errors import GloveboxError, HostError
@@ -99,7 +101,8 @@ def stream(
     process = start(command, input=input is not None, cwd=cwd, env=env)
     try:
         if input is not None and process.stdin is not None:
-            _feed(process.stdin, input)
+            # Beside the reading: a program that prints before it has read all must not wait for us.
+            Thread(target=_feed, args=(process.stdin, input), daemon=True).start()
         for raw in process.stdout or ():
             text = raw.decode(errors="replace").rstrip("\n")
             last.append(text)
@@ -160,11 +163,11 @@ def attach(
 
 
 def _feed(pipe: IO[bytes], text: str) -> None:
-    try:
+    # The program may end early; its status says why.
+    with suppress(BrokenPipeError):
         pipe.write(text.encode())
+    with suppress(BrokenPipeError):
         pipe.close()
-    except BrokenPipeError:  # the program ended early; its status says why
-        pass
 
 
 def _tail(lines: Sequence[str] | deque[str]) -> str:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 META = "meta.json"
 # File systems that cannot hold overlayfs upper folders, by their magic numbers (statfs(2)).
-UNFIT = {0x794C7630: "overlayfs", 0x6969: "NFS", 0x4D44: "FAT", 0x01021994: "tmpfs without xattrs"}
+UNFIT = {0x794C7630: "overlayfs", 0x6969: "NFS", 0x4D44: "FAT", 0x65735546: "FUSE"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,16 +69,18 @@ class Store:
                 f" (store format {stamp.read_text().strip()}, this one is {FORMAT})",
                 hint=f"set GLOVEBOX_STORE to another folder, or remove this one: rm -r {self.root}",
             )
+        self.sweep()
         return self
 
     def sweep(self) -> int:
         """Remove temporary folders of builds that no longer run; give their number."""
         removed = 0
-        for folder in (self.root / "tmp").iterdir():
-            with _try_lock(folder) as free:
-                if free:
-                    _remove(folder)
-                    removed += 1
+        with self.exclusive("sweep"):
+            for folder in (self.root / "tmp").iterdir():
+                with _try_lock(folder) as free:
+                    if free:
+                        _remove(folder)
+                        removed += 1
         return removed
 
     def find(self, key: str) -> Layer | None:
@@ -89,17 +91,19 @@ class Store:
         except FileNotFoundError:
             return None
         except ValueError:  # a damaged result is as good as none
-            _remove(path)
+            self._discard(path)
             return None
         return Layer(key=key, path=path, meta=meta)
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
         """Give a temporary folder on the store's file system that ends with the block."""
-        path = Path(tempfile.mkdtemp(dir=self.root / "tmp"))
-        lock = os.open(path, os.O_RDONLY)
-        try:
+        # No other build sweeps between the making and the locking.
+        with self.exclusive("sweep"):
+            path = Path(tempfile.mkdtemp(dir=self.root / "tmp"))
+            lock = os.open(path, os.O_RDONLY)
             fcntl.flock(lock, fcntl.LOCK_SH)
+        try:
             yield path
         finally:
             os.close(lock)
@@ -118,7 +122,7 @@ class Store:
         files.syncfs(folder)
         final = self.root / "layers" / key
         if final.exists():
-            _remove(final)
+            self._discard(final)
         folder.rename(final)
         files.fsync_folder(final.parent)
         found = self.find(key)
@@ -135,9 +139,25 @@ class Store:
 
     def remove(self, layer: Layer) -> None:
         """Remove a result, its name first, so that half of it is never found."""
-        trash = self.root / "tmp" / f"gone-{layer.key}"
-        layer.path.rename(trash)
-        _remove(trash)
+        self._discard(layer.path)
+
+    def _discard(self, path: Path) -> None:
+        with self.scratch() as trash:
+            path.rename(trash / "gone")
+
+    def clear(self, *, downloads: bool) -> int:
+        """Remove every result that no running build holds; give the bytes freed."""
+        self.sweep()
+        freed = 0
+        for layer in self.layers():
+            freed += size_of(layer.path)
+            self.remove(layer)
+        if downloads:
+            for name in ("debs", "sources", "apt"):
+                freed += size_of(self.root / name)
+                _remove(self.root / name)
+            self.open()
+        return freed
 
 
 def default_root() -> Path:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import jinja2
@@ -30,7 +30,7 @@ class Rendered:
     """One file to be written below the root of the image."""
 
     name: str
-    text: str
+    text: str = field(repr=False)  # it may hold a secret
     program: bool
 
 
@@ -69,7 +69,7 @@ def _render_all(
                     yield Rendered(name=target, text=text, program=program)
         except jinja2.TemplateSyntaxError as error:
             raise StepError(f"{path}:{error.lineno}: {error.message}") from error
-        except jinja2.TemplateError as error:
+        except (jinja2.TemplateError, AttributeError, TypeError) as error:
             raise StepError(f"{path}: {error}", hint="see docs/configuration.md") from error
 
 

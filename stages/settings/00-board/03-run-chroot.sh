@@ -4,7 +4,9 @@ groups=""
 for group in adm dialout sudo video netdev plugdev systemd-journal; do
   if getent group "$group" >/dev/null; then groups="$groups,$group"; fi
 done
-useradd --create-home --shell /bin/bash --user-group --groups "${groups#,}" "$user"
+# An image used as base may have the user already.
+id -u "$user" >/dev/null 2>&1 || useradd --create-home --shell /bin/bash --user-group "$user"
+usermod --append --groups "${groups#,}" "$user"
 if [ -n "${password_hash:-}" ]; then
   usermod --password "$password_hash" "$user"
 fi
@@ -23,5 +25,7 @@ fi
 ln -sfn "/usr/share/zoneinfo/$timezone" /etc/localtime
 
 # The disk's identifier is known last: it follows from everything below this layer.
-sed -i "s/PARTUUID=00000000-02/PARTUUID=$disk_id-02/" \
-  /etc/default/raspi-firmware /boot/firmware/cmdline.txt
+sed -i "s/PARTUUID=[0-9a-f]\{8\}-02/PARTUUID=$disk_id-02/" "/$boot/cmdline.txt"
+if [ -e /etc/default/raspi-firmware ]; then
+  sed -i "s/PARTUUID=[0-9a-f]\{8\}-02/PARTUUID=$disk_id-02/" /etc/default/raspi-firmware
+fi

@@ -1,0 +1,183 @@
+"""Take a local image as base: its two partitions become the lowest layer.
+
+The image is read, never mounted read-write and never changed. Its partition table is read and not
+assumed; its boot partition appears where its own fstab has it.
+"""
+
+from __future__ import annotations
+
+import json
+import lzma
+import os
+import re
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from glovebox import apt, card, files, layer, mounts
+from glovebox.errors import ConfigError, ImageError
+from glovebox.run import run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from glovebox.monitor import Monitor
+    from glovebox.store import Layer, Store
+
+STEP = "base/import"
+_VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Base:
+    """An imported image: its layer and what the build has to know of it."""
+
+    layer: Layer
+    digest: str
+    arch: str
+    suite: str
+    boot: str  # where its boot partition is mounted, without the leading slash
+    step: str = STEP
+
+    @property
+    def status(self) -> str:
+        """The packages that are installed, as dpkg lists them."""
+        return (self.layer.tree / "var/lib/dpkg/status").read_text(errors="replace")
+
+
+def bring_in(image: Path, store: Store, monitor: Monitor, *, arch: str) -> Base:
+    """Give the layer of an image, making it if it is not in the store yet.
+
+    Raises ImageError when the file is no image of a Debian-like system, ConfigError when it is for
+    another processor than the board's.
+    """
+    digest = _digest(image, store)
+    key = files.digest("import", str(_VERSION), digest)
+    with store.exclusive(key):
+        found = store.find(key)
+        if found is None:
+            with monitor.step(STEP, f"reading {image.name}"), store.scratch() as scratch:
+                tree = scratch / "result" / "tree"
+                tree.mkdir(parents=True)
+                _fill(tree, image, scratch)
+                found = store.commit(key, scratch / "result", {"name": STEP, "inputs": {}})
+    base = Base(
+        layer=found,
+        digest=digest,
+        arch=_arch(found.tree),
+        suite=_suite(found.tree),
+        boot=_boot_point(found.tree),
+    )
+    if base.arch != arch:
+        raise ConfigError(
+            f"base: {image} holds a system for {base.arch}, the board takes {arch}",
+            hint="choose the board the image is for, or base: debian",
+        )
+    return base
+
+
+def archives(base: Base, mirror: apt.Mirror) -> tuple[apt.Archive, ...]:
+    """Give the package sources of the image itself; Debian's own come from ``mirror``."""
+    default = apt.mmdebstrap_default()
+    swap = {default.main: mirror.main, default.security: mirror.security}
+    tree = base.layer.tree
+    found: list[apt.Archive] = []
+    for source in apt.sources_of(tree / "etc/apt"):
+        url = source.url.rstrip("/")
+        keyring = apt.KEYRING if url in swap or not source.keyring else tree / source.keyring[1:]
+        entry = apt.Archive(
+            url=swap.get(url, url),
+            suite=source.suite,
+            optional=source.suite != base.suite,
+            components=source.components,
+            keyring=keyring,
+        )
+        if entry not in found:
+            found.append(entry)
+    if not any(not entry.optional for entry in found):
+        return apt.archives(mirror, base.suite)
+    return tuple(sorted(found, key=lambda entry: entry.optional))
+
+
+def _digest(image: Path, store: Store) -> str:
+    """Give the file's sha256, remembered by place, size and time: hashing takes seconds."""
+    try:
+        status = image.stat()
+    except OSError as error:
+        raise ImageError(f"base: {image}: {error.strerror}") from error
+    known = store.root / "digests.json"
+    try:
+        digests: dict[str, str] = json.loads(known.read_text())
+    except (OSError, ValueError):
+        digests = {}
+    name = f"{image.resolve()} {status.st_size} {status.st_mtime_ns}"
+    if name not in digests:
+        digests[name] = files.sha256_file(image)
+        files.write_whole(known, json.dumps(digests, indent=1), mode=0o600)
+    return digests[name]
+
+
+def _fill(tree: Path, image: Path, scratch: Path) -> None:
+    unpacked = image
+    if image.suffix == ".xz":
+        unpacked = scratch / "card.img"
+        _unpack(image, unpacked)
+    table = card.table(unpacked)
+    root = table.root
+    inside = scratch / "inside"
+    inside.mkdir()
+    options = f"loop,ro,noload,offset={root.start},sizelimit={root.size}"
+    with mounts.mount(unpacked, inside, kind="ext4", options=options):
+        if not (inside / "var/lib/dpkg/status").is_file():
+            raise ImageError(f"{image} holds no Debian-like system: it has no dpkg status")
+        run(["cp", "--archive", "--no-target-directory", inside, tree])
+    shutil.rmtree(tree / "lost+found", ignore_errors=True)
+    boot = tree / _boot_point(tree)
+    boot.mkdir(parents=True, exist_ok=True)
+    card.copy_out(unpacked, "*", boot)
+    for path in files.walk(boot):
+        path.chmod(0o755)
+        os.chown(path, 0, 0)
+    layer.scrub(tree)
+
+
+def _unpack(packed: Path, target: Path) -> None:
+    try:
+        with lzma.open(packed) as source, target.open("wb") as file:
+            while block := source.read(1 << 20):
+                if block.count(0) == len(block):
+                    file.seek(len(block), os.SEEK_CUR)
+                else:
+                    file.write(block)
+            file.truncate()
+    except (lzma.LZMAError, EOFError) as error:
+        raise ImageError(f"{packed} is damaged: {error}", hint="fetch it again") from error
+
+
+def _arch(tree: Path) -> str:
+    status = (tree / "var/lib/dpkg/status").read_text(errors="replace")
+    found = re.search(r"^Package: dpkg\n(?:.+\n)*?Architecture: (\S+)", status, re.MULTILINE)
+    if found is None:
+        raise ImageError("the image's dpkg status does not list dpkg itself")
+    return found[1]
+
+
+def _suite(tree: Path) -> str:
+    for name in ("etc/os-release", "usr/lib/os-release"):
+        path = tree / name
+        if path.is_file():
+            found = re.search(r'^VERSION_CODENAME="?([a-z]+)', path.read_text(), re.MULTILINE)
+            if found:
+                return found[1]
+    raise ImageError("the image does not say which release it is (os-release: VERSION_CODENAME)")
+
+
+def _boot_point(tree: Path) -> str:
+    """Give where the image mounts its boot partition: /boot until bullseye, then /boot/firmware."""
+    fstab = tree / "etc/fstab"
+    lines = fstab.read_text(errors="replace").splitlines() if fstab.is_file() else []
+    for line in lines:
+        words = line.split()
+        if len(words) > 2 and words[2] == "vfat" and words[1].startswith("/boot"):  # noqa: PLR2004  place, kind
+            return words[1].strip("/")
+    return "boot/firmware"

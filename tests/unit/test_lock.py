@@ -1,0 +1,126 @@
+"""The lock: read and written without loss, and the only archive a build sees."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from glovebox import apt, lock
+from glovebox.errors import LockError
+
+
+def package(name: str, version: str = "1.0-1") -> lock.Package:
+    """Make a locked package as apt describes it."""
+    sha256 = (name.encode().hex() * 64)[:64]
+    stanza = (
+        f"Package: {name}\nVersion: {version}\nArchitecture: armel\n"
+        f"Description: reads\n Filename: is no field here\nFilename: pool/main/{name}.deb\n"
+        f"SHA256: {sha256}"
+    )
+    return lock.Package(
+        name=name, version=version, arch="armel", url=f"http://example.org/{name}.deb", size=7,
+        sha256=sha256, stanza=stanza,
+    )  # fmt: skip
+
+
+LOCK = lock.Lock(
+    suite="trixie",
+    epoch=1_700_000_000,
+    chains={
+        "target": {"base": (package("dpkg"), package("apt")), "car/00-gps": (package("gpsd"),)},
+        "tools": {"tools": (package("mtools"),)},
+    },
+    sources={
+        "redis": (apt.Download(url="http://example.org/r", name="r", size=1, sha256="0" * 64),)
+    },
+    warnings=("an older one",),
+)
+
+
+def test_round_trip() -> None:
+    """What is written is read back the same, and written again the same."""
+    text = LOCK.dump()
+
+    assert lock.parse(text) == LOCK
+    assert lock.parse(text).dump() == text
+
+
+def test_a_person_can_diff_it() -> None:
+    """A line holds one value, and the order does not depend on how the lock was made."""
+    again = lock.Lock(
+        suite=LOCK.suite,
+        epoch=LOCK.epoch,
+        chains=dict(reversed(LOCK.chains.items())),
+        sources=LOCK.sources,
+        warnings=LOCK.warnings,
+    )
+
+    assert again.dump() == LOCK.dump()
+    assert '"name": "gpsd",\n' in LOCK.dump()
+
+
+def broken(**changes: object) -> str:
+    """Give the lock with some of its top fields changed; None takes one out."""
+    data = {**json.loads(LOCK.dump()), **changes}
+    return json.dumps({name: value for name, value in data.items() if value is not None})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        "7",
+        "{}",
+        LOCK.dump()[:-20],
+        broken(suite=None),
+        broken(format=None),
+        broken(more=1),
+        broken(chains=[]),
+        broken(chains={"target": {"base": [{"name": "dpkg"}]}}),
+        broken(sources={"redis": [7]}),
+        broken(warnings=None),
+        broken(format=lock.FORMAT + 1),
+    ],
+)
+def test_a_damaged_lock(text: str) -> None:
+    """Whatever is not our lock is refused with the way to a new one."""
+    with pytest.raises(LockError) as caught:
+        lock.parse(text)
+
+    assert caught.value.hint == "run: invoke lock"
+
+
+def test_another_format_is_named() -> None:
+    """A lock of another version is not called damaged."""
+    with pytest.raises(LockError, match="another version"):
+        lock.parse(broken(format=lock.FORMAT + 1))
+
+
+def test_the_repository_holds_the_locked_packages() -> None:
+    """The index has exactly the chain's packages, each found in the pool by its hash."""
+    stanzas = lock.repository(LOCK, "target").strip("\n").split("\n\n")
+
+    assert [stanza.splitlines()[0] for stanza in stanzas] == [
+        "Package: dpkg",
+        "Package: apt",
+        "Package: gpsd",
+    ]
+    for stanza, one in zip(stanzas, LOCK.packages("target"), strict=True):
+        lines = stanza.splitlines()
+        assert f"Filename: ./pool/{one.sha256}" in lines
+        assert "pool/main" not in stanza
+        assert " Filename: is no field here" in lines
+        assert f"SHA256: {one.sha256}" in lines
+
+
+def test_identity_is_what_is_installed() -> None:
+    """Name, version, architecture and hash, and not where it came from."""
+    one = package("gpsd", "3.25-1")
+
+    assert one.identity == f"gpsd=3.25-1:armel@{one.sha256}"
+    assert LOCK.identities("target", "car/00-gps") == package("gpsd").identity
+    assert LOCK.identities("target", "nobody asked") == ""

@@ -1,0 +1,608 @@
+"""Keys: each input of a step changes its key and those that build on it, nothing else does."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from glovebox import apt, plan
+from glovebox.boards import BOARDS
+from glovebox.config import (
+    BoardName,
+    Config,
+    Disk,
+    FirmwareFile,
+    Network,
+    Queue,
+    Secret,
+    Server,
+    User,
+    Wifi,
+)
+from glovebox.imported import Base
+from glovebox.keys import AccessKeys
+from glovebox.lock import Lock, Package
+from glovebox.store import Layer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PSK = "correct horse battery"
+EPOCH = 1_700_000_000
+
+# Every kind of action, and files that only scripts know of.
+CHECKOUT = {
+    "stages/car/00-gps/00-debconf": "tzdata tzdata/Areas select $AREA",
+    "stages/car/00-gps/00-packages-nr": "gpsd\nchrony # the clock\n",
+    "stages/car/00-gps/01-run.sh": '#!/bin/sh\necho "$TARGET_HOSTNAME"\n',
+    "stages/car/00-gps/02-overlay/etc/gpsd": "speed=4800\n",
+    "stages/car/00-gps/03-templates/etc/motd": "{{ config.timezone }}\n",
+    "stages/car/00-gps/04-run-chroot.sh": "install files/extra /etc\n",
+    "stages/car/00-gps/files/extra": "extra\n",
+    "stages/car/01-queue/00-sources": "debian:$QUEUE_SERVER\npath:app\n",
+    "stages/car/01-queue/00-on-tools.sh": '#!/bin/sh\necho "$OWN"\n',
+    "stages/car/01-queue/01-run.sh": "#!/bin/sh\n",
+    "stages/car/01-queue/files/patch": "patch\n",
+    "stages/settings/00-board/00-templates/etc/user": "{{ config.user.name }}\n",
+    "stages/settings/00-board/00-templates/etc/id": "{{ disk_id }}\n",
+    "stages/settings/00-board/00-templates/etc/keys": "{{ access.public | join(' ') }}\n",
+    "stages/settings/00-board/00-templates/etc/wifi-@wifi.networks@": "{{ item.psk | secret }}\n",
+    "overlays/own/etc/issue": "my truck\n",
+    "app/telematics/__init__.py": "VERSION = 1\n",
+}
+
+
+def package(name: str, *, version: str = "1", sha256: str = "") -> Package:
+    """Make a locked package."""
+    digest = sha256 or (name.encode().hex() * 64)[:64]
+    return Package(
+        name=name,
+        version=version,
+        arch="armel",
+        url=f"http://example.org/{name}_{version}.deb",
+        size=1,
+        sha256=digest,
+        stanza=f"Package: {name}\nVersion: {version}\nFilename: pool/{name}.deb",
+    )
+
+
+def locked() -> Lock:
+    """Give a lock for the checkout."""
+    download = apt.Download(url="http://example.org/r.dsc", name="r.dsc", size=1, sha256="0" * 64)
+    return Lock(
+        suite="trixie",
+        epoch=EPOCH,
+        chains={
+            "target": {
+                "base": (package("dpkg"),),
+                "car/00-gps/00-packages-nr": (package("gpsd"), package("chrony")),
+            },
+            "tools": {"base": (package("dpkg"),), "tools": (package("mtools"),)},
+            "emulator": {"base": (package("dpkg"),), "emulator": (package("qemu-system-arm"),)},
+        },
+        sources={"redis": (download,), "valkey": (download,)},
+    )
+
+
+@dataclass(kw_only=True)
+class World:
+    """All that a plan is made of; a case changes one thing in it."""
+
+    checkout: Path
+    config: Config = field(
+        default_factory=lambda: Config(
+            stages=("car",),
+            overlays=("own",),
+            firmware=(FirmwareFile(url="http://example.org/fw/a.bin", sha256="a" * 64),),
+            wifi=Wifi(country="DE", networks=(Network(ssid="garage", psk=Secret(PSK)),)),
+            environment={"OWN": "one", "UNREAD": "one", "AREA": "Europe"},
+        )
+    )
+    lock: Lock = field(default_factory=locked)
+    access: AccessKeys = field(
+        default_factory=lambda: AccessKeys(
+            public=("ssh-ed25519 AAAA me",), private=None, origin="test"
+        )
+    )
+    secret: bytes = b"this store's own"
+    accelerate: bool = True
+    imported: Base | None = None
+
+    @classmethod
+    def at(cls, checkout: Path) -> World:
+        """Write the checkout and give the world around it."""
+        for name, text in CHECKOUT.items():
+            path = checkout / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+            path.chmod(0o755 if name.endswith(".sh") else 0o644)
+        return cls(checkout=checkout)
+
+    def configure(self, **changes: object) -> None:
+        """Change values of the configuration."""
+        self.config = replace(self.config, **changes)  # type: ignore[arg-type]  the fields' own types
+
+    def relock(self, chain: str, request: str, *packages: Package) -> None:
+        """Change what one request adds."""
+        groups = {**self.lock.chains[chain], request: packages}
+        self.lock = replace(self.lock, chains={**self.lock.chains, chain: groups})
+
+    def write(self, name: str, text: str) -> None:
+        """Change or add a file of the checkout."""
+        path = self.checkout / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    def plan(self) -> plan.Plan:
+        """Make the plan."""
+        return plan.make_plan(
+            self.config,
+            BOARDS[self.config.board],
+            self.lock,
+            sub_stages=plan.read_stages(self.config, self.checkout),
+            checkout=self.checkout,
+            access=self.access,
+            secret=self.secret,
+            accelerate=self.accelerate,
+            imported=self.imported,
+        )
+
+    def keys(self) -> dict[str, str]:
+        """Give the key of each step."""
+        return {name: step.key for name, step in self.plan().steps.items()}
+
+
+LAYERS = (
+    "base/extract",
+    "base/unpack",
+    "base/configure",
+    "car/00-gps",
+    "car/01-queue",
+    "own files",
+    "settings/00-board",
+    "image",
+)
+COMPILED = "car/01-queue/00-on-tools.sh"
+NATIVE = ("tools", "emulator", "accelerator")
+
+
+def upward(first: str, *more: str) -> frozenset[str]:
+    """Name a layer and all that lie on it, and further steps."""
+    return frozenset((*LAYERS[LAYERS.index(first) :], *more))
+
+
+NOTHING: frozenset[str] = frozenset()
+GPS, QUEUE = upward("car/00-gps"), upward("car/01-queue")
+OWN, SETTINGS, IMAGE = upward("own files"), upward("settings/00-board"), upward("image")
+BASE = upward("base/extract")
+CROSS = upward("car/01-queue", COMPILED)
+BUILDERS = upward("car/01-queue", COMPILED, "tools", "accelerator")
+
+_GPS, _QUEUE = "stages/car/00-gps", "stages/car/01-queue"
+# What is changed, how, and the steps that must run again for it.
+CASES: dict[str, tuple[Callable[[World], object], frozenset[str]]] = {
+    # Files of a stage.
+    "a byte of run.sh": (lambda w: w.write(f"{_GPS}/01-run.sh", "#!/bin/sh\n:"), GPS),
+    "run.sh's executable bit": (lambda w: (w.checkout / _GPS / "01-run.sh").chmod(0o644), GPS),
+    "a byte of run-chroot.sh": (lambda w: w.write(f"{_GPS}/04-run-chroot.sh", ":"), GPS),
+    "a debconf answer": (lambda w: w.write(f"{_GPS}/00-debconf", "x"), GPS),
+    "an overlay's file": (lambda w: w.write(f"{_GPS}/02-overlay/etc/gpsd", "speed=9600"), GPS),
+    "an overlay's new file": (lambda w: w.write(f"{_GPS}/02-overlay/etc/new", ""), GPS),
+    "an overlay's executable bit": (
+        lambda w: (w.checkout / _GPS / "02-overlay/etc/gpsd").chmod(0o755),
+        GPS,
+    ),
+    "a file a script may read": (lambda w: w.write(f"{_GPS}/files/extra", "other"), GPS),
+    "a template's text": (lambda w: w.write(f"{_GPS}/03-templates/etc/motd", "hi"), GPS),
+    "a template's value": (lambda w: w.configure(timezone="Europe/Berlin"), GPS),
+    "a template's executable bit": (
+        lambda w: (w.checkout / _GPS / "03-templates/etc/motd").chmod(0o755),
+        GPS,
+    ),
+    "a template's comment": (
+        lambda w: w.write(f"{_GPS}/03-templates/etc/motd", "{# why #}{{ config.timezone }}\n"),
+        NOTHING,
+    ),
+    "the accelerator kept off": (lambda w: w.write(f"{_GPS}/NO_ACCELERATOR", ""), GPS),
+    "the program that compiles": (lambda w: w.write(f"{_QUEUE}/00-on-tools.sh", "#!"), CROSS),
+    "a patch it compiles with": (lambda w: w.write(f"{_QUEUE}/files/patch", "other"), CROSS),
+    "a script beside it": (lambda w: w.write(f"{_QUEUE}/01-run.sh", "#!/bin/sh\n:"), QUEUE),
+    "a source in the checkout": (lambda w: w.write("app/telematics/__init__.py", "2"), CROSS),
+    "bytecode beside a source": (
+        lambda w: w.write("app/telematics/__pycache__/__init__.pyc", "2"),
+        NOTHING,
+    ),
+    "a stage taken out": (
+        lambda w: w.write(f"{_QUEUE}/SKIP", ""),
+        QUEUE | {COMPILED},
+    ),
+    # Variables.
+    "a variable a script reads": (lambda w: w.configure(hostname="van"), GPS),
+    "a variable debconf reads": (
+        lambda w: w.configure(environment={**w.config.environment, "AREA": "Asia"}),
+        GPS,
+    ),
+    "a variable the compiling reads": (
+        lambda w: w.configure(environment={**w.config.environment, "OWN": "two"}),
+        CROSS,
+    ),
+    "a variable nobody reads": (
+        lambda w: w.configure(environment={**w.config.environment, "UNREAD": "two"}),
+        NOTHING,
+    ),
+    "another variable nobody reads": (
+        lambda w: w.configure(environment={**w.config.environment, "MORE": "x"}),
+        NOTHING,
+    ),
+    "the order of variables": (
+        lambda w: w.configure(environment=dict(reversed(w.config.environment.items()))),
+        NOTHING,
+    ),
+    "the server by name": (lambda w: w.configure(queue=Queue(server=Server.VALKEY)), CROSS),
+    # The lock.
+    "a package's version": (
+        lambda w: w.relock(
+            "target", "car/00-gps/00-packages-nr", package("gpsd", version="2"), package("chrony")
+        ),
+        GPS,
+    ),
+    "a package's bytes": (
+        lambda w: w.relock(
+            "target", "car/00-gps/00-packages-nr", package("gpsd", sha256="f" * 64),
+            package("chrony"),
+        ),
+        GPS,
+    ),
+    "where a package comes from": (
+        lambda w: w.relock(
+            "target", "car/00-gps/00-packages-nr",
+            replace(package("gpsd"), url="http://example.net/gpsd"), package("chrony"),
+        ),
+        NOTHING,
+    ),
+    "a comment in the package list": (
+        lambda w: w.write(f"{_GPS}/00-packages-nr", "gpsd # reads\nchrony\n"),
+        NOTHING,
+    ),
+    # apt marks it as wanted, so that autoremove keeps it.
+    "a word that adds no package": (
+        lambda w: w.write(f"{_GPS}/00-packages-nr", "gpsd\nchrony\ndpkg\n"),
+        GPS,
+    ),
+    "a package of the base": (
+        lambda w: w.relock("target", "base", package("dpkg", version="2")),
+        BASE,
+    ),
+    "the suite": (lambda w: setattr(w, "lock", replace(w.lock, suite="forky")), BASE),
+    "the build's time": (lambda w: setattr(w, "lock", replace(w.lock, epoch=EPOCH + 1)),
+                         BASE | {COMPILED}),
+    "a tool": (lambda w: w.relock("tools", "tools", package("mtools", version="2")), BUILDERS),
+    "the emulator": (
+        lambda w: w.relock("emulator", "emulator", package("qemu-system-arm", version="2")),
+        frozenset({"emulator"}),
+    ),
+    "a source package": (
+        lambda w: setattr(w, "lock", replace(w.lock, sources={
+            **w.lock.sources,
+            "redis": (replace(w.lock.sources["redis"][0], sha256="1" * 64),),
+        })),
+        CROSS,
+    ),
+    "a source package nobody compiles": (
+        lambda w: setattr(w, "lock", replace(w.lock, sources={
+            **w.lock.sources,
+            "valkey": (replace(w.lock.sources["redis"][0], sha256="1" * 64),),
+        })),
+        NOTHING,
+    ),
+    "a warning of the lock": (
+        lambda w: setattr(w, "lock", replace(w.lock, warnings=("older",))),
+        NOTHING,
+    ),
+    # The owner's files.
+    "an own overlay": (lambda w: w.write("overlays/own/etc/issue", "van"), OWN),
+    "an own overlay's name": (
+        lambda w: (
+            (w.checkout / "overlays/own").rename(w.checkout / "overlays/mine"),
+            w.configure(overlays=("mine",)),
+        ),
+        NOTHING,
+    ),
+    "a firmware file's bytes": (
+        lambda w: w.configure(firmware=(replace(w.config.firmware[0], sha256="b" * 64),)),
+        OWN,
+    ),
+    "where a firmware file comes from": (
+        lambda w: w.configure(
+            firmware=(replace(w.config.firmware[0], url="http://example.net/a.bin"),)
+        ),
+        NOTHING,
+    ),
+    # The settings.
+    "the user": (lambda w: w.configure(user=User(name="driver")), SETTINGS),
+    "who may log in": (
+        lambda w: setattr(w, "access", replace(w.access, public=("ssh-ed25519 BBBB me",))),
+        SETTINGS,
+    ),
+    "where the private key lies": (
+        lambda w: setattr(w, "access", replace(w.access, private=Path("/x"), origin="y")),
+        NOTHING,
+    ),
+    "a passphrase": (
+        lambda w: w.configure(
+            wifi=Wifi(country="DE", networks=(Network(ssid="garage", psk=Secret("other")),))
+        ),
+        SETTINGS,
+    ),
+    "this store's secret": (lambda w: setattr(w, "secret", b"another"), SETTINGS),
+    # The card.
+    "the boot partition": (lambda w: w.configure(disk=Disk(boot=256 << 20)), IMAGE),
+    "the root partition": (lambda w: w.configure(disk=Disk(root=4 << 30)), IMAGE),
+    "the room left": (lambda w: w.configure(disk=Disk(root_free=1 << 30)), IMAGE),
+    # What is no input at all.
+    "the mirror": (lambda w: w.configure(mirror="http://example.net/debian"), NOTHING),
+    "no accelerator": (lambda w: setattr(w, "accelerate", False), frozenset({"accelerator"})),
+    "the times of files": (
+        lambda w: [os.utime(path, (1, 1)) for path in w.checkout.rglob("*")],
+        NOTHING,
+    ),
+    "the modes a umask gives": (
+        lambda w: [
+            path.chmod(path.stat().st_mode & 0o700)
+            for path in w.checkout.rglob("*")
+            if path.is_file()
+        ],
+        NOTHING,
+    ),
+    "the place of the checkout": (
+        lambda w: (
+            w.checkout.rename(w.checkout.with_name("elsewhere")),
+            setattr(w, "checkout", w.checkout.with_name("elsewhere")),
+        ),
+        NOTHING,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_runs_again(tmp_path: Path, name: str) -> None:
+    """Each input changes the keys of the steps that build on it; what is no input changes none."""
+    change, expected = CASES[name]
+    world = World.at(tmp_path / "checkout")
+    before = world.keys()
+
+    change(world)
+
+    after = world.keys()
+    changed = {step for step in before | after if before.get(step) != after.get(step)}
+    assert changed == set(expected)
+
+
+def test_the_machine_is_no_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The number of processors, the umask, the working folder and the environment do not count."""
+    world = World.at(tmp_path)
+    before = world.keys()
+
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    monkeypatch.chdir("/")
+    monkeypatch.setenv("TARGET_HOSTNAME", "not mine")
+    old = os.umask(0o077)
+    try:
+        after = world.keys()
+    finally:
+        os.umask(old)
+
+    assert after == before
+
+
+def test_another_board_is_another_image(tmp_path: Path) -> None:
+    """A board of another architecture shares only what runs on the build machine."""
+    world = World.at(tmp_path)
+    before = world.keys()
+
+    world.configure(board=BoardName.PI_3)
+
+    # No variable of the board is read by these stages, and this lock is not resolved anew.
+    after = world.keys()
+    assert before["accelerator"] != after["accelerator"]
+    assert before["tools"] == after["tools"]
+
+
+def test_every_key_differs(tmp_path: Path) -> None:
+    """No two steps share a key, and each is a sha256."""
+    keys = World.at(tmp_path).keys()
+
+    assert set(keys) == {*LAYERS, *NATIVE, COMPILED}
+    assert len(set(keys.values())) == len(keys)
+    assert all(len(key) == 64 and int(key, 16) >= 0 for key in keys.values())
+
+
+def test_an_imported_image_has_a_time_too(tmp_path: Path) -> None:
+    """On an image as base the build's time counts from the first layer on, not in the import."""
+    layer = Layer(key="e" * 64, path=tmp_path / "layer")
+    base = Base(layer=layer, digest="d", arch="armel", suite="trixie", boot="boot")
+    world = World.at(tmp_path / "checkout")
+    world.imported = base
+    before = world.keys()
+
+    world.lock = replace(world.lock, epoch=EPOCH + 1)
+
+    after = world.keys()
+    assert before["base/import"] == after["base/import"] == layer.key
+    assert {name for name in before if before[name] != after[name]} == GPS | {COMPILED}
+
+
+def plain_hashes(rendered: str) -> set[str]:
+    """Give every hash of a text that a plan would hold if it did not protect it."""
+    from hashlib import sha256  # noqa: PLC0415  the attacker's tool, not the test's
+
+    from glovebox import files  # noqa: PLC0415  the same
+
+    return {
+        maker(text)
+        for text in (rendered, rendered.strip(), f"False\n{rendered}")
+        for maker in (files.digest, lambda one: sha256(one.encode()).hexdigest())
+    }
+
+
+def test_a_passphrase_cannot_be_guessed_from_a_plan(tmp_path: Path) -> None:
+    """Neither the passphrase nor a hash of it that anyone could compute stands in a plan."""
+    world = World.at(tmp_path)
+
+    made = world.plan()
+
+    shown = repr(made)
+    assert PSK not in shown
+    step = made.steps["settings/00-board"]
+    assert PSK in step.rendered["00"][-1].text
+    assert not plain_hashes(f"{PSK}\n") & set(step.inputs.values())
+    world.secret = b"another store's"
+    other = world.plan().steps["settings/00-board"].inputs
+    name = "00-templates/etc/wifi-1"
+    assert other[name] != step.inputs[name]
+
+
+def test_identifiers_follow_from_the_plan(tmp_path: Path) -> None:
+    """Identifiers are the same for the same plan, differ by purpose, and hold no settings."""
+    world = World.at(tmp_path)
+    one, same = world.plan(), world.plan()
+    world.configure(user=User(name="driver"))
+    personal = world.plan()
+    world.configure(hostname="van")
+    another = world.plan()
+
+    assert one.disk_id == same.disk_id == personal.disk_id != another.disk_id
+    assert int(one.disk_id, 16) > 0
+    assert len(one.disk_id) == 8
+    names = ("boot", "root", "hash seed")
+    assert len({plan.identifier(one, name) for name in names}) == len(names)
+    assert plan.identifier(one, "root") == plan.identifier(same, "root")
+    assert plan.identifier(one, "root") != plan.identifier(another, "root")
+
+
+def test_layers_lie_on_each_other(tmp_path: Path) -> None:
+    """The layers of the top are all layers, lowest first; those beneath a step are its own."""
+    made = World.at(tmp_path).plan()
+
+    assert [step.name for step in made.layers(made.top.name)] == list(LAYERS[:-1])
+    assert [step.name for step in made.layers("base/unpack")] == ["base/extract", "base/unpack"]
+
+
+# What stands, and what has to run for the image then.
+ORDERS: dict[str, tuple[set[str], list[str]]] = {
+    "nothing stands": (
+        set(),
+        ["base/extract", "tools", "accelerator", "base/unpack", "base/configure",
+         "car/00-gps", COMPILED, "car/01-queue", "own files", "settings/00-board", "image"],
+    ),
+    "all stands": ({*LAYERS[:-1], *NATIVE, COMPILED}, ["image"]),
+    "after the last layer that stands": (
+        {*LAYERS[:4], *NATIVE, COMPILED},
+        ["car/01-queue", "own files", "settings/00-board", "image"],
+    ),
+    # A layer that stands is of no use without those beneath it.
+    "a lower layer is gone": ({*LAYERS[:-1], *NATIVE, COMPILED} - {"base/unpack"},
+                              ["base/unpack", "image"]),
+    "only a helper is gone": ({*LAYERS[:-1], "tools", "emulator", COMPILED}, ["image"]),
+    "what was compiled is gone, its user stands": (
+        {*LAYERS[:-1], *NATIVE},
+        ["image"],
+    ),
+    "what was compiled is gone, and so is its user": (
+        {*LAYERS[:4], *LAYERS[5:-1], *NATIVE},
+        [COMPILED, "car/01-queue", "image"],
+    ),
+    "the tools are gone": ({*LAYERS[:-1]}, ["tools", "image"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ORDERS)
+def test_order(tmp_path: Path, name: str) -> None:
+    """What is missing runs, after all that it needs; what only standing steps needed does not."""
+    standing, expected = ORDERS[name]
+    made = World.at(tmp_path).plan()
+
+    steps = [step.name for step in plan.order(made, ["image"], frozenset(standing))]
+
+    assert set(steps) == set(expected)
+    place = {step: number for number, step in enumerate(steps)}
+    assert all(
+        place[need] < place[step]
+        for step in steps
+        for need in made.needs(step)
+        if need not in standing
+    )
+
+
+def test_without_an_accelerator_none_is_made(tmp_path: Path) -> None:
+    """A plan without it neither makes it nor waits for it."""
+    world = World.at(tmp_path)
+    world.accelerate = False
+
+    steps = [step.name for step in plan.order(world.plan(), ["image"], frozenset())]
+
+    assert "accelerator" not in steps
+
+
+def test_why() -> None:
+    """The inputs that differ are named, each with what became of it."""
+    step = plan.Step(
+        name="x", kind=plan.StepKind.IMAGE, inputs={"same": "1", "other": "2", "more": "3"}, key=""
+    )
+
+    said = list(plan.why(step, {"same": "1", "other": "1", "less": "4"}))
+
+    assert said == ["less is gone", "more is new", "other changed"]
+
+
+def test_chains_hold_what_the_stages_ask_for(tmp_path: Path) -> None:
+    """Each package list is one request, in the order of the stages, after the base."""
+    world = World.at(tmp_path)
+    subs = plan.read_stages(world.config, world.checkout)
+    board = BOARDS[world.config.board]
+
+    target, tools, emulator = plan.chains(board, subs, {})
+
+    assert [(one.name, one.packages, one.recommends) for one in target.requests] == [
+        ("base", plan.BASE_PACKAGES, False),
+        ("car/00-gps/00-packages-nr", ("gpsd", "chrony"), False),
+    ]
+    assert target.arch == "armel"
+    assert "gcc-arm-linux-gnueabi" in tools.requests[1].packages
+    assert tools.arch == emulator.arch != "armel"
+
+
+def test_an_imported_image_brings_its_packages(tmp_path: Path) -> None:
+    """On an image as base there is no base to install; what it has counts as installed."""
+    world = World.at(tmp_path)
+    subs = plan.read_stages(world.config, world.checkout)
+
+    target = plan.chains(BOARDS[world.config.board], subs, {}, installed="Package: dpkg\n")[0]
+
+    assert [one.name for one in target.requests] == ["car/00-gps/00-packages-nr"]
+    assert target.installed == "Package: dpkg\n"
+
+
+def test_source_names(tmp_path: Path) -> None:
+    """Source packages are found once each, by the variables; sources of the checkout are none."""
+    world = World.at(tmp_path)
+    world.write(f"{_QUEUE}/05-sources", "debian:redis debian:quilt\n# debian:none\n")
+    subs = plan.read_stages(world.config, world.checkout)
+
+    assert plan.source_names(subs, {"QUEUE_SERVER": "redis"}) == ("redis", "quilt")
+
+
+def test_variables_are_pi_gens() -> None:
+    """An existing stage finds pi-gen's names; the owner's own variables win over all."""
+    config = Config(hostname="van", environment={"RELEASE": "mine", "EXTRA": "x"})
+
+    given = plan.variables(config, BOARDS[config.board])
+
+    assert given["TARGET_HOSTNAME"] == "van"
+    assert given["RELEASE"] == "mine"
+    assert given["EXTRA"] == "x"
+    assert given["CROSS_COMPILE"] == "arm-linux-gnueabi-"

@@ -1,0 +1,217 @@
+"""The store: a result is there whole or not at all, and nobody else can look."""
+
+from __future__ import annotations
+
+import json
+import stat
+from typing import TYPE_CHECKING
+
+import pytest
+
+from glovebox import store as module
+from glovebox.errors import HostError
+from glovebox.store import Store
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+KEY = "a" * 64
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """Give an empty store."""
+    return Store(root=tmp_path / "store").open()
+
+
+def put(store: Store, key: str = KEY, text: str = "one") -> module.Layer:
+    """Make a result with one file."""
+    with store.scratch() as scratch:
+        folder = scratch / "result"
+        (folder / "tree").mkdir(parents=True)
+        (folder / "tree/file").write_text(text)
+        return store.commit(key, folder, {"name": "x"})
+
+
+def names(folder: Path) -> list[str]:
+    """List a folder."""
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_result_is_found_by_its_key(store: Store) -> None:
+    """What was committed is found, with its files and what is known of it; nothing else is."""
+    put(store)
+
+    found = store.find(KEY)
+    assert found is not None
+    assert (found.tree / "file").read_text() == "one"
+    assert found.meta["name"] == "x"
+    assert store.find("b" * 64) is None
+    assert [layer.key for layer in store.layers()] == [KEY]
+    assert names(store.root / "tmp") == []
+
+
+def test_a_result_is_seen_only_whole(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until everything is on the disk there is no result, and a failure leaves none."""
+    seen: list[object] = []
+
+    def power_cut(folder: Path) -> None:
+        seen.append(store.find(KEY))
+        message = f"no power at {folder}"
+        raise OSError(message)
+
+    monkeypatch.setattr(module.files, "syncfs", power_cut)
+
+    with pytest.raises(OSError, match="no power"):
+        put(store)
+
+    assert seen == [None]
+    assert store.find(KEY) is None
+    assert names(store.root / "layers") == names(store.root / "tmp") == []
+
+
+def test_a_second_result_replaces_the_first(store: Store) -> None:
+    """Building anew gives the new files, and nothing of the old ones stays."""
+    put(store, text="old")
+    put(store, text="new")
+
+    found = store.find(KEY)
+    assert found is not None
+    assert (found.tree / "file").read_text() == "new"
+    assert names(store.root / "layers") == [KEY]
+
+
+@pytest.mark.parametrize("act", ["replace", "remove"])
+def test_an_old_result_is_never_half_gone(
+    store: Store, monkeypatch: pytest.MonkeyPatch, act: str
+) -> None:
+    """Whoever is killed while removing a result has taken its name away before its files."""
+    layer = put(store)
+    seen: list[object] = []
+
+    def killed(_path: Path) -> None:
+        seen.append(store.find(KEY))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "_remove", killed)
+    with pytest.raises(KeyboardInterrupt):
+        put(store) if act == "replace" else store.remove(layer)
+
+    assert seen[0] is None
+
+
+@pytest.mark.parametrize("damage", ["", "{", "\0" * 20, "\xff"])
+def test_a_damaged_result_is_none(store: Store, damage: str) -> None:
+    """A result whose description cannot be read does not count, and is made again."""
+    layer = put(store)
+    (layer.path / "meta.json").write_bytes(damage.encode("latin-1"))
+
+    assert store.find(KEY) is None
+    assert list(store.layers()) == []
+    assert put(store).meta["name"] == "x"
+
+
+def test_a_result_without_description_is_none(store: Store) -> None:
+    """A folder that was never finished does not count, and does not stand in the way."""
+    (store.root / "layers" / KEY / "tree").mkdir(parents=True)
+
+    assert store.find(KEY) is None
+    assert put(store).meta["name"] == "x"
+
+
+def test_remove(store: Store) -> None:
+    """What is removed is gone with its files, and can be made again."""
+    store.remove(put(store))
+
+    assert store.find(KEY) is None
+    assert names(store.root / "layers") == names(store.root / "tmp") == []
+    put(store)
+
+
+def test_scratch_ends_with_its_block(store: Store) -> None:
+    """A temporary folder is gone afterwards, also when the block fails."""
+    with pytest.raises(ValueError, match="failed"), store.scratch() as scratch:  # noqa: PT012  the block is the subject
+        (scratch / "file").touch()
+        message = "failed"
+        raise ValueError(message)
+
+    assert names(store.root / "tmp") == []
+
+
+def test_opening_sweeps_what_killed_builds_left(store: Store) -> None:
+    """Temporary folders nobody holds are removed; those of a running build stay."""
+    (store.root / "tmp/left/deep").mkdir(parents=True)
+
+    with store.scratch() as held:
+        Store(root=store.root).open()
+
+        assert names(store.root / "tmp") == [held.name]
+
+
+def test_sweep_counts(store: Store) -> None:
+    """The number of folders removed is given."""
+    for name in ("one", "two"):
+        (store.root / "tmp" / name).mkdir()
+
+    assert store.sweep() == 2
+    assert store.sweep() == 0
+
+
+def test_another_version_is_refused(store: Store) -> None:
+    """A store of another format is left alone; the message names both and the way out."""
+    (store.root / "format").write_text("99\n")
+    put(store)
+
+    with pytest.raises(HostError) as caught:
+        Store(root=store.root).open()
+
+    assert "99" in caught.value.message
+    assert str(module.FORMAT) in caught.value.message
+    assert str(store.root) in caught.value.message
+    assert caught.value.hint
+    assert "GLOVEBOX_STORE" in caught.value.hint
+    assert store.find(KEY) is not None
+
+
+def test_the_world_cannot_read(tmp_path: Path) -> None:
+    """Layers may hold Wi-Fi keys: whatever the umask was, only the owner gets in."""
+    root = tmp_path / "store"
+    root.mkdir(mode=0o777)
+    root.chmod(0o777)
+
+    Store(root=root).open()
+
+    assert stat.S_IMODE(root.stat().st_mode) == 0o700
+
+
+def test_meta_is_what_was_given(store: Store) -> None:
+    """The description keeps what the step said of itself, for `why` to compare with."""
+    with store.scratch() as scratch:
+        folder = scratch / "result"
+        folder.mkdir()
+        layer = store.commit(KEY, folder, {"inputs": {"$A": "1"}})
+
+    assert json.loads((layer.path / "meta.json").read_text())["inputs"] == {"$A": "1"}
+
+
+def test_default_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """$GLOVEBOX_STORE decides, else the user's cache folder."""
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("GLOVEBOX_STORE", raising=False)
+
+    assert module.default_root() == tmp_path / ".cache/glovebox"
+    monkeypatch.setenv("XDG_CACHE_HOME", "/x")
+    assert str(module.default_root()) == "/x/glovebox"
+    monkeypatch.setenv("GLOVEBOX_STORE", "/y")
+    assert str(module.default_root()) == "/y"
+
+
+def test_size_of_counts_what_lies_on_the_disk(tmp_path: Path) -> None:
+    """Holes take nothing, links are not followed."""
+    (tmp_path / "full").write_bytes(b"x" * 100_000)
+    with (tmp_path / "hole").open("wb") as file:
+        file.truncate(10_000_000)
+    (tmp_path / "link").symlink_to("/usr")
+
+    assert 100_000 <= module.size_of(tmp_path) < 1_000_000
