@@ -1,33 +1,204 @@
-"""What a person types: each task is a verb, its docstring's first line is the help."""
+"""What a person types. Each task is thin: its body calls the module that does the work."""
 
 from __future__ import annotations
 
 import sys
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 CHECKOUT = Path(__file__).resolve().parent
-sys.path[:0] = [str(CHECKOUT), str(CHECKOUT / "app")]
+# Invoke loads this file by its name; the packages lie beside it.
+sys.path[:0] = [path for path in (str(CHECKOUT), str(CHECKOUT / "app")) if path not in sys.path]
 
 from invoke import Context, Exit, task
 
-from glovebox import project, sandbox
-from glovebox.errors import GloveboxError
+from glovebox import board_session, doctor as doctor_, project, sandbox, show, suite
+from glovebox.errors import GloveboxError, HostError
 from glovebox.monitor import Monitor
+from glovebox.store import Store, default_root
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 OUT = CHECKOUT / "out"
+INTERRUPTED = 130
+_HELP = {
+    "set": "a value over image.yaml: --set board=3 (may be given several times)",
+    "config": "the YAML file to build",
+    "out": "the folder for the image and its papers",
+    "json": "print JSON, for programs",
+}
 
 
-@task(iterable=["set"])
-def build_image(
-    _c: Context, set: list[str] | None = None, config: str = "image.yaml", no_accelerator: bool = False, no_cache: bool = False, refresh: bool = False, out: str = str(OUT)
-) -> None:
-    """Build the image of image.yaml, verify it and say how to flash it."""
+def _help(*names: str, **more: str) -> dict[str, str]:
+    return {**{name: _HELP[name] for name in names}, **more}
+
+
+@contextmanager
+def _ending(log: Path | None = None) -> Iterator[Monitor]:
+    """Turn what goes wrong into one message and a status; no traceback for a user's mistake."""
+    monitor = Monitor(log_file=log)
     try:
-        sandbox.enter("build-image")
-        monitor = Monitor(log_file=Path(out) / "build.log")
-        opened = project.open_project(monitor, config=Path(config), overrides=set or [], accelerate=not no_accelerator, refresh=refresh, out=Path(out))
-        image = project.build_image(opened, fresh=no_cache)
-        print(image)
+        yield monitor
     except GloveboxError as error:
-        raise Exit(f"error: {error}", code=error.exit_code) from error
+        monitor.note(f"error: {error}")
+        where = f"\n  log: {log}" if log else ""
+        raise Exit(f"error: {error}{where}", code=error.exit_code) from error
+    except KeyboardInterrupt as error:
+        raise Exit("stopped; the next run goes on from here", code=INTERRUPTED) from error
+    except OSError as error:
+        # A full disk and the like: the machine's trouble, not ours.
+        failed = HostError(f"{error.strerror}: {error.filename}" if error.filename else str(error))
+        raise Exit(f"error: {failed}", code=failed.exit_code) from error
+    finally:
+        monitor.close()
+
+
+@task(help={"tests": "also what `test` and `lint` need"})
+def setup(_c: Context, tests: bool = False) -> None:  # noqa: FBT001, FBT002  a flag
+    """Install what this machine lacks and register the emulators (needs root)."""
+    if sandbox.inside():  # a later task of the same command started this process again
+        return
+    with _ending() as monitor:
+        doctor_.set_up(monitor, tests=tests)
+
+
+@task(help=_help("json"))
+def doctor(_c: Context, json: bool = False) -> None:  # noqa: FBT001, FBT002  a flag
+    """Look at this machine: all it lacks for a build, each with its cure."""
+    with _ending():
+        found = doctor_.examine(Store(root=default_root()))
+        show.findings(found, as_json=json)
+        if not all(one.good for one in found):
+            raise Exit(code=HostError.exit_code)
+
+
+@task(
+    iterable=["set"],
+    help=_help(
+        "set",
+        "config",
+        "out",
+        no_verify="leave out the tests in the chroot",
+        no_cache="run every step again",
+        no_accelerator="emulate everything; the image is the same",
+        refresh="ask the mirror for newer packages now",
+    ),
+)
+def build_image(
+    _c: Context,
+    set: list[str] | None = None,  # noqa: A002  its name on the command line
+    config: str = "image.yaml",
+    out: str = str(OUT),
+    no_verify: bool = False,  # noqa: FBT001, FBT002
+    no_cache: bool = False,  # noqa: FBT001, FBT002
+    no_accelerator: bool = False,  # noqa: FBT001, FBT002
+    refresh: bool = False,  # noqa: FBT001, FBT002
+) -> None:
+    """Build the image of image.yaml, verify it in a chroot, say how to flash it."""
+    with _ending(Path(out) / "build.log") as monitor:
+        sandbox.enter("build-image")
+        opened = project.open_project(
+            monitor,
+            config=Path(config),
+            overrides=set or [],
+            out=Path(out),
+            accelerate=not no_accelerator,
+            refresh=refresh,
+        )
+        project.build_image(opened, fresh=no_cache, verify=not no_verify)
+        show.how_to_flash(opened)
+
+
+@task(iterable=["set"], help=_help("set", "config", "json"))
+def plan(
+    _c: Context,
+    set: list[str] | None = None,  # noqa: A002
+    config: str = "image.yaml",
+    json: bool = False,  # noqa: FBT001, FBT002
+) -> None:
+    """Show the steps of a build: key, cached or not, size."""
+    with _ending() as monitor:
+        opened = project.open_project(
+            monitor, config=Path(config), overrides=set or [], out=OUT, quiet=json
+        )
+        show.steps(opened, as_json=json)
+
+
+@task(
+    iterable=["set"],
+    help=_help(
+        "set",
+        "config",
+        "out",
+        target="chroot, emulated (default), or ssh:[user@]host[:port]",
+        report="write what the board is and how the tests ended to this JSON file",
+    ),
+)
+def verify(
+    _c: Context,
+    target: str = "emulated",
+    report: str = "",
+    set: list[str] | None = None,  # noqa: A002
+    config: str = "image.yaml",
+    out: str = str(OUT),
+) -> None:
+    """Prove an image: in a chroot, booted in an emulator, or on a real board by ssh."""
+    with _ending(Path(out) / "verify.log") as monitor:
+        sandbox.enter("verify")
+        opened = project.open_project(
+            monitor, config=Path(config), overrides=set or [], out=Path(out)
+        )
+        project.verify_target(opened, target, report=Path(report).resolve() if report else None)
+
+
+@task(
+    iterable=["set"],
+    help=_help(
+        "set",
+        "config",
+        "out",
+        drive="an NMEA file the plugged-in receiver replays, once the board is up",
+    ),
+)
+def boot(
+    _c: Context,
+    drive: str = "",
+    set: list[str] | None = None,  # noqa: A002
+    config: str = "image.yaml",
+    out: str = str(OUT),
+) -> None:
+    """Boot the image in an emulator and open a shell on it; the image stays as it is."""
+    with _ending(Path(out) / "boot.log") as monitor:
+        sandbox.enter("boot")
+        opened = project.open_project(
+            monitor, config=Path(config), overrides=set or [], out=Path(out)
+        )
+        board_session.run(opened, drive=Path(drive) if drive else None)
+
+
+@task(help={"all": "also the packages that were fetched"})
+def clean(_c: Context, all: bool = False) -> None:  # noqa: A002, FBT001, FBT002
+    """Remove the store's layers; downloads stay unless --all."""
+    with _ending() as monitor:
+        freed = Store(root=default_root()).open().clear(downloads=all)
+        monitor.say(f"{freed / 1e9:.1f} GB freed in {default_root()}")
+
+
+@task
+def lint(_c: Context) -> None:
+    """Check types, style and shell scripts."""
+    with _ending() as monitor:
+        suite.lint(monitor, CHECKOUT)
+
+
+@task(help={"quick": "only what takes seconds: style, types, unit tests"})
+def test(_c: Context, quick: bool = False) -> None:  # noqa: FBT001, FBT002, PT028  a task
+    """Run all tests: both boards built, verified, booted, with a drive replayed (needs root)."""
+    with _ending(OUT / "test.log") as monitor:
+        if quick:
+            suite.quick(monitor, CHECKOUT)
+        else:
+            sandbox.enter("test")
+            suite.everything(monitor, CHECKOUT, OUT)

@@ -19,9 +19,8 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glovebox.native import LOADERS, TRIPLETS, host_arch
-from glovebox.run import PATH as SYSTEM_PATH
-from glovebox.run import run
+from glovebox.native import LOADERS, TRIPLETS, Root, host_arch
+from glovebox.run import PATH as SYSTEM_PATH, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -94,8 +93,10 @@ def build(tools: Path, target: Path, *, arch: str) -> None:
     shutil.copytree(tools / perl, twins / perl, symlinks=True)
 
     modules = sorted((twins / perl).rglob("*.so"))
-    _patch([*copied, *alone], interpreter=f"/{HOME}/lib/{loader}")
-    _patch([*(path for path in sorted(libraries.iterdir()) if path.name != loader), *modules])
+    _patch(tools, [*copied, *alone], interpreter=f"/{HOME}/lib/{loader}")
+    _patch(
+        tools, [*(path for path in sorted(libraries.iterdir()) if path.name != loader), *modules]
+    )
     for path in (*copied, *libraries.iterdir()):
         if _KNOWS_ITS_ARCHITECTURE.search(path.name):
             path.write_bytes(path.read_bytes().replace(host_arch().encode(), arch.encode()))
@@ -186,9 +187,9 @@ def _copy(source: Path, target: Path) -> None:
     target.chmod(target.stat().st_mode | 0o200)
 
 
-def _patch(paths: Sequence[Path], *, interpreter: str | None = None) -> None:
+def _patch(tools: Path, paths: Sequence[Path], *, interpreter: str | None = None) -> None:
     words = ["--force-rpath", "--set-rpath", f"/{HOME}/lib"]
     if interpreter is not None:
         words += ["--set-interpreter", interpreter]
     if paths:
-        run(["patchelf", *words, *paths])
+        run([*Root(tree=tools).command("patchelf"), *words, *paths])

@@ -72,7 +72,7 @@ class Download:
 
 
 def host_mirror(etc: Path = Path("/etc/apt")) -> Mirror:
-    """Find the mirror of this host: its own apt sources, else the default mmdebstrap has built in."""
+    """Find this host's mirror: its own apt sources, else the default built into mmdebstrap."""
     found: dict[str, str] = {}
     for source in sources_of(etc):
         parts = urllib.parse.urlsplit(source.url)
@@ -91,7 +91,7 @@ def host_mirror(etc: Path = Path("/etc/apt")) -> Mirror:
 
 
 def mmdebstrap_default() -> Mirror:
-    """Read the mirrors out of the installed mmdebstrap, so that no host name stands in our files."""
+    """Read the mirrors out of the installed mmdebstrap: no host name stands in our files."""
     for folder in ("/usr/bin", "/usr/local/bin"):
         program = Path(folder) / "mmdebstrap"
         if program.exists():
@@ -285,9 +285,10 @@ def sources_of(etc: Path) -> Iterator[Source]:
     for path in sorted((etc / "sources.list.d").glob("*.sources")):
         for stanza in re.split(r"\n\s*\n", path.read_text(errors="replace")):
             fields = dict(re.findall(r"^([A-Za-z-]+):[ \t]*(.+)$", stanza, re.MULTILINE))
-            if fields.get("Enabled", "yes").strip() == "no" or "deb" not in fields.get(
-                "Types", ""
-            ).split():
+            if (
+                fields.get("Enabled", "yes").strip() == "no"
+                or "deb" not in fields.get("Types", "").split()
+            ):
                 continue
             for url in fields.get("URIs", "").split():
                 for suite in fields.get("Suites", "").split():

@@ -125,7 +125,7 @@ def assemble(
     tools: Root,
     scratch: Path,
 ) -> Layout:
-    """Write the image ``target`` from the trees ``root`` and ``boot``, both seen through a mount."""
+    """Write the image ``target`` from the trees ``root`` and ``boot``, seen through mounts."""
     layout = lay_out(disk, measure(root))
     with target.open("wb") as file:
         file.truncate(layout.total)
@@ -172,9 +172,7 @@ def _make_boot(
             folders.setdefault(str(path.parent.relative_to(boot)), []).append(path)
     for folder, names in folders.items():
         inside = "::/" if folder == "." else f"::/{folder}/"
-        run(
-            [*tools.command("mtools"), "-c", "mcopy", "-m", "-i", where, *names, inside], env=env
-        )
+        run([*tools.command("mtools"), "-c", "mcopy", "-m", "-i", where, *names, inside], env=env)
     _copy_into(target, layout.boot_start, where)
     where.unlink()
 

@@ -77,8 +77,10 @@ class Builder:
         """Give the finished result of a step."""
         found = self.store.find(self.plan.steps[name].key)
         if found is None:
-            raise GloveboxError(f"the result of {name} is missing in {self.store.root}",
-                                hint="another build may have cleaned the store; build again")  # fmt: skip
+            raise GloveboxError(
+                f"the result of {name} is missing in {self.store.root}",
+                hint="another build may have cleaned the store; build again",
+            )
         return found
 
     def native(self, name: str = TOOLS) -> native.Root:
@@ -86,7 +88,9 @@ class Builder:
         return native.Root(tree=self.layer(name).tree)
 
     @contextmanager
-    def merged(self, name: str, *, writable: bool = False, hide: Sequence[str] = ()) -> Iterator[Path]:
+    def merged(
+        self, name: str, *, writable: bool = False, hide: Sequence[str] = ()
+    ) -> Iterator[Path]:
         """Show the root as a step leaves it; changes, if any are allowed, are thrown away.
 
         The folders in ``hide`` appear empty.
@@ -112,9 +116,7 @@ class Builder:
         sources = [one for group in self.lock.sources.values() for one in group]
         compiles = any(step.kind is StepKind.ON_TOOLS for step in steps)
         packages = [one.download() for chain in wanted for one in self.lock.packages(chain)]
-        missing = [
-            one for one in packages if not (self.store.root / "debs" / one.sha256).exists()
-        ]
+        missing = [one for one in packages if not (self.store.root / "debs" / one.sha256).exists()]
         if missing:
             size = sum(one.size for one in missing) / 1e6
             with self.monitor.step("download", f"{len(missing)} packages, {size:.0f} MB"):
@@ -207,8 +209,8 @@ class Builder:
                 "--dpkgopt=path-exclude=/usr/share/doc/*",
                 "--dpkgopt=path-include=/usr/share/doc/*/copyright",
                 "--dpkgopt=path-exclude=/usr/share/locale/*",
-                "--aptopt=APT::Install-Recommends \"false\"",
-                "--aptopt=Acquire::Languages \"none\"",
+                '--aptopt=APT::Install-Recommends "false"',
+                '--aptopt=Acquire::Languages "none"',
                 self.lock.suite, str(tree),
                 f"deb [trusted=yes] copy:{self._repository(scratch, TARGET)} ./",
             ],
@@ -236,7 +238,10 @@ class Builder:
         lower.append(_harness(scratch / "harness"))
         target = scratch / "rootfs"
         target.mkdir()
-        with mounts.overlay(lower, target, scratch=scratch, upper=tree), mounts.chroot_mounts(target):
+        with (
+            mounts.overlay(lower, target, scratch=scratch, upper=tree),
+            mounts.chroot_mounts(target),
+        ):
             yield target
 
     def _dpkg(self, step: Step, tree: Path, scratch: Path, line: Callable[[str], None]) -> None:
@@ -252,9 +257,7 @@ class Builder:
         with self._mounted(step, tree, scratch) as root:
             (root / "run/pool").mkdir()
             with mounts.bind(self.store.root / "debs", root / "run/pool", read_only=True):
-                stream(
-                    chroot.command(root, ["dpkg", "--force-unsafe-io", *words], env), line=line
-                )
+                stream(chroot.command(root, ["dpkg", "--force-unsafe-io", *words], env), line=line)
 
     def _on_tools(self, step: Step, tree: Path, scratch: Path, line: Callable[[str], None]) -> None:
         sub, action = step.sub_stage, step.action
@@ -320,7 +323,9 @@ class Builder:
                 shutil.copyfile(self.store.root / "sources" / one.sha256, target)
                 target.chmod(0o644)
 
-    def _sub_stage(self, step: Step, tree: Path, scratch: Path, line: Callable[[str], None]) -> None:
+    def _sub_stage(
+        self, step: Step, tree: Path, scratch: Path, line: Callable[[str], None]
+    ) -> None:
         work = scratch / "work" / step.name.partition("/")[0]
         work.mkdir(parents=True)
         results = {
@@ -382,7 +387,9 @@ def _copy_folder_status(source: Path, target: Path) -> None:
 def _run_all(plan: Plan, steps: Sequence[Step], work: Callable[[Step], None]) -> None:
     """Run steps as soon as what they need is done, a few side by side; the first error ends it."""
     names = {step.name for step in steps}
-    waiting = {step.name: {need for need in plan.needs(step.name) if need in names} for step in steps}
+    waiting = {
+        step.name: {need for need in plan.needs(step.name) if need in names} for step in steps
+    }
     by_name = {step.name: step for step in steps}
     running: dict[Future[None], str] = {}
     with ThreadPoolExecutor(max_workers=_SIDE_BY_SIDE) as pool:
@@ -402,5 +409,3 @@ def _run_all(plan: Plan, steps: Sequence[Step], work: Callable[[Step], None]) ->
         finally:
             for one in running:
                 one.cancel()
-
-

@@ -106,7 +106,7 @@ def digest_tree(root: Path) -> str:
 def _entry(path: Path, name: str) -> tuple[str, ...]:
     mode = path.lstat().st_mode
     if stat.S_ISLNK(mode):
-        return (name, "link", os.readlink(path))
+        return (name, "link", str(path.readlink()))
     if stat.S_ISDIR(mode):
         return (name, "folder")
     return (name, "program" if mode & 0o100 else "file", sha256_file(path))

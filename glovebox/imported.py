@@ -14,7 +14,6 @@ import shutil
 import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glovebox import apt, card, files, layer, mounts
@@ -22,6 +21,8 @@ from glovebox.errors import ConfigError, ImageError
 from glovebox.run import run
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from glovebox.monitor import Monitor
     from glovebox.store import Layer, Store
 

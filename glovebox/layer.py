@@ -1,4 +1,4 @@
-"""Finish a layer: take out what a run leaves behind, give it the build's time, prove it is clean."""
+"""Finish a layer: take out what a run leaves, give it the build's time, prove it clean."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ _LEFT_BEHIND = re.compile(
     | (tmp|run|dev|proc|sys)/.+
     | etc/(passwd|group|shadow|gshadow|subuid|subgid)-
     | etc/(\.pwd\.lock|resolv\.conf)
+    | var/lib/dbus/machine-id
     | var/lib/dpkg/(.+-old|lock|lock-frontend|triggers/Lock)
     | var/lib/apt/(extended_states\.bak|daily_lock)
     | root/\.(bash_history|cache/.+|wget-hsts)
@@ -50,6 +51,10 @@ def scrub(upper: Path) -> None:
         is_folder = stat.S_ISDIR(path.lstat().st_mode)
         if not is_folder and _LEFT_BEHIND.fullmatch(str(path.relative_to(upper))):
             path.unlink()
+    # An empty one stays: it says that the board shall make its own.
+    machine_id = upper / "etc/machine-id"
+    if machine_id.is_file() and machine_id.stat().st_size:
+        machine_id.unlink()
 
 
 def settle_times(upper: Path, *, started_ns: int, epoch: int) -> None:

@@ -16,7 +16,6 @@ from glovebox.errors import LockError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from glovebox.store import Store
 
@@ -165,7 +164,7 @@ def download(lock: Lock, store: Store, chain: str) -> None:
 
 def repository(lock: Lock, chain: str) -> str:
     """Give the package index of a chain: what apt may see while the chain is built."""
-    return "\n\n".join(_with_file_name(one) for one in lock.packages(chain)) + "\n"
+    return "".join(f"{_with_file_name(one)}\n\n" for one in lock.packages(chain))
 
 
 def _with_file_name(package: Package) -> str:
@@ -197,9 +196,7 @@ def _resolve_chain(state: apt.Apt, chain: Chain) -> dict[str, tuple[Package, ...
     status = chain.installed
     groups: dict[str, tuple[Package, ...]] = {}
     for request in chain.requests:
-        found = state.install_uris(
-            request.packages, recommends=request.recommends, status=status
-        )
+        found = state.install_uris(request.packages, recommends=request.recommends, status=status)
         stanzas = state.stanzas({one.name for one in found})
         groups[request.name] = tuple(_package(one, stanzas[one.name]) for one in found)
         status += apt.status_of([package.stanza for package in groups[request.name]])
@@ -209,7 +206,7 @@ def _resolve_chain(state: apt.Apt, chain: Chain) -> dict[str, tuple[Package, ...
 def _resolve_source(
     state: apt.Apt, name: str, store: Store, warnings: list[str]
 ) -> tuple[apt.Download, ...]:
-    """Fetch the newest version whose files the mirror really has; say so when it is an older one."""
+    """Fetch the newest version whose files the mirror has; say so when it is an older one."""
     versions = state.source_versions(name)
     for version in versions:
         found = tuple(state.source_uris(name, version))

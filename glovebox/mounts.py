@@ -16,7 +16,9 @@ OVERLAY_OPTIONS = "redirect_dir=off,metacopy=off,index=off,xino=off"
 
 
 @contextmanager
-def mount(source: Path | str, target: Path, *, kind: str | None = None, options: str = "") -> Iterator[Path]:
+def mount(
+    source: Path | str, target: Path, *, kind: str | None = None, options: str = ""
+) -> Iterator[Path]:
     """Mount ``source`` on ``target`` until the block ends."""
     command = ["mount"]
     if kind:
@@ -46,8 +48,8 @@ def overlay(
 ) -> Iterator[Path]:
     """Mount the layers ``lower`` (lowest first) on ``target``; changes go to ``upper``.
 
-    Without ``upper`` the mount is read-only. ``scratch`` is a folder on the file system of ``upper``
-    for overlayfs to work in.
+    Without ``upper`` the mount is read-only. ``scratch`` is a folder on the file system of
+    ``upper`` for overlayfs to work in.
     """
     # mount(2) takes one page of options: short links instead of long paths hold ~400 layers.
     links = scratch / "l"
@@ -91,7 +93,9 @@ def chroot_mounts(root: Path) -> Iterator[Path]:
     with ExitStack() as stack:
         for name in ("proc", "sys", "dev", "run", "tmp"):
             (root / name).mkdir(exist_ok=True)
-        stack.enter_context(mount("proc", root / "proc", kind="proc", options="nosuid,noexec,nodev"))
+        stack.enter_context(
+            mount("proc", root / "proc", kind="proc", options="nosuid,noexec,nodev")
+        )
         stack.enter_context(mount("sysfs", root / "sys", kind="sysfs", options="ro,nosuid,noexec"))
         dev = stack.enter_context(
             mount("tmpfs", root / "dev", kind="tmpfs", options="mode=755,nosuid,size=1m")

@@ -91,7 +91,7 @@ def bootstrap(
             "--dpkgopt=path-exclude=/usr/share/info/*",
             "--dpkgopt=path-exclude=/usr/share/locale/*",
             "--dpkgopt=force-unsafe-io",
-            "--aptopt=APT::Install-Recommends \"false\"",
+            '--aptopt=APT::Install-Recommends "false"',
             suite, target, f"deb [trusted=yes] copy:{repository} ./",
         ],
         env={"SOURCE_DATE_EPOCH": str(epoch), "PATH": PATH},

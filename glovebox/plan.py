@@ -31,8 +31,8 @@ SETTINGS_STAGE = "settings"
 
 BASE_PACKAGES = ("?essential", "apt")
 TOOLS_PACKAGES = (
-    "cpio", "device-tree-compiler", "dosfstools", "dpkg-dev", "e2fsprogs", "fdisk",
-    "kmod", "libcap2-bin", "locales", "make", "mount", "mtools", "patchelf", "python3", "xz-utils", "zstd",
+    "cpio", "device-tree-compiler", "dosfstools", "dpkg-dev", "e2fsprogs", "fdisk", "kmod",
+    "libcap2-bin", "locales", "make", "mount", "mtools", "patchelf", "python3", "xz-utils", "zstd",
 )  # fmt: skip
 CROSS_PACKAGES = {
     "armel": ("gcc-arm-linux-gnueabi", "g++-arm-linux-gnueabi", "libc6-dev-armel-cross"),
@@ -56,7 +56,12 @@ class StepKind(StrEnum):
 
 
 # A number goes up when the builder's own code makes something else of the same inputs.
-VERSIONS = {**dict.fromkeys(StepKind, 1), StepKind.ACCELERATOR: 2}
+VERSIONS = {
+    **dict.fromkeys(StepKind, 1),
+    StepKind.ACCELERATOR: 2,
+    StepKind.CONFIGURE: 2,
+    StepKind.SUB_STAGE: 2,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,9 +153,7 @@ def variables(config: Config, board: Board) -> dict[str, str]:
 def read_stages(config: Config, checkout: Path) -> tuple[stage.SubStage, ...]:
     """Read all sub-stages of the configuration; the settings come last."""
     names = (*config.stages, SETTINGS_STAGE)
-    return tuple(
-        sub for name in names for sub in stage.read(stage.find(name, checkout)).sub_stages
-    )
+    return tuple(sub for name in names for sub in stage.read(stage.find(name, checkout)).sub_stages)
 
 
 def chains(
@@ -178,9 +181,7 @@ def chains(
                 )
     host = native.host_arch()
     return (
-        Chain(
-            name=TARGET, arch=board.arch, requests=tuple(wanted), installed=installed or ""
-        ),
+        Chain(name=TARGET, arch=board.arch, requests=tuple(wanted), installed=installed or ""),
         Chain(
             name=TOOLS,
             arch=host,
@@ -215,7 +216,7 @@ def source_names(
     )
 
 
-def make_plan(
+def make_plan(  # noqa: PLR0913  all that decides a build comes together here
     config: Config,
     board: Board,
     lock: Lock,
@@ -418,7 +419,12 @@ class _Maker:
         self._add("image", StepKind.IMAGE, below=self.below, uses=(TOOLS,), inputs=inputs)
 
     def _layer(
-        self, name: str, kind: StepKind, *, inputs: Mapping[str, str] | None = None, **more: Any  # noqa: ANN401  fields of Step
+        self,
+        name: str,
+        kind: StepKind,
+        *,
+        inputs: Mapping[str, str] | None = None,
+        **more: Any,  # noqa: ANN401  fields of Step
     ) -> None:
         # Every layer's new files carry it; an imported image below does not know it.
         known = {**(inputs or {}), "time": str(self._lock.epoch)}

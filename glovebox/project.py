@@ -8,9 +8,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glovebox import apt, export, files, imported, keys, lock, plan, sandbox
+from glovebox import (
+    apt,
+    doctor,
+    export,
+    files,
+    imported,
+    keys,
+    lock,
+    plan,
+    sandbox,
+    verify as proof,
+)
 from glovebox.boards import BOARDS, Board
 from glovebox.build import Builder
+from glovebox.errors import HostError
 from glovebox.load import Loaded, load
 from glovebox.store import Store, default_root
 
@@ -65,13 +77,16 @@ def open_project(
     out: Path,
     accelerate: bool = True,
     refresh: bool = False,
+    quiet: bool = False,
 ) -> Project:
     """Load, lock and plan: everything that is known before the first step runs."""
     loaded = load(config, overrides=overrides)
-    for warning in loaded.warnings:
-        monitor.warn(warning)
+    if not quiet:
+        for warning in loaded.warnings:
+            monitor.warn(warning)
     settings = loaded.config
     board = BOARDS[settings.board]
+    doctor.require_emulation(board.arch)
     store = Store(root=default_root()).open()
     caller = keys.caller(os.environ)
     access = keys.access_keys(
@@ -85,15 +100,14 @@ def open_project(
         store,
         suite=base.suite if base else settings.suite,
         mirror=mirror,
-        chains=plan.chains(
-            board, sub_stages, given, installed=base.status if base else None
-        ),
+        chains=plan.chains(board, sub_stages, given, installed=base.status if base else None),
         sources=plan.source_names(sub_stages, given),
         refresh=refresh,
         own=imported.archives(base, mirror) if base else (),
     )
-    for warning in resolved.warnings:
-        monitor.warn(warning)
+    if not quiet:
+        for warning in resolved.warnings:
+            monitor.warn(warning)
     made = plan.make_plan(
         settings,
         board,
@@ -117,14 +131,70 @@ def open_project(
     )
 
 
-def build_image(project: Project, *, fresh: bool = False) -> Path:
-    """Build, verify and export the image; give its place."""
-    if not fresh and export.is_current(project):
+def build_image(project: Project, *, fresh: bool = False, verify: bool = True) -> Path:
+    """Build the layers, verify them, export the image; give its place."""
+    if not fresh and export.is_current(project, verified=verify):
         project.monitor.say(f"  ✓ {project.image} is up to date")
         return project.image
     builder = project.builder()
     builder.build(["image"], fresh=fresh)
-    return export.export(project, builder)
+    if verify:
+        verify_tree(project, builder)
+    return export.export(project, builder, verified=verify)
+
+
+def verify_tree(project: Project, builder: Builder) -> None:
+    """Run the tests that mean something in a chroot on the finished layers."""
+    folder = project.out / "verify" / project.name / "chroot"
+    with (
+        builder.merged(project.plan.top.name) as root,
+        project.store.scratch() as scratch,
+        project.monitor.step("verify", "asking the image in a chroot") as line,
+    ):
+        manifest = scratch / "manifest.json"
+        files.write_whole(manifest, export.manifest(project))
+        summary = proof.verify(
+            proof.Target(level=proof.Level.CHROOT, path=root),
+            manifest,
+            folder=folder,
+            line=line,
+        )
+    project.monitor.say(f"      {summary}")
+
+
+def verify_target(project: Project, target: str, *, report: Path | None = None) -> None:
+    """Verify what was exported, or a real board that runs it."""
+    builder = project.builder()
+    if target == "chroot":
+        builder.build([project.plan.top.name])
+        verify_tree(project, builder)
+        return
+    manifest = export.papers(project)
+    if not manifest.exists():
+        raise HostError(f"{manifest} does not exist", hint="./invoke build-image")
+    qemu_root = None
+    if target == "emulated":
+        if project.board.qemu_machine is None:
+            raise HostError(
+                f"{project.board.title} cannot be emulated: {project.board.no_qemu}",
+                hint="./invoke verify --target ssh:USER@HOST proves a real one",
+            )
+        builder.build([plan.EMULATOR])
+        qemu_root = builder.native(plan.EMULATOR).tree
+        target = f"emulated:{project.image}"
+    chosen = proof.parse_target(target)
+    folder = project.out / "verify" / project.name / str(chosen.level)
+    with project.monitor.step("verify", f"asking {chosen}") as line:
+        summary = proof.verify(
+            chosen,
+            manifest,
+            folder=folder,
+            key=project.access.private,
+            qemu_root=qemu_root,
+            report=report,
+            line=line,
+        )
+    project.monitor.say(f"      {summary}")
 
 
 def _imported(base: str, store: Store, monitor: Monitor, board: Board) -> imported.Base | None:

@@ -139,6 +139,16 @@ def start(
         raise _missing(command, error) from error
 
 
+def end(process: subprocess.Popen[bytes], *, grace_s: float) -> None:
+    """Ask a program that was started here to end, and end it when it does not."""
+    process.terminate()
+    try:
+        process.wait(grace_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
 def attach(
     command: Command,
     *,

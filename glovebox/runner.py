@@ -6,7 +6,6 @@ import os
 import shutil
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glovebox import chroot, mounts, stage
@@ -16,6 +15,7 @@ from glovebox.run import CommandError, stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from glovebox.plan import Plan, Step
 
@@ -99,7 +99,7 @@ def lay(folder: Path, root: Path) -> None:
         target = root / path.relative_to(folder)
         if path.is_symlink():
             target.unlink(missing_ok=True)
-            target.symlink_to(os.readlink(path))
+            target.symlink_to(path.readlink())
         elif path.is_dir():
             target.mkdir(exist_ok=True)
         else:
@@ -153,9 +153,7 @@ def _in_chroot(
     network: bool = False,
 ) -> None:
     env = {**site.environment(), **(extra or {})}
-    stream(
-        chroot.command(site.root, words, env, network=network), line=site.line, input=script
-    )
+    stream(chroot.command(site.root, words, env, network=network), line=site.line, input=script)
 
 
 def _run_on_host(action: stage.Action, step: Step, site: Site) -> None:

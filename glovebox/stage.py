@@ -123,7 +123,7 @@ def words_of(text: str, variables: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def variables_read(sub_stage: SubStage, variables: Mapping[str, str]) -> dict[str, str]:
-    """Give the variables that some file of the sub-stage names: those that can decide its result."""
+    """Give the variables that a file of the sub-stage names: those can decide its result."""
     names: set[bytes] = set()
     for path in _files(sub_stage.path):
         names.update(re.findall(rb"[A-Za-z_]\w*", path.read_bytes()))

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 META = "meta.json"
 # File systems that cannot hold overlayfs upper folders, by their magic numbers (statfs(2)).
-UNFIT = {0x794C7630: "overlayfs", 0x6969: "NFS", 0x4D44: "FAT", 0x01021994: "tmpfs without xattrs"}
+UNFIT = {0x794C7630: "overlayfs", 0x6969: "NFS", 0x4D44: "FAT", 0x65735546: "FUSE"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,6 +144,20 @@ class Store:
     def _discard(self, path: Path) -> None:
         with self.scratch() as trash:
             path.rename(trash / "gone")
+
+    def clear(self, *, downloads: bool) -> int:
+        """Remove every result that no running build holds; give the bytes freed."""
+        self.sweep()
+        freed = 0
+        for layer in self.layers():
+            freed += size_of(layer.path)
+            self.remove(layer)
+        if downloads:
+            for name in ("debs", "sources", "apt"):
+                freed += size_of(self.root / name)
+                _remove(self.root / name)
+            self.open()
+        return freed
 
 
 def default_root() -> Path:

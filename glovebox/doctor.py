@@ -1,0 +1,235 @@
+"""Look at the machine before a build does: everything it lacks at once, each with its cure."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import time
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from glovebox import apt, sandbox
+from glovebox.errors import GloveboxError, HostError
+from glovebox.run import PATH, CommandError, run
+from glovebox.store import UNFIT, Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from glovebox.monitor import Monitor
+
+# What a build, a boot and a verification start on the host, by the Debian package that brings it.
+PROGRAMS = {
+    "apt-get": "apt",
+    "arch-test": "arch-test",
+    "mcopy": "mtools",
+    "mmdebstrap": "mmdebstrap",
+    "qemu-arm-static": "qemu-user-static",
+    "sfdisk": "fdisk",
+    "ssh": "openssh-client",
+    "unshare": "util-linux",
+    "update-binfmts": "binfmt-support",
+    "xz": "xz-utils",
+    "zstd": "zstd",
+}
+KEYRING_PACKAGE = "debian-archive-keyring"
+# For `invoke lint` and the tests alone: the service is tested with real parts on the host, too.
+TEST_PACKAGES = ("gpsd", "redis-server", "shellcheck")
+_POLICY = Path("/usr/sbin/policy-rc.d")
+BINFMT = Path("/proc/sys/fs/binfmt_misc")
+HANDLERS = {"armel": "qemu-arm", "armhf": "qemu-arm", "arm64": "qemu-aarch64"}
+ROOM_GB = 8
+# No build can be older than the code that makes it: 2026-01-01.
+_NOT_BEFORE = 1_767_225_600
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One thing that was looked at."""
+
+    what: str
+    good: bool
+    cure: str = ""
+
+    def as_json(self) -> dict[str, object]:
+        """Give it for `--json`."""
+        return asdict(self)
+
+
+def examine(store: Store) -> list[Finding]:
+    """Look at everything; nothing is changed."""
+    return [*_machine(), *_programs(), *_emulation(), *_store(store), *_archive()]
+
+
+def require_emulation(arch: str) -> None:
+    """Raise HostError unless programs of ``arch`` run here: one is tried."""
+    # Inside a build's own /proc the kernel's list of emulators does not show; what runs, runs.
+    if arch != _own_arch() and run(["arch-test", arch], check=False).returncode != 0:
+        raise HostError(
+            f"programs of {arch} do not run here: the kernel does not know {HANDLERS[arch]}",
+            hint="./invoke setup, then ./invoke doctor",
+        )
+
+
+def set_up(monitor: Monitor, *, tests: bool) -> None:
+    """Install what is missing and register the emulators; raises HostError with apt's words."""
+    sandbox.require_root("setup")
+    wanted = sorted({KEYRING_PACKAGE, *PROGRAMS.values(), *(TEST_PACKAGES if tests else ())})
+    missing = [package for package in wanted if not _installed(package)]
+    if missing:
+        with monitor.step("packages", f"installing {' '.join(missing)}"):
+            env = {"DEBIAN_FRONTEND": "noninteractive"}
+            try:
+                run(["apt-get", "--quiet", "update"], env=env)
+                with _no_service_starts():
+                    run(
+                        ["apt-get", "--quiet", "--yes", "install", "--no-install-recommends",
+                         *missing],
+                        env=env,
+                    )  # fmt: skip
+            except CommandError as error:
+                raise HostError(
+                    f"apt could not install {' '.join(missing)}:\n{error.tail}"
+                ) from error
+    with monitor.step("emulation", "registering the emulators with the kernel"):
+        _register()
+
+
+@contextmanager
+def _no_service_starts() -> Iterator[None]:
+    """Keep packages from starting their services while they are installed."""
+    if _POLICY.exists():  # the machine has a policy of its own
+        yield
+        return
+    _POLICY.write_text("#!/bin/sh\nexit 101\n")
+    _POLICY.chmod(0o755)
+    try:
+        yield
+    finally:
+        _POLICY.unlink()
+
+
+def _register() -> None:
+    if not (BINFMT / "register").exists():
+        run(["modprobe", "binfmt_misc"], check=False)
+        try:
+            run(["mount", "--types", "binfmt_misc", "binfmt_misc", BINFMT])
+        except CommandError as error:
+            raise HostError(
+                f"binfmt_misc cannot be mounted: {error.tail}",
+                hint="in a container, mount it on the machine outside: mount -t binfmt_misc"
+                f" binfmt_misc {BINFMT}",
+            ) from error
+    for handler in sorted(set(HANDLERS.values())):
+        if not (BINFMT / handler).exists():
+            run(["update-binfmts", "--enable", handler], check=False)
+
+
+def _machine() -> Iterator[Finding]:
+    known = platform.machine() in ("x86_64", "aarch64")
+    yield Finding(
+        what=f"processor {platform.machine()}", good=known, cure="build on x86-64 or arm64"
+    )
+    yield Finding(what="run as root", good=os.geteuid() == 0, cure="sudo ./invoke …")
+    now = time.time()
+    yield Finding(
+        what=f"clock {time.strftime('%Y-%m-%d %H:%M', time.gmtime(now))} UTC",
+        good=now > _NOT_BEFORE,
+        cure="set it: timedatectl set-ntp true; signatures and file times depend on it",
+    )
+    if os.geteuid() == 0:
+        command = ["unshare", "--mount", "--pid", "--ipc", "--uts", "--fork", "true"]
+        works = run(command, check=False).returncode == 0
+        yield Finding(
+            what="own namespaces", good=works, cure="allow them in the container that runs this"
+        )
+    yield Finding(
+        what="overlayfs",
+        good="\toverlay\n" in Path("/proc/filesystems").read_text(),
+        cure="modprobe overlay",
+    )
+    if os.geteuid() == 0:
+        yield Finding(
+            what="loop devices",
+            good=run(["losetup", "--find"], check=False).returncode == 0,
+            cure="modprobe loop",
+        )
+
+
+def _programs() -> Iterator[Finding]:
+    for program, package in PROGRAMS.items():
+        there = shutil.which(program, path=PATH) is not None
+        yield Finding(what=program, good=there, cure=f"apt-get install {package}")
+
+
+def _emulation() -> Iterator[Finding]:
+    for arch in ("armel", "arm64"):
+        if arch != _own_arch():
+            yield from _handler(arch)
+
+
+def _handler(arch: str) -> Iterator[Finding]:
+    entry = BINFMT / HANDLERS[arch]
+    cure = "./invoke setup"
+    if not entry.exists():
+        yield Finding(what=f"{HANDLERS[arch]} is not registered", good=False, cure=cure)
+        return
+    told = entry.read_text()
+    # F: the emulator is opened when it is registered, so a chroot needs no copy of it.
+    flags = re.search(r"^flags: (\w*)", told, re.MULTILINE)
+    fixed = flags is not None and "F" in flags[1] and told.startswith("enabled")
+    yield Finding(
+        what=f"{HANDLERS[arch]} registered with flag F",
+        good=fixed,
+        cure=f"update-binfmts --disable {HANDLERS[arch]}; apt-get install --reinstall"
+        " qemu-user-static; ./invoke setup",
+    )
+    if shutil.which("arch-test", path=PATH) is not None:
+        runs = run(["arch-test", arch], check=False).returncode == 0
+        yield Finding(what=f"a program of {arch} runs", good=runs, cure=cure)
+
+
+def _store(store: Store) -> Iterator[Finding]:
+    folder = store.root
+    while not folder.exists():
+        folder = folder.parent
+    kind = run(["stat", "--file-system", "--format=%t", folder]).stdout.strip()
+    unfit = UNFIT.get(int(kind, 16))
+    yield Finding(
+        what=f"store {store.root} on {unfit or 'a fit file system'}",
+        good=unfit is None,
+        cure="set GLOVEBOX_STORE to a folder on ext4, xfs or btrfs",
+    )
+    free = shutil.disk_usage(folder).free / 1e9
+    yield Finding(
+        what=f"{free:.0f} GB free in the store",
+        good=free >= ROOM_GB,
+        cure=f"a build of two boards takes {ROOM_GB} GB; make room, or: ./invoke clean",
+    )
+
+
+def _archive() -> Iterator[Finding]:
+    yield Finding(
+        what="Debian's archive keys",
+        good=apt.KEYRING.exists(),
+        cure=f"apt-get install {KEYRING_PACKAGE}",
+    )
+    try:
+        mirror = apt.host_mirror()
+    except GloveboxError as error:
+        yield Finding(what=error.message, good=False, cure=error.hint or "")
+    else:
+        yield Finding(what=f"mirror {mirror.main}", good=True)
+
+
+def _installed(package: str) -> bool:
+    said = run(["dpkg-query", "--show", "--showformat=${Status}", package], check=False).stdout
+    return said.endswith(" installed")
+
+
+def _own_arch() -> str:
+    return {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())

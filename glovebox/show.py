@@ -1,0 +1,91 @@
+"""Print what a person asked to see: tables on a terminal, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from glovebox.store import size_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from glovebox.doctor import Finding
+    from glovebox.project import Project
+
+
+def findings(found: Sequence[Finding], *, as_json: bool) -> None:
+    """Print what the doctor found."""
+    if as_json:
+        _json([one.as_json() for one in found])
+        return
+    console = _console()
+    for one in found:
+        if one.good:
+            console.print(f"  ✓ {one.what}", style="dim", markup=False)
+        else:
+            console.print(f"  ✗ {one.what}", style="red", markup=False)
+            console.print(f"      cure: {one.cure}", markup=False)
+    bad = sum(not one.good for one in found)
+    console.print("This machine can build." if not bad else f"{bad} of {len(found)} are not right.")
+
+
+def steps(project: Project, *, as_json: bool) -> None:
+    """Print the plan: each step, its key, whether its result is there and how big that is."""
+    rows = []
+    for step in project.plan.steps.values():
+        layer = project.store.find(step.key)
+        rows.append(
+            {
+                "step": step.name,
+                "kind": str(step.kind),
+                "key": step.key,
+                "cached": layer is not None,
+                "bytes": size_of(layer.tree) if layer else None,
+            }
+        )
+    if as_json:
+        _json(rows)
+        return
+    table = Table("step", "kind", "key", "", "MB", box=None, header_style="bold")
+    table.columns[-1].justify = "right"
+    for row in rows:
+        size = row["bytes"]
+        table.add_row(
+            str(row["step"]),
+            str(row["kind"]),
+            str(row["key"])[:12],
+            "cached" if row["cached"] else "to do",
+            f"{size / 1e6:.1f}" if isinstance(size, int) else "",
+        )
+    _console().print(table)
+
+
+def how_to_flash(project: Project) -> None:
+    """Say where the image lies, how it gets onto a card and how to log in."""
+    image, config = project.image, project.loaded.config
+    key = f" -i {project.access.private}" if project.access.private else ""
+    console = _console()
+    for line in (
+        "",
+        f"The image: {image}  ({image.stat().st_size / 1e9:.1f} GB)",
+        f"Flash it:  open {image.with_suffix('.rpi-imager-manifest')} with Raspberry Pi Imager,",
+        f"           or: dd if={image} of=/dev/YOUR_CARD bs=4M conv=fsync status=progress",
+        f"Log in:    ssh{key} {config.user.name}@{config.hostname}.local",
+        f"           ({project.access.origin})",
+        "Try it:    ./invoke boot     Prove it: ./invoke verify",
+    ):
+        console.print(line, markup=False)
+
+
+def _json(value: object) -> None:
+    json.dump(value, sys.stdout, indent=1)
+    sys.stdout.write("\n")
+
+
+def _console() -> Console:
+    return Console(highlight=False, soft_wrap=True)

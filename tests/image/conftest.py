@@ -1,0 +1,204 @@
+"""What a test of an image asks with: the target, the facts, and one board for the whole session."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import testinfra
+from testinfra.backend.base import BaseBackend, CommandResult
+from testinfra.host import Host
+
+from glovebox.boards import BOARDS
+from glovebox.config import BoardName
+from glovebox.emulator import Login, Machine, boot, find_qemu, ssh_config
+from glovebox.run import run
+from glovebox.verify import ABOUT, Facts, Level, Target, parse_target, read_facts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+# The default model emulates pointer authentication in software: ten times slower.
+QEMU_CPU = {"arm64": "cortex-a53"}
+SETTLE_TIMEOUT_S = 300
+EVIDENCE = {
+    "systemd-analyze.txt": "systemd-analyze; systemd-analyze blame; systemd-analyze critical-chain",
+    "journal.txt": "journalctl --boot --no-pager",
+    "clock.txt": "chronyc -n sources; chronyc -n tracking",
+}
+MARKERS = (
+    "level(lowest, highest='board'): the kinds of target on which the test means something",
+    "stage(name): the test is about what this stage brings",
+    "last: runs after all others",
+)
+
+
+class Chroot(BaseBackend):  # type: ignore[misc]  # testinfra ships no types
+    """A changed root; testinfra's own backend loses its path, see its issue 789."""
+
+    NAME = "glovebox-chroot"
+
+    def __init__(self, root: Path, arch: str) -> None:
+        """Take a tree in which proc, dev and tmp are mounted."""
+        super().__init__(str(root))
+        self._environment = {"QEMU_CPU": QEMU_CPU[arch]} if arch in QEMU_CPU else {}
+
+    def run(self, command: str, *args: str, **_: object) -> CommandResult:
+        """Run a shell command, emulated where this host is no Arm."""
+        text = self.get_command(command, *args)
+        done = run(
+            ["chroot", self.hostname, "/bin/sh", "-c", text], check=False, env=self._environment
+        )
+        return self.result(done.returncode, text.encode(), done.stdout, done.stderr)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options that glovebox.verify gives."""
+    group = parser.getgroup("glovebox")
+    group.addoption("--target", help="chroot:PATH, emulated:IMAGE or ssh:[user@]host[:port]")
+    group.addoption("--manifest", type=Path, help="what the image shall be, as JSON")
+    group.addoption("--key", type=Path, help="private SSH key of the first user")
+    group.addoption("--qemu-root", type=Path, help="native root that has qemu-system-arm")
+    group.addoption("--artifacts", type=Path, help="folder for logs of a running board")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the markers, and refuse to run without a target."""
+    for marker in MARKERS:
+        config.addinivalue_line("markers", marker)
+    missing = [name for name in ("target", "manifest", "artifacts") if not config.getoption(name)]
+    if missing:
+        raise pytest.UsageError(f"--{missing[0]} is missing; run: ./invoke verify")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip what the target cannot answer, naming why; a test that names no level is an error."""
+    level = parse_target(config.getoption("target")).level
+    facts = read_facts(config.getoption("manifest"))
+    for item in items:
+        mark = item.get_closest_marker("level")
+        if mark is None:
+            raise pytest.UsageError(f"{item.nodeid} names no level: @pytest.mark.level(…)")
+        lowest = Level(mark.args[0])
+        highest = Level(mark.kwargs.get("highest", Level.BOARD))
+        stage = item.get_closest_marker("stage")
+        why = ""
+        if level.rank < lowest.rank:
+            why = f"means something from target '{lowest}' on"
+        elif level.rank > highest.rank:
+            why = f"means something up to target '{highest}'"
+        elif stage is not None and stage.args[0] not in facts.stages:
+            why = f"this image has no stage '{stage.args[0]}'"
+        if why:
+            item.add_marker(pytest.mark.skip(reason=why))
+    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
+
+
+@pytest.fixture(scope="session")
+def target(pytestconfig: pytest.Config) -> Target:
+    """Give what is tested."""
+    return parse_target(pytestconfig.getoption("target"))
+
+
+@pytest.fixture(scope="session")
+def facts(pytestconfig: pytest.Config) -> Facts:
+    """Give what the image shall be."""
+    return read_facts(pytestconfig.getoption("manifest"))
+
+
+@pytest.fixture(scope="session")
+def artifacts(pytestconfig: pytest.Config) -> Path:
+    """Give the folder that is kept."""
+    folder: Path = pytestconfig.getoption("artifacts")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tree(target: Target) -> Path:
+    """Give the root of the files of a chroot target, to be read without emulation."""
+    assert target.level is Level.CHROOT
+    assert target.path is not None
+    return target.path
+
+
+@pytest.fixture(scope="session")
+def machine(
+    target: Target, facts: Facts, artifacts: Path, pytestconfig: pytest.Config
+) -> Iterator[Machine]:
+    """Boot one board with a receiver plugged in, for all tests of the session."""
+    assert target.path is not None
+    with boot(
+        target.path,
+        BOARDS[BoardName(facts.board)],
+        qemu=find_qemu(pytestconfig.getoption("qemu_root")),
+        login=Login(user=facts.user, key=pytestconfig.getoption("key")),
+        folder=artifacts,
+    ) as booted:
+        booted.wait_ssh()
+        yield booted
+
+
+@pytest.fixture(scope="session")
+def host(
+    target: Target, facts: Facts, artifacts: Path, request: pytest.FixtureRequest
+) -> Iterator[Host]:
+    """Give the thing to ask, as root."""
+    if target.level is Level.CHROOT:
+        assert target.path is not None
+        yield Host(Chroot(target.path, facts.arch))
+        return
+    with tempfile.TemporaryDirectory(prefix="glovebox-") as folder:
+        if target.level is Level.EMULATED:
+            config = request.getfixturevalue("machine").ssh_config
+        else:
+            config = Path(folder) / "ssh_config"
+            login = Login(user=target.user or facts.user, key=request.config.getoption("key"))
+            config.write_text(
+                ssh_config(
+                    host=target.host,
+                    port=target.port,
+                    login=login,
+                    folder=Path(folder),
+                    check=True,
+                )
+            )
+        asked = testinfra.get_host("ssh://board", ssh_config=str(config), sudo=True)
+        plain = testinfra.get_host("ssh://board", ssh_config=str(config))
+        refused = plain.run("sudo -n true")
+        if refused.failed:
+            pytest.exit(f"{target}: no root by ssh and sudo: {refused.stderr.strip()}", 2)
+        # What runs while the board still boots is slow, and tells half the truth.
+        asked.run(f"timeout {SETTLE_TIMEOUT_S} systemctl is-system-running --wait")
+        yield asked
+        if not (target.level is Level.EMULATED and request.getfixturevalue("machine").off):
+            _keep_evidence(asked, artifacts)
+
+
+@pytest.fixture(scope="session")
+def keep_evidence(host: Host, artifacts: Path) -> Callable[[], None]:
+    """Give what keeps a running board's logs, for a test that ends the board."""
+    return lambda: _keep_evidence(host, artifacts)
+
+
+def _keep_evidence(host: Host, artifacts: Path) -> None:
+    """Keep what a running board says of itself; neither its name nor its serial number."""
+    for name, command in EVIDENCE.items():
+        (artifacts / name).write_text(host.run(command).stdout)
+    packages = host.check_output("dpkg-query --show | sort")
+    release = host.check_output("cat /etc/os-release")
+    about = {
+        "model": host.run("tr -d '\\0' </proc/device-tree/model").stdout,
+        "revision": host.run("sed -n 's/^Revision\\s*: //p' /proc/cpuinfo").stdout.strip(),
+        "serial": "left out",
+        "os": dict(
+            line.replace('"', "").split("=", 1) for line in release.splitlines() if "=" in line
+        ),
+        "kernel": host.check_output("uname --kernel-release --kernel-version --machine"),
+        "packages": len(packages.splitlines()),
+        "packages_sha256": hashlib.sha256(packages.encode()).hexdigest(),
+    }
+    (artifacts / ABOUT).write_text(json.dumps(about, indent=2) + "\n")

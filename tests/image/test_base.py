@@ -1,0 +1,136 @@
+"""The system: of the right suite and processor, its owner's and nobody else's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from glovebox import elf
+
+if TYPE_CHECKING:
+    from testinfra.host import Host
+
+    from glovebox.verify import Facts
+
+pytestmark = pytest.mark.level("chroot")
+
+SAMPLE = ("/bin/bash", "/usr/bin/busybox", "/usr/bin/dpkg", "/usr/sbin/sshd", "/usr/sbin/sudo",
+          "/usr/lib/systemd/systemd", "/usr/bin/python3", "/usr/sbin/gpsd")  # fmt: skip
+
+
+def test_suite(host: Host, facts: Facts) -> None:
+    """The system is of the suite that was asked for."""
+    release = host.check_output("cat /etc/os-release")
+
+    assert f"VERSION_CODENAME={facts.suite}" in release.splitlines()
+
+
+def test_architecture(host: Host, facts: Facts) -> None:
+    """Both dpkg and the programs themselves are for the board's processor."""
+    assert host.check_output("dpkg --print-architecture") == facts.arch
+    found = host.run(
+        f"for each in {' '.join(SAMPLE)}; do [ -e $each ] || continue;"
+        " head -c 64 $each | od -An -v -tx1 | tr -d ' \\n'; echo; done"
+    )
+    heads = [elf.read(bytes.fromhex(line)) for line in found.stdout.split()]
+
+    assert len(heads) >= 3
+    assert all(head is not None and head.runs_on(facts.arch) for head in heads), heads
+
+
+def test_no_foreign_architecture(host: Host) -> None:
+    """No other architecture is known to dpkg."""
+    assert host.check_output("dpkg --print-foreign-architectures") == ""
+
+
+def test_packages_are_whole(host: Host) -> None:
+    """Every package is installed and configured; none was left half done."""
+    assert host.check_output("dpkg --audit") == ""
+
+
+def test_hostname(host: Host, facts: Facts) -> None:
+    """The board bears its name, and knows itself by it."""
+    assert host.check_output("cat /etc/hostname") == facts.hostname
+    own = [line.split() for line in host.check_output("cat /etc/hosts").splitlines()]
+    assert ["127.0.1.1", facts.hostname] in own
+
+
+def test_timezone(host: Host, facts: Facts) -> None:
+    """The clock shows the owner's time."""
+    assert host.check_output("readlink /etc/localtime").endswith(f"zoneinfo/{facts.timezone}")
+    assert host.run("test -s /etc/localtime").succeeded
+
+
+def test_locale(host: Host, facts: Facts) -> None:
+    """The language is the owner's, and it is there: a locale that is not makes perl complain."""
+    assert f"LANG={facts.locale}" in host.check_output("cat /etc/default/locale").splitlines()
+    complaint = host.run("LANG=%s LC_ALL=%s locale 2>&1 >/dev/null", facts.locale, facts.locale)
+    assert complaint.stdout == ""
+
+
+def test_user(host: Host, facts: Facts) -> None:
+    """The first user may use sudo, has a shell and a home of their own."""
+    groups = host.check_output("id --groups --name %s", facts.user).split()
+    assert "sudo" in groups
+    entry = host.check_output("getent passwd %s", facts.user).split(":")
+    assert entry[5:] == [f"/home/{facts.user}", "/bin/bash"]
+    owner = host.check_output(f"stat --format %U /home/{facts.user}")
+    assert owner == facts.user
+
+
+def test_nobody_has_a_password(host: Host, facts: Facts) -> None:
+    """No account has a password but, if the owner gave one, the first user's."""
+    shadow = [line.split(":")[:2] for line in host.check_output("cat /etc/shadow").splitlines()]
+    with_password = {name for name, word in shadow if word[:1] not in {"!", "*"}}
+
+    assert with_password == ({facts.user} if facts.password else set())
+
+
+def test_authorized_keys_are_private(host: Host, facts: Facts) -> None:
+    """The file sshd trusts belongs to its user and nobody else can write to it."""
+    if facts.password:
+        pytest.skip("this owner gave a password, so there may be no key")
+    path = f"/home/{facts.user}/.ssh"
+    told = host.check_output(f"stat --format '%U %a' {path} {path}/authorized_keys")
+    assert told.splitlines() == [f"{facts.user} 700", f"{facts.user} 600"]
+
+
+def test_sshd_settings(host: Host) -> None:
+    """What sshd takes its settings for, all files together: keys only, and never root."""
+    # It wants a host key to answer, and a shipped image has none.
+    told = host.check_output(
+        "set -e; mkdir -p /run/sshd; folder=$(mktemp -d); "
+        'ssh-keygen -q -t ed25519 -N "" -f $folder/key; sshd -T -h $folder/key; rm -r $folder'
+    )
+    settings = dict(line.split(" ", 1) for line in told.splitlines() if " " in line)
+
+    assert settings["passwordauthentication"] == "no"
+    assert settings["kbdinteractiveauthentication"] == "no"
+    assert settings["permitemptypasswords"] == "no"
+    assert settings["permitrootlogin"] == "no"
+    assert settings["pubkeyauthentication"] == "yes"
+
+
+def test_services_are_enabled(host: Host) -> None:
+    """The network, its name and the clock come up by themselves."""
+    wanted = ["NetworkManager", "avahi-daemon", "ssh", "chrony"]
+    told = host.run(f"systemctl is-enabled {' '.join(f'{each}.service' for each in wanted)}")
+
+    assert dict.fromkeys(wanted, "enabled") == dict(
+        zip(wanted, told.stdout.split(), strict=True)
+    ), told.stderr
+
+
+def test_apt_sources(host: Host, facts: Facts) -> None:
+    """The board gets its updates from the suite's mirrors, signed, and from nowhere else."""
+    told = host.check_output(
+        "cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list"
+        " /etc/apt/sources.list.d/*.sources 2>/dev/null; true"
+    )
+    text = " ".join(line for line in told.splitlines() if not line.startswith("#")).lower()
+
+    assert facts.suite in text
+    assert f"{facts.suite}-security" in text
+    for bad in ("file:", "copy:", "trusted=yes", "trusted: yes", "allow-insecure", "localhost"):
+        assert bad not in text

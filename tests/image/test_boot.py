@@ -1,0 +1,100 @@
+"""The way from the firmware to a running system: each part names the next, and it is there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from glovebox.boards import BOARDS
+from glovebox.card import Start, start_of
+from glovebox.config import BoardName
+
+if TYPE_CHECKING:
+    from testinfra.host import Host
+
+    from glovebox.verify import Facts
+
+FIRMWARE = "/boot/firmware"
+
+
+@pytest.fixture(scope="module")
+def start(host: Host, facts: Facts) -> Start:
+    """Give what config.txt starts on this board."""
+    return start_of(host.check_output(f"cat {FIRMWARE}/config.txt"), BoardName(facts.board))
+
+
+@pytest.mark.level("chroot")
+def test_root_is_named_by_the_card(host: Host, facts: Facts) -> None:
+    """The kernel and fstab name the partitions by this card's identifier."""
+    root, boot = f"PARTUUID={facts.disk_id}-02", f"PARTUUID={facts.disk_id}-01"
+    cmdline = host.check_output(f"cat {FIRMWARE}/cmdline.txt")
+    fstab = [line.split()[:2] for line in host.check_output("cat /etc/fstab").splitlines()]
+
+    assert len(cmdline.splitlines()) == 1, "the firmware reads one line"
+    assert f"root={root}" in cmdline.split()
+    assert "rootwait" in cmdline.split()
+    assert [root, "/"] in fstab
+    assert [boot, FIRMWARE] in fstab
+
+
+@pytest.mark.level("chroot")
+def test_what_is_started_is_there(host: Host, facts: Facts, start: Start) -> None:
+    """The kernel and the initramfs config.txt names, and the board's device tree, are there."""
+    dtb = BOARDS[BoardName(facts.board)].dtb
+    assert start.initramfs is not None
+    for name in (start.kernel, start.initramfs, dtb):
+        assert host.run("test -s %s", f"{FIRMWARE}/{name}").succeeded, name
+
+
+@pytest.mark.level("chroot")
+def test_kernel_has_its_modules(host: Host, start: Start) -> None:
+    """Kernel and initramfs are of the one version that has modules, with their index."""
+    versions = host.check_output("ls /usr/lib/modules").split()
+    assert start.initramfs is not None
+
+    assert len(versions) == 1
+    assert start.kernel.endswith(versions[0])
+    assert start.initramfs.endswith(versions[0])
+    assert host.run("test -s %s", f"/usr/lib/modules/{versions[0]}/modules.dep.bin").succeeded
+
+
+@pytest.mark.level("emulated")
+def test_root_is_the_right_partition(host: Host, facts: Facts) -> None:
+    """What is mounted is what the card's identifier names, read and write."""
+    for place, number in (("/", "02"), (FIRMWARE, "01")):
+        told = host.check_output(f"findmnt --noheadings --output PARTUUID,OPTIONS {place}").split()
+        assert told[0] == f"{facts.disk_id}-{number}"
+        assert "rw" in told[1].split(",")
+
+
+@pytest.mark.level("emulated")
+def test_system_runs(host: Host) -> None:
+    """Everything that should run does: no unit failed."""
+    failed = host.check_output("systemctl --failed --plain --no-legend --no-pager")
+    assert failed == ""
+    assert host.run("systemctl is-system-running").stdout.strip() == "running"
+
+
+@pytest.mark.level("emulated")
+def test_kernel_is_content(host: Host) -> None:
+    """The kernel met no fault of its own."""
+    told = host.run("dmesg --level emerg,alert,crit").stdout
+    assert told == ""
+    assert "Oops" not in host.run("dmesg | grep -E 'Oops|BUG:|Call trace'").stdout
+
+
+@pytest.mark.level("emulated")
+def test_host_keys_are_the_boards_own(host: Host) -> None:
+    """The first boot made an Ed25519 key and no other; only root reads it."""
+    keys = host.check_output("ls /etc/ssh | grep ssh_host").split()
+
+    assert sorted(keys) == ["ssh_host_ed25519_key", "ssh_host_ed25519_key.pub"]
+    mode = host.check_output("stat --format '%U %a' /etc/ssh/ssh_host_ed25519_key")
+    assert mode == "root 600"
+
+
+@pytest.mark.level("emulated")
+def test_machine_id_was_made(host: Host) -> None:
+    """The first boot gave the board an identity."""
+    assert len(host.check_output("cat /etc/machine-id")) == 32

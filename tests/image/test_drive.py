@@ -1,0 +1,189 @@
+"""What all of it is for: a drive, from the receiver's first sentence to the queue's last record.
+
+The receiver speaks without a fix from power-on; the drive begins once the service said READY.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from glovebox.nmea import Epoch, drive
+from telematics import record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from testinfra.host import Host
+
+    from glovebox.dongle import Dongle, Sent
+    from glovebox.emulator import Machine
+    from glovebox.verify import Facts
+
+pytestmark = [
+    pytest.mark.stage("telematics"),
+    pytest.mark.level("emulated", highest="emulated"),  # nobody steers a real board's receiver
+]
+
+SOCKET = "/run/queue/queue.sock"
+KEY = "telematics:queue"
+DRIVE_S = 60
+RESTARTED_DRIVE_S = 150
+READY_TIMEOUT_S = 300
+ARRIVE_TIMEOUT_S = 60
+# gpsd comes back, finds its receiver, and the service reaches it again: on an emulated ARMv6.
+GPSD_BACK_S = 30
+BETWEEN_S = 10
+EXACT_DEGREES = 1e-6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """A time (of time.monotonic) in which the receiver may have spoken to nobody."""
+
+    begin: float
+    end: float
+
+    def holds(self, sent: Sent) -> bool:
+        """Tell whether an epoch was sent in it."""
+        return self.begin <= sent.at <= self.end
+
+
+@pytest.fixture(scope="module")
+def dongle(host: Host, machine: Machine) -> Dongle:
+    """Give the receiver of a board whose service is ready."""
+    until = time.monotonic() + READY_TIMEOUT_S
+    asked = "systemctl show -p Type,ActiveState,SubState,StatusText telematics.service"
+    while True:
+        told = host.check_output(asked)
+        state = dict(line.split("=", 1) for line in told.splitlines())
+        if (state["ActiveState"], state["SubState"]) == ("active", "running"):
+            break
+        assert time.monotonic() < until, f"the service is not ready: {told}"
+        time.sleep(1)
+    assert state["Type"] == "notify"
+    assert machine.dongle is not None
+    return machine.dongle
+
+
+def test_every_position_is_in_the_queue(host: Host, dongle: Dongle, facts: Facts) -> None:
+    """The queue holds exactly the epochs sent after READY: all, once, in order, where they were."""
+    before = recorded(host, facts)
+
+    sent = replay(dongle, DRIVE_S)
+    found = await_last(host, facts, sent[-1])[len(before) :]
+
+    assert [each.taken for each in sent] == [True] * DRIVE_S, "the board did not take the sentences"
+    assert times(sent) == [each.time for each in found]
+    for one, other in zip(sent, found, strict=True):
+        assert_same_place(one, other)
+    assert all(each.mode == 3 for each in found)
+    assert all(each.time_ok for each in found[3:])
+    assert_numbered(found)
+
+
+def test_restarts_lose_nothing_else(host: Host, dongle: Dongle, facts: Facts) -> None:
+    """While the queue restarts nothing is lost; while gpsd does, only what it did not hear."""
+    before = recorded(host, facts)
+    first = len(dongle.sent)
+    dongle.drive(epochs(RESTARTED_DRIVE_S))
+
+    time.sleep(BETWEEN_S)
+    host.check_output("systemctl restart queue.service")
+    time.sleep(BETWEEN_S)
+    began = time.monotonic()
+    host.check_output("systemctl restart gpsd.service")
+    deaf = Window(begin=began - 1, end=time.monotonic() + GPSD_BACK_S)
+    time.sleep(GPSD_BACK_S + BETWEEN_S)
+    host.check_output("systemctl kill --signal=KILL queue.service")
+    dongle.wait(RESTARTED_DRIVE_S * 2)
+    sent = on_the_road(dongle, first)
+    found = await_last(host, facts, sent[-1])[len(before) :]
+
+    by_time = dict(zip(times(sent), sent, strict=True))
+    heard = [_time(each) for each in found]
+    assert heard == sorted(set(heard)), "not in order, or twice"
+    assert set(heard) <= set(by_time), "recorded what was never sent"
+    missing = [by_time[each] for each in by_time if each not in set(heard)]
+    assert [each for each in missing if not deaf.holds(each)] == []
+    for each in found:
+        assert_same_place(by_time[_time(each)], each)
+    assert_numbered(found)
+
+
+def test_clock_was_set_by_the_receiver(host: Host, dongle: Dongle) -> None:
+    """With no network and no battery clock, the board has the receiver's time after a drive."""
+    assert dongle.sent
+    board = int(host.check_output("date +%s"))
+
+    assert abs(board - time.time()) < 30
+
+
+def epochs(seconds: int) -> list[Epoch]:
+    """Give a drive that begins now."""
+    # Ahead by a second, so that no time is told twice, without a fix and with one.
+    now = datetime.now(UTC).replace(microsecond=0)
+    return list(drive(now + timedelta(seconds=2), seconds))
+
+
+def replay(dongle: Dongle, seconds: int) -> list[Sent]:
+    """Drive, and give what was sent."""
+    first = len(dongle.sent)
+    dongle.drive(epochs(seconds))
+    dongle.wait(seconds * 2)
+    return on_the_road(dongle, first)
+
+
+def on_the_road(dongle: Dongle, first: int) -> list[Sent]:
+    """Give the epochs with a position from the ``first`` on."""
+    return [each for each in dongle.sent[first:] if _epoch(each).mode > 1]
+
+
+def times(sent: Iterable[Sent]) -> list[int]:
+    """Give the times of epochs as records have them: in milliseconds."""
+    return [int(_epoch(each).time.timestamp() * 1000) for each in sent]
+
+
+def recorded(host: Host, facts: Facts) -> list[record.Record]:
+    """Read the whole queue; every record's checksum is checked on the way."""
+    told = host.check_output(f"{facts.server}-cli -s {SOCKET} --raw XRANGE {KEY} - +")
+    lines = told.encode().splitlines()  # id, field, record; again and again
+    return [record.decode(each) for each in lines[2::3]]
+
+
+def await_last(host: Host, facts: Facts, last: Sent) -> list[record.Record]:
+    """Read the queue once the last epoch that was sent has arrived."""
+    until = time.monotonic() + ARRIVE_TIMEOUT_S
+    wanted = times([last])[0]
+    while True:
+        found = recorded(host, facts)
+        if (found and found[-1].time == wanted) or time.monotonic() > until:
+            return found
+        time.sleep(1)
+
+
+def assert_same_place(sent: Sent, found: record.Record) -> None:
+    """Compare a position with what the receiver said."""
+    epoch = _epoch(sent)
+    assert found.lat == pytest.approx(epoch.lat, abs=EXACT_DEGREES)
+    assert found.lon == pytest.approx(epoch.lon, abs=EXACT_DEGREES)
+
+
+def assert_numbered(found: Sequence[record.Record]) -> None:
+    """Check that the numbers leave no gap: each loss would show."""
+    numbers = [each.seq for each in found]
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+
+
+def _time(found: record.Record) -> int:
+    assert found.time is not None
+    return found.time
+
+
+def _epoch(sent: Sent) -> Epoch:
+    assert isinstance(sent.epoch, Epoch)
+    return sent.epoch
