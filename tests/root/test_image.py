@@ -9,7 +9,6 @@ import re
 import shutil
 import stat
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,6 +21,7 @@ from tests.root.tools import HostTools, any_tools, same_bytes_tools
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 pytestmark = [
     pytest.mark.root,
