@@ -1,6 +1,6 @@
 """A build that the kill test can end anywhere: real layers, mounts and chroots, harmless work.
 
-Started as a program: ``small_build.py CHECKOUT STORE SALT TOKEN``; another salt gives other keys.
+Started as a program: ``small_build.py STORE SALT TOKEN``; another salt gives other keys.
 """
 
 from __future__ import annotations
@@ -8,9 +8,6 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-CHECKOUT, STORE, SALT, TOKEN = sys.argv[1:] if __name__ == "__main__" else ("", "", "", "")
-sys.path[:0] = [CHECKOUT, f"{CHECKOUT}/app"]
 
 from glovebox import chroot, mounts, sandbox
 from glovebox.build import Builder
@@ -23,6 +20,7 @@ from glovebox.store import Store
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+STORE, SALT, TOKEN = sys.argv[1:] if __name__ == "__main__" else ("", "", "")
 NAMES = ("base", "left", "right", "top")
 FILES = 12
 # Writes its files one by one, and leaves a process that would outlive a careless build.
@@ -73,7 +71,7 @@ def main() -> None:
         lock=Lock(suite="trixie", epoch=0, chains={}),
         store=Store(root=Path(STORE)).open(),
         monitor=Monitor(),
-        checkout=Path(CHECKOUT),
+        checkout=Path(STORE),
     ).build([NAMES[-1]])
 
 

@@ -34,7 +34,8 @@ PATIENCE_S = 30
 def begin(store: Path, salt: str, token: str) -> Popen[bytes]:
     """Start the small build."""
     program = Path(__file__).with_name("small_build.py")
-    return start([sys.executable, program, CHECKOUT, store, salt, token], env={"TOKEN": token})
+    env = {"PYTHONPATH": f"{CHECKOUT}:{CHECKOUT / 'app'}", "TOKEN": token}
+    return start([sys.executable, program, store, salt, token], env=env)
 
 
 def finish(store: Path, salt: str, token: str) -> str:
@@ -75,7 +76,7 @@ def mounted(store: Path) -> set[str]:
 
 
 def in_time(none_left: Callable[[], object]) -> None:
-    """Wait until nothing is left: the kernel ends processes a moment after the one that was killed."""
+    """Wait until nothing is left: the kernel ends processes a moment after the killed one."""
     deadline = time.monotonic() + PATIENCE_S
     while none_left() and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -97,7 +98,7 @@ def whole_layers(store: Path, salt: str) -> set[str]:
 
 
 def inner(process: Popen[bytes]) -> int:
-    """Give the first process inside the build's namespaces, or the outer one before there is any."""
+    """Give the first process inside the build's namespaces, the outer one before there is any."""
     pid = process.pid
     children = Path(f"/proc/{pid}/task/{pid}/children")
     words = children.read_text().split() if children.exists() else []
