@@ -13,7 +13,7 @@ sys.path[:0] = [path for path in (str(CHECKOUT), str(CHECKOUT / "app")) if path 
 
 from invoke import Context, Exit, task
 
-from glovebox import board_session, doctor as doctor_, project, sandbox, show, suite
+from glovebox import board_session, doctor as doctor_, project, sandbox, show, suite, why as why_
 from glovebox.errors import GloveboxError, HostError
 from glovebox.monitor import Monitor
 from glovebox.store import Store, default_root
@@ -84,6 +84,7 @@ def doctor(_c: Context, json: bool = False) -> None:  # noqa: FBT001, FBT002  a 
         no_cache="run every step again",
         no_accelerator="emulate everything; the image is the same",
         refresh="ask the mirror for newer packages now",
+        locked="use the versions of the lock file and no others; needs no network once fetched",
     ),
 )
 def build_image(
@@ -95,6 +96,7 @@ def build_image(
     no_cache: bool = False,  # noqa: FBT001, FBT002
     no_accelerator: bool = False,  # noqa: FBT001, FBT002
     refresh: bool = False,  # noqa: FBT001, FBT002
+    locked: bool = False,  # noqa: FBT001, FBT002
 ) -> None:
     """Build the image of image.yaml, verify it in a chroot, say how to flash it."""
     with _ending(Path(out) / "build.log") as monitor:
@@ -106,9 +108,40 @@ def build_image(
             out=Path(out),
             accelerate=not no_accelerator,
             refresh=refresh,
+            locked=locked,
         )
         project.build_image(opened, fresh=no_cache, verify=not no_verify)
         show.how_to_flash(opened)
+
+
+@task(iterable=["set"], help=_help("set", "config"))
+def lock(
+    _c: Context,
+    set: list[str] | None = None,  # noqa: A002
+    config: str = "image.yaml",
+) -> None:
+    """Resolve packages and sources now and write the lock file for `build-image --locked`."""
+    with _ending() as monitor:
+        opened = project.open_project(
+            monitor, config=Path(config), overrides=set or [], out=OUT, refresh=True
+        )
+        show.lock_written(opened, project.write_lock(opened, Path(config)))
+
+
+@task(iterable=["set"], help=_help("set", "config", step="its name in `plan`"))
+def why(
+    _c: Context,
+    step: str,
+    set: list[str] | None = None,  # noqa: A002
+    config: str = "image.yaml",
+) -> None:
+    """Say why a step runs again: the file, variable or package that changed."""
+    with _ending() as monitor:
+        opened = project.open_project(
+            monitor, config=Path(config), overrides=set or [], out=OUT, quiet=True
+        )
+        for line in why_.explain(opened.plan, opened.store, step):
+            monitor.say(line)
 
 
 @task(iterable=["set"], help=_help("set", "config", "json"))

@@ -211,7 +211,8 @@ def _make_root(
         [
             *tools.command("mke2fs"), "-q", "-F", "-t", "ext4", "-L", "rootfs",
             "-U", str(plan.identifier(made, "root")), "-J", f"size={JOURNAL_MIB}",
-            "-N", str(layout.inodes), "-m", "1", "-E", extended, "-d", root, target, f"{layout.root_size // 1024}k",
+            "-N", str(layout.inodes), "-m", "1", "-E", extended, "-d", root,
+            target, f"{layout.root_size // 1024}k",
         ],
         env={"SOURCE_DATE_EPOCH": str(made.epoch), "MKE2FS_CONFIG": str(config),
              "E2FSPROGS_FAKE_TIME": str(made.epoch), "MKE2FS_SYNC": "0"},

@@ -11,7 +11,6 @@ import time
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glovebox import accelerator, apt, chroot, files, layer, lock, mounts, native, runner, stage
@@ -21,6 +20,7 @@ from glovebox.run import CommandError, stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from glovebox.lock import Lock
     from glovebox.monitor import Monitor
@@ -155,10 +155,16 @@ class Builder:
                 meta = {
                     "name": step.name,
                     "kind": str(step.kind),
+                    "arch": self.plan.arch,
                     "inputs": dict(step.inputs),
+                    "before": self._before(step),
                     "seconds": round(time.monotonic() - begun, 1),
                 }
                 self.store.commit(step.key, scratch / "result", meta)
+
+    def _before(self, step: Step) -> dict[str, str]:
+        names = (*((step.below,) if step.below else ()), *step.uses)
+        return {name: self.plan.steps[name].key for name in names}
 
     def _fill(self, step: Step, tree: Path, scratch: Path, line: Callable[[str], None]) -> None:
         match step.kind:

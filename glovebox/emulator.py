@@ -313,8 +313,10 @@ class Machine:
                 end(process, grace_s=END_TIMEOUT_S)
 
     def _listens(self) -> bool:
-        """Tell by the console whether to try: QEMU accepts any connection, and while nobody inside
-        answers one it spins, which makes the boot several times slower.
+        """Tell by the console whether to try.
+
+        QEMU accepts any connection, and while nobody inside answers one it spins, which makes the
+        boot several times slower.
         """
         return _LISTENS.search(self._serial()) is not None
 

@@ -95,5 +95,5 @@ def _xz(data: bytes) -> bytes:
 def _whole(data: bytes, *, ended: bool) -> bytes:
     # Both give what there is of a stream that was cut off, without a word.
     if not ended:
-        raise EOFError("it ends too early")  # noqa: EM101, TRY003  caught and worded just above
+        raise EOFError("it ends too early")
     return data

@@ -16,10 +16,11 @@ from glovebox.errors import LockError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from glovebox.store import Store
 
-FORMAT = 1
+FORMAT = 2
 # How long an index counts as fresh; `invoke lock` and `--refresh` ask the mirror at once.
 FRESH_S = 12 * 3600
 
@@ -75,6 +76,8 @@ class Lock:
     # chain → request → the packages that it adds
     chains: Mapping[str, Mapping[str, tuple[Package, ...]]]
     sources: Mapping[str, tuple[apt.Download, ...]] = field(default_factory=dict)
+    # The digest of what was asked for: a lock answers one set of questions.
+    asked: str = ""
     warnings: tuple[str, ...] = ()
 
     def packages(self, chain: str) -> tuple[Package, ...]:
@@ -88,6 +91,25 @@ class Lock:
     def dump(self) -> str:
         """Give the lock as JSON that a person can diff."""
         return json.dumps({"format": FORMAT, **asdict(self)}, indent=1, sort_keys=True) + "\n"
+
+
+def question(suite: str, chains: Sequence[Chain], sources: Sequence[str]) -> str:
+    """Give the digest of what a lock is asked for."""
+    return files.digest_json([suite, [asdict(chain) for chain in chains], list(sources)])
+
+
+def read(path: Path, *, asked: str) -> Lock:
+    """Read a lock file; raises LockError when there is none, or it answers another question."""
+    try:
+        found = parse(path.read_text())
+    except OSError as error:
+        raise LockError(f"{path}: {error.strerror}", hint="./invoke lock writes it") from error
+    if found.asked != asked:
+        raise LockError(
+            f"{path} was made for other packages than image.yaml and its stages ask for now",
+            hint="./invoke lock, and look at what changes; or build without --locked",
+        )
+    return found
 
 
 def parse(text: str) -> Lock:
@@ -148,6 +170,7 @@ def resolve(
     found = {name: _resolve_source(state, name, store, warnings) for name in sources}
     lock = Lock(
         suite=suite,
+        asked=question(suite, chains, sources),
         epoch=state.release_time(suite),
         chains={chain.name: _resolve_chain(states[chain.name], chain) for chain in chains},
         sources=found,

@@ -16,7 +16,7 @@ from glovebox import accelerator, files, native, stage, template
 from glovebox.lock import Chain, Request
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from glovebox.boards import Board
@@ -478,14 +478,3 @@ def order(plan: Plan, wanted: Sequence[str], standing: frozenset[str]) -> list[S
     for name in wanted:
         visit(name)
     return list(found.values())
-
-
-def why(step: Step, last: Mapping[str, str]) -> Iterator[str]:
-    """Say which inputs of a step differ from the ones it last ran with."""
-    for name in sorted(set(step.inputs) | set(last)):
-        if name not in last:
-            yield f"{name} is new"
-        elif name not in step.inputs:
-            yield f"{name} is gone"
-        elif step.inputs[name] != last[name]:
-            yield f"{name} changed"

@@ -78,6 +78,7 @@ def open_project(
     accelerate: bool = True,
     refresh: bool = False,
     quiet: bool = False,
+    locked: bool = False,
 ) -> Project:
     """Load, lock and plan: everything that is known before the first step runs."""
     loaded = load(config, overrides=overrides)
@@ -94,17 +95,23 @@ def open_project(
     )
     sub_stages = plan.read_stages(settings, CHECKOUT)
     given = plan.variables(settings, board)
-    mirror = _mirror(settings.mirror)
     base = _imported(settings.base, store, monitor, board)
-    resolved = lock.resolve(
-        store,
-        suite=base.suite if base else settings.suite,
-        mirror=mirror,
-        chains=plan.chains(board, sub_stages, given, installed=base.status if base else None),
-        sources=plan.source_names(sub_stages, given),
-        refresh=refresh,
-        own=imported.archives(base, mirror) if base else (),
-    )
+    suite = base.suite if base else settings.suite
+    chains = plan.chains(board, sub_stages, given, installed=base.status if base else None)
+    sources = plan.source_names(sub_stages, given)
+    if locked:
+        asked = lock.question(suite, chains, sources)
+        resolved = lock.read(lock_file(config, board), asked=asked)
+    else:
+        resolved = lock.resolve(
+            store,
+            suite=suite,
+            mirror=_mirror(settings.mirror),
+            chains=chains,
+            sources=sources,
+            refresh=refresh,
+            own=imported.archives(base, _mirror(settings.mirror)) if base else (),
+        )
     if not quiet:
         for warning in resolved.warnings:
             monitor.warn(warning)
@@ -129,6 +136,18 @@ def open_project(
         monitor=monitor,
         out=out,
     )
+
+
+def lock_file(config: Path, board: Board) -> Path:
+    """Give where the lock of a configuration lies: beside it, one for each board."""
+    return config.with_name(f"{config.stem}.{board.name}.lock.json")
+
+
+def write_lock(project: Project, config: Path) -> Path:
+    """Write the lock beside the configuration; give its place."""
+    path = lock_file(config, project.board)
+    files.write_whole(path, project.lock.dump())
+    return path
 
 
 def build_image(project: Project, *, fresh: bool = False, verify: bool = True) -> Path:

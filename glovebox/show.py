@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from glovebox.plan import TARGET
 from glovebox.store import size_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from glovebox.doctor import Finding
     from glovebox.project import Project
@@ -63,6 +65,16 @@ def steps(project: Project, *, as_json: bool) -> None:
             f"{size / 1e6:.1f}" if isinstance(size, int) else "",
         )
     _console().print(table)
+
+
+def lock_written(project: Project, path: Path) -> None:
+    """Say what was locked."""
+    packages = len(project.lock.packages(TARGET))
+    _console().print(
+        f"{path}: {packages} packages of the image, {len(project.lock.sources)} sources;"
+        " build with --locked",
+        markup=False,
+    )
 
 
 def how_to_flash(project: Project) -> None:

@@ -29,7 +29,7 @@ def _private_mounts() -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
-    """Give a folder, and look that nothing stays mounted below it."""
+    """Give a folder that can hold overlayfs layers, and look that none stay mounted."""
     yield tmp_path
     mounts = Path("/proc/self/mounts").read_text().splitlines()
     assert [line for line in mounts if str(tmp_path) in line] == []

@@ -548,17 +548,6 @@ def test_without_an_accelerator_none_is_made(tmp_path: Path) -> None:
     assert "accelerator" not in steps
 
 
-def test_why() -> None:
-    """The inputs that differ are named, each with what became of it."""
-    step = plan.Step(
-        name="x", kind=plan.StepKind.IMAGE, inputs={"same": "1", "other": "2", "more": "3"}, key=""
-    )
-
-    said = list(plan.why(step, {"same": "1", "other": "1", "less": "4"}))
-
-    assert said == ["less is gone", "more is new", "other changed"]
-
-
 def test_chains_hold_what_the_stages_ask_for(tmp_path: Path) -> None:
     """Each package list is one request, in the order of the stages, after the base."""
     world = World.at(tmp_path)

@@ -1,0 +1,69 @@
+"""Say why a step runs again: which of its inputs differ from those it last ran with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from glovebox.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from glovebox.plan import Plan, Step
+    from glovebox.store import Layer, Store
+
+
+def explain(plan: Plan, store: Store, name: str) -> list[str]:
+    """Give the reasons, a line each; raises ConfigError when there is no such step."""
+    step = plan.steps.get(name)
+    if step is None:
+        raise ConfigError(f"there is no step {name}", hint=f"one of: {', '.join(plan.steps)}")
+    if store.find(step.key) is not None:
+        return [f"{name} does not run: its result is in the store"]
+    if name == plan.image.name:
+        below = plan.top
+        if store.find(below.key) is None:
+            return [
+                f"{below.name} beneath it runs again:",
+                *_indented(explain(plan, store, below.name)),
+            ]
+        return ["an image is assembled whenever the one in out/ has another key"]
+    last = _last(plan, store, step)
+    if last is None:
+        return [f"{name} has not run yet for {plan.arch}"]
+    reasons = list(differences(step.inputs, last.meta.get("inputs", {})))
+    before: Mapping[str, str] = last.meta.get("before", {})
+    for other in (*((step.below,) if step.below else ()), *step.uses):
+        if before.get(other) == plan.steps[other].key:
+            continue
+        if other not in before:
+            reasons.append(f"it now comes after {other}")
+        elif store.find(plan.steps[other].key) is None:
+            reasons += [f"{other} runs again:", *_indented(explain(plan, store, other))]
+        else:
+            reasons.append(f"{other} has another result than then")
+    return reasons or [f"the builder makes a {step.kind} in another way now"]
+
+
+def differences(now: Mapping[str, str], then: Mapping[str, str]) -> Iterator[str]:
+    """Name each input that is new, gone or changed."""
+    for name in sorted(set(now) | set(then)):
+        if name not in then:
+            yield f"{name} is new"
+        elif name not in now:
+            yield f"{name} is gone"
+        elif now[name] != then[name]:
+            yield f"{name} changed"
+
+
+def _last(plan: Plan, store: Store, step: Step) -> Layer | None:
+    same = [
+        layer
+        for layer in store.layers()
+        if layer.meta.get("name") == step.name and layer.meta.get("arch") == plan.arch
+    ]
+    return max(same, key=lambda layer: int(layer.meta["made"]), default=None)
+
+
+def _indented(lines: list[str]) -> list[str]:
+    return [f"  {line}" for line in lines]

@@ -1,0 +1,235 @@
+"""The emulated board, as far as no QEMU is needed: its command line, and what it complains of."""
+
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from glovebox import emulator
+from glovebox.boards import BOARDS
+from glovebox.config import BoardName
+from glovebox.emulator import (
+    Boot,
+    EmulatorError,
+    Login,
+    Machine,
+    Qemu,
+    card_size,
+    find_qemu,
+    qemu_command,
+    qemu_in,
+    ssh_config,
+    version_of,
+)
+from glovebox.errors import HostError
+from glovebox.run import start
+
+BOOT = Boot(
+    board=BOARDS[BoardName.ZERO_W],
+    kernel=Path("/s/vmlinuz"),
+    initramfs=Path("/s/initrd"),
+    dtb=Path("/s/board.dtb"),
+    cmdline="console=tty0 root=PARTUUID=1-02 cma=64M\n",
+    card=Path("/f/card,1.img"),
+    sockets=Path("/s"),
+    serial_log=Path("/f/serial.log"),
+    port=2222,
+    dongle=True,
+    outside=False,
+)
+QEMU = Qemu(folder=Path("/q"))
+
+
+def _value(command: list[str], option: str) -> str:
+    return command[command.index(option) + 1]
+
+
+def test_command_line_is_the_images_and_what_qemu_needs() -> None:
+    """The image's kernel arguments stay, but those QEMU fails with, and QEMU's come after them."""
+    command = qemu_command(QEMU, BOOT)
+
+    assert command[0] == "/q/qemu-system-arm"
+    assert _value(command, "-M") == "raspi0"
+    assert _value(command, "-initrd") == "/s/initrd"
+    arguments = _value(command, "-append").split()
+    assert arguments[:2] == ["console=tty0", "root=PARTUUID=1-02"]
+    assert "initcall_blacklist=bcm2835_power_driver_init" in arguments
+    assert not any(each.startswith("cma=") for each in arguments)
+
+
+def test_board_3_keeps_its_arguments() -> None:
+    """What one machine cannot do is not taken from another one."""
+    command = qemu_command(QEMU, replace(BOOT, board=BOARDS[BoardName.PI_3]))
+
+    assert command[0] == "/q/qemu-system-aarch64"
+    assert "cma=64M" in _value(command, "-append").split()
+    assert "-icount" not in command
+
+
+def test_nobody_else_reaches_the_board() -> None:
+    """It listens on this machine's loopback only, and is cut off from the networks by default."""
+    network = _value(qemu_command(QEMU, BOOT), "-netdev")
+
+    assert network == "user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:2222-:22"
+    assert "restrict=off" in _value(qemu_command(QEMU, replace(BOOT, outside=True)), "-netdev")
+
+
+def test_a_comma_in_a_path_is_doubled() -> None:
+    """QEMU would take what follows for another option."""
+    assert "file=/f/card,,1.img," in _value(qemu_command(QEMU, BOOT), "-drive")
+
+
+def test_without_dongle_or_initramfs_there_is_none() -> None:
+    """What the caller leaves out is not on the command line."""
+    command = qemu_command(QEMU, replace(BOOT, dongle=False, initramfs=None))
+
+    assert "-initrd" not in command
+    assert not any("usb-serial" in each for each in command)
+
+
+def test_a_board_qemu_lacks_is_told_with_the_reason() -> None:
+    """The message says why, and the hint what to do instead."""
+    with pytest.raises(HostError, match=r"PCIe") as caught:
+        qemu_command(QEMU, replace(BOOT, board=BOARDS[BoardName.PI_4]))
+    assert "ssh:" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("size", "card"), [(1, 1), (512, 512), (513, 1024), (1149239296, 2**31), (2**31, 2**31)]
+)
+def test_card_size(size: int, card: int) -> None:
+    """The next power of two, and none more than needed."""
+    assert card_size(size) == card
+
+
+def test_version() -> None:
+    """The version is read as numbers, so that 10 is more than 9."""
+    assert version_of("QEMU emulator version 10.0.13 (Debian …)\n") == (10, 0)
+    assert version_of("nonsense") == (0, 0)
+
+
+def test_qemu_of_a_root_is_called_by_that_roots_loader(tmp_path: Path) -> None:
+    """Neither this host's libraries nor a chroot are needed."""
+    libraries = tmp_path / "usr/lib/x86_64-linux-gnu"
+    libraries.mkdir(parents=True)
+    (libraries / "ld-linux-x86-64.so.2").touch()
+    (tmp_path / "usr/bin").mkdir()
+    (tmp_path / "usr/bin/qemu-system-aarch64").touch()
+
+    found = qemu_in(tmp_path)
+
+    assert found.command("arm64")[:4] == [
+        str(libraries / "ld-linux-x86-64.so.2"),
+        "--library-path",
+        str(libraries),
+        str(tmp_path / "usr/bin/qemu-system-aarch64"),
+    ]
+    assert found.variables == {"QEMU_MODULE_DIR": str(libraries / "qemu")}
+
+
+def test_a_root_without_qemu_is_refused(tmp_path: Path) -> None:
+    """The message names the folder."""
+    with pytest.raises(HostError, match=str(tmp_path)):
+        find_qemu(tmp_path)
+
+
+def test_ssh_config_of_an_emulated_board() -> None:
+    """Only the given key is offered, and no known_hosts of a person is asked or changed."""
+    login = Login(user="pi", key=Path("/keys/my key"))
+    told = ssh_config(host="127.0.0.1", port=2222, login=login, folder=Path("/s"), check=False)
+
+    lines = [line.strip() for line in told.splitlines()]
+    assert lines[:4] == ["Host board", "HostName 127.0.0.1", "Port 2222", "User pi"]
+    assert 'IdentityFile "/keys/my key"' in lines
+    assert "IdentitiesOnly yes" in lines
+    assert "UserKnownHostsFile /s/known_hosts" in lines
+
+
+def test_ssh_config_of_a_real_board() -> None:
+    """A real board's host key is checked, and any key of the caller may open it."""
+    login = Login(user="pi", key=None)
+    told = ssh_config(host="glovebox.local", port=22, login=login, folder=Path("/s"), check=True)
+
+    assert "StrictHostKeyChecking" not in told
+    assert "IdentityFile" not in told
+
+
+def _machine(tmp_path: Path, program: str) -> Machine:
+    return Machine(
+        start([sys.executable, "-c", program]),
+        board=BOARDS[BoardName.ZERO_W],
+        port=9,
+        sockets=tmp_path,
+        serial_log=tmp_path / "serial.log",
+        dongle=None,
+    )
+
+
+def test_early_death_is_told_with_qemus_words(tmp_path: Path) -> None:
+    """When QEMU ends before the board is up, its own complaint is in the error."""
+    machine = _machine(tmp_path, "import sys; sys.exit('no such machine')")
+
+    with pytest.raises(EmulatorError, match="QEMU ended with status 1: no such machine"):
+        machine.wait_ssh(timeout_s=10)
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "Kernel panic - not syncing: VFS: Unable to mount root fs",
+        "ALERT!  PARTUUID=1-02 does not exist.  Dropping to a shell!",
+        "You are in emergency mode.",
+    ],
+)
+def test_a_lost_board_is_told_at_once(tmp_path: Path, word: str) -> None:
+    """Nobody waits for minutes when the console has already said that it is over."""
+    machine = _machine(tmp_path, "import time; time.sleep(60)")
+    (tmp_path / "serial.log").write_text(f"[    1.0] {word}\nmore\n")
+    began = time.monotonic()
+
+    try:
+        with pytest.raises(EmulatorError, match=word[:20]) as caught:
+            machine.wait_ssh(timeout_s=30)
+    finally:
+        machine.end()
+    assert time.monotonic() - began < 10
+    assert "| more" in str(caught.value)
+    assert machine.off
+
+
+def test_silence_is_told_with_the_consoles_last_words(tmp_path: Path) -> None:
+    """After the time limit the error shows where the board stood, and where all of it is."""
+    machine = _machine(tmp_path, "import time; time.sleep(60)")
+    (tmp_path / "serial.log").write_text("[    3.2] Waiting for root device\n")
+
+    try:
+        with pytest.raises(EmulatorError, match=r"within 1 s(.|\n)*Waiting for root") as caught:
+            machine.wait_ssh(timeout_s=1)
+    finally:
+        machine.end()
+    assert "serial.log" in str(caught.value)
+
+
+def test_power_down_is_no_early_death(tmp_path: Path) -> None:
+    """QEMU may end by itself once the kernel has said its last word."""
+    machine = _machine(tmp_path, "")
+    (tmp_path / "serial.log").write_text("[   99.0] reboot: Power down\n")
+    machine.end()
+
+    machine.check()
+
+    assert machine.powered_down()
+
+
+def test_every_emulated_board_has_its_settings() -> None:
+    """A board that names a machine of QEMU can be started."""
+    for board in BOARDS.values():
+        if board.qemu_machine is not None:
+            assert qemu_command(QEMU, replace(BOOT, board=board))
+
+
+def test_a_free_port_is_free() -> None:
+    """The port can be bound by somebody else right away."""
+    assert 1024 <= emulator._free_port() < 65536
