@@ -155,8 +155,10 @@ def _make_boot(
         file.truncate(layout.boot_size)
     volume = plan.identifier(made, "boot").hex[:8]
     run([
-        *tools.command("mkfs.fat"), "-F", "32", "-s", "4", "-n", "bootfs", "-i", volume,
-        "--invariant", "-h", str(layout.boot_start // SECTOR), where,
+        # --invariant first: it states a number for -i as well.
+        *tools.command("mkfs.fat"), "--invariant", "-F", "32", "-s",
+        str(_cluster(layout.boot_size)), "-n", "bootfs", "-i", volume,
+        "-h", str(layout.boot_start // SECTOR), where,
     ])  # fmt: skip
     env = {"SOURCE_DATE_EPOCH": str(made.epoch), "TZ": "UTC", **_mtools(tools, scratch)}
     for path in files.walk(boot):
@@ -173,6 +175,14 @@ def _make_boot(
         run([*tools.command("mtools"), "-c", "mcopy", "-m", "-i", where, *names, inside], env=env)
     _copy_into(target, layout.boot_start, where)
     where.unlink()
+
+
+def _cluster(size: int) -> int:
+    """Give the sectors of a cluster: four, as Raspberry Pi OS has it, or fewer on a small partition.
+
+    With less than 65525 clusters some read a FAT32 as FAT16, mtools among them.
+    """
+    return next(number for number in (4, 2, 1) if number == 1 or size > 66_000 * number * SECTOR)
 
 
 def _mtools(tools: Root, scratch: Path) -> Mapping[str, str]:

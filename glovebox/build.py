@@ -275,10 +275,7 @@ class Builder:
             for name in ("sources", "stage", "out"):
                 (here / name).mkdir(parents=True)
             self._bring_sources(sub, action, here / "sources")
-            # Only what its key knows of.
-            shutil.copy(action.path, here / "stage")
-            if (sub.path / "files").is_dir():
-                shutil.copytree(sub.path / "files", here / "stage/files", symlinks=True)
+            _bring_stage(sub, action, here / "stage")
             env = chroot.environment(
                 native.host_arch(),
                 self.plan.epoch,
@@ -350,6 +347,13 @@ class Builder:
                 line=line,
             )
             runner.run_sub_stage(step, site)
+
+
+def _bring_stage(sub: stage.SubStage, action: stage.Action, folder: Path) -> None:
+    """Bring a compiling program what its key knows of, and nothing else of its sub-stage."""
+    shutil.copy(action.path, folder)
+    if (sub.path / "files").is_dir():
+        shutil.copytree(sub.path / "files", folder / "files", symlinks=True)
 
 
 def _no_bytecode(_folder: str, names: list[str]) -> list[str]:

@@ -11,6 +11,8 @@ import lzma
 import os
 import re
 import shutil
+import sys
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -139,6 +141,8 @@ def _fill(tree: Path, image: Path, scratch: Path) -> None:
         path.chmod(0o755)
         os.chown(path, 0, 0)
     layer.scrub(tree)
+    # Nothing is newer than now; the times of last reading become the build's when it is assembled.
+    layer.settle_times(tree, started_ns=sys.maxsize, epoch=int(time.time()))
 
 
 def _unpack(packed: Path, target: Path) -> None:

@@ -61,11 +61,14 @@ def settle_times(upper: Path, *, started_ns: int, epoch: int) -> None:
     """Give everything made since ``started_ns`` the build's own time, in seconds ``epoch``.
 
     Files out of packages keep theirs: it is the same in every build, and Python's bytecode beside
-    them refers to it.
+    them refers to it. When something was last read depends on the host: all get the build's time
+    for that, which is what a later read comes to in an image as well.
     """
+    build_ns = epoch * 10**9
     for path in (upper, *files.walk(upper)):
-        if path.lstat().st_mtime_ns >= started_ns:
-            os.utime(path, (epoch, epoch), follow_symlinks=False)
+        modified_ns = path.lstat().st_mtime_ns
+        settled_ns = build_ns if modified_ns >= started_ns else modified_ns
+        os.utime(path, ns=(build_ns, settled_ns), follow_symlinks=False)
 
 
 def foreign_programs(tree: Path, arch: str) -> Iterator[Path]:

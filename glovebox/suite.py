@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from glovebox import project
 from glovebox.errors import VerifyError
-from glovebox.run import PATH, CommandError, stream
+from glovebox.run import PATH, CommandError, run, stream
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,15 +39,42 @@ def quick(monitor: Monitor, checkout: Path) -> None:
 def everything(monitor: Monitor, checkout: Path, out: Path) -> None:
     """Run every test there is."""
     quick(monitor, checkout)
-    _pytest(monitor, "service tests", ["tests/service"], checkout)
+    boards = []
+    for name in BOARDS:
+        monitor.say(f"board {name}: build and verify in a chroot")
+        boards.append(_open(monitor, checkout, out, f"board={name}"))
+        project.build_image(boards[-1])
+    _image_as_base(monitor, checkout, out, boards[0])
+    # They take their mke2fs from the native root that the builds made.
     _pytest(monitor, "root tests", ["tests/root"], checkout)
-    for board in BOARDS:
-        monitor.say(f"board {board}")
-        opened = project.open_project(
-            monitor, config=checkout / "image.yaml", overrides=[f"board={board}"], out=out
+    _pytest(monitor, "service tests", ["tests/service"], checkout)
+    for board in boards:
+        monitor.say(f"board {board.board.name}: boot, plug in a receiver, drive")
+        project.verify_target(board, "emulated")
+
+
+def _open(monitor: Monitor, checkout: Path, out: Path, *overrides: str) -> project.Project:
+    return project.open_project(
+        monitor, config=checkout / "image.yaml", overrides=overrides, out=out
+    )
+
+
+def _image_as_base(monitor: Monitor, checkout: Path, out: Path, board: project.Project) -> None:
+    """Take a packed image as base of another, as one would somebody else's."""
+    monitor.say("base: an image in a packed file")
+    plain, packed = out / "base.img", out / "base.img.xz"
+    try:
+        with monitor.step("xz", "packing the image of the first board"):
+            plain.unlink(missing_ok=True)
+            plain.hardlink_to(board.image)
+            run(["xz", "-0", "--threads=0", "--force", "--", plain])
+        opened = _open(
+            monitor, checkout, out, f"base={packed}", "stages=[telematics]", "hostname=second"
         )
         project.build_image(opened)
-        project.verify_target(opened, "emulated")
+    finally:
+        for path in (plain, packed):
+            path.unlink(missing_ok=True)
 
 
 def _scripts(checkout: Path) -> list[Path]:

@@ -1,27 +1,18 @@
-"""What tests may ask of the machine: each says so with a marker, a skip names what was missing.
-
-With CI=true nothing is skipped: there a missing thing is a failure.
-"""
+"""What tests may ask of the machine: each says so with a marker, a skip names what was missing."""
 
 from __future__ import annotations
 
 import os
 import shutil
-from typing import TYPE_CHECKING, NoReturn
-
-import pytest
+from typing import TYPE_CHECKING
 
 from glovebox.run import PATH
+from tests.needs import missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-
-def missing(what: str) -> NoReturn:
-    """Skip the test, or fail it where everything has to be there."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(f"CI must have it: {what}", pytrace=False)
-    pytest.skip(what)
+    import pytest
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from glovebox import build
+from glovebox import build, files, stage
 from glovebox.build import Builder
 from glovebox.errors import StepError
 from glovebox.lock import Lock
@@ -176,3 +176,23 @@ def test_a_missing_result_is_said(tmp_path: Path) -> None:
         made.layers("three")
 
     assert caught.value.hint
+
+
+def test_a_compiling_program_sees_what_its_key_knows(tmp_path: Path) -> None:
+    """Beside itself it finds `files/`, and nothing that could change without its key changing."""
+    sub, inside = tmp_path / "sub", tmp_path / "inside"
+    for name in ("00-on-tools.sh", "01-run.sh", "files/patch", "patches/more", "02-overlay/etc/x"):
+        (sub / name).parent.mkdir(parents=True, exist_ok=True)
+        (sub / name).write_text("#!/bin/sh")
+    (sub / "00-on-tools.sh").chmod(0o755)
+    inside.mkdir()
+    read = stage.read_sub_stage(sub, "car/00-sub")
+
+    build._bring_stage(read, read.of(stage.Kind.ON_TOOLS)[0], inside)
+
+    assert {str(path.relative_to(inside)) for path in files.walk(inside)} == {
+        "00-on-tools.sh",
+        "files",
+        "files/patch",
+    }
+    assert (inside / "00-on-tools.sh").stat().st_mode & 0o100

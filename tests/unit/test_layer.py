@@ -134,8 +134,19 @@ def test_settle_times(tmp_path: Path, modified: int, settled: int) -> None:
 
     layer.settle_times(tmp_path, started_ns=STARTED_NS, epoch=EPOCH)
 
-    times = {one.lstat().st_mtime_ns for one in (path, link, tmp_path / "usr", tmp_path)}
-    assert times == {settled}
+    settled_all = [one.lstat() for one in (path, link, tmp_path / "usr", tmp_path)]
+    assert {status.st_mtime_ns for status in settled_all} == {settled}
+
+
+@pytest.mark.parametrize("read", [0, EPOCH - 1, EPOCH + 1, EPOCH + 10**9])
+def test_when_a_file_was_read_does_not_count(tmp_path: Path, read: int) -> None:
+    """Whether something read a file during the step leaves no trace, whatever the host's mounts."""
+    path = make(tmp_path, "file")
+    os.utime(path, (read, 0))
+
+    layer.settle_times(tmp_path, started_ns=STARTED_NS, epoch=EPOCH)
+
+    assert (path.stat().st_atime, path.stat().st_mtime) == (EPOCH, 0)
 
 
 def elf(machine: int, *, bits: int = 64, big: bool = False) -> bytes:

@@ -1,79 +1,100 @@
-"""The reason a step runs again."""
+"""Why a step runs again: its own inputs first, then what lies beneath it."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from glovebox import plan, why
 from glovebox.errors import ConfigError
+from glovebox.plan import Plan, Step, StepKind
 from glovebox.store import Store
+from glovebox.why import differences, explain
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+THEN = Plan(
+    steps={
+        "low": Step(name="low", kind=StepKind.SUB_STAGE, key="low-1", inputs={"run.sh": "a"}),
+        "top": Step(
+            name="top", kind=StepKind.SUB_STAGE, below="low", key="top-1", inputs={"$A": "1"}
+        ),
+        "image": Step(name="image", kind=StepKind.IMAGE, below="top", key="image-1"),
+    },
+    disk_id="0",
+    arch="armel",
+    epoch=0,
+    variables={},
+)
 
-def _step(name: str, key: str, *, below: str | None = None, **inputs: str) -> plan.Step:
-    return plan.Step(name=name, kind=plan.StepKind.SUB_STAGE, below=below, inputs=inputs, key=key)
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """Give a store in which both layers stand."""
+    made = Store(root=tmp_path / "store").open()
+    for step in list(THEN.steps.values())[:2]:
+        below = {step.below: THEN.steps[step.below].key} if step.below else {}
+        with made.scratch() as scratch:
+            (scratch / "result").mkdir()
+            meta = {"name": step.name, "arch": "armel", "inputs": step.inputs, "before": below}
+            made.commit(step.key, scratch / "result", meta)
+    return made
 
 
-def _plan(*steps: plan.Step) -> plan.Plan:
-    image = plan.Step(name="image", kind=plan.StepKind.IMAGE, below=steps[-1].name, key="i")
-    return plan.Plan(
-        steps={step.name: step for step in (*steps, image)},
-        disk_id="00000001",
-        arch="armel",
-        epoch=1,
-        variables={},
-    )
+def changed(**steps: dict[str, str]) -> Plan:
+    """Give the plan with other inputs, and so other keys, of some steps."""
+    now = dict(THEN.steps)
+    for name, inputs in steps.items():
+        now[name] = replace(now[name], key=f"{name}-2", inputs=inputs)
+    return replace(THEN, steps=now)
 
 
-def _finish(store: Store, step: plan.Step, *, key: str, **before: str) -> None:
-    with store.scratch() as scratch:
-        (scratch / "result" / "tree").mkdir(parents=True)
-        meta = {"name": step.name, "arch": "armel", "inputs": dict(step.inputs), "before": before}
-        store.commit(key, scratch / "result", meta)
+LOW = {"low": {"run.sh": "b"}, "top": {"$A": "1"}}
+
+
+@pytest.mark.parametrize(
+    ("plan", "name", "said"),
+    [
+        (THEN, "top", ["top does not run: its result is in the store"]),
+        (changed(top={"$A": "2"}), "top", ["$A changed"]),
+        (changed(top={"$B": "1"}), "top", ["$A is gone", "$B is new"]),
+        (changed(**LOW), "low", ["run.sh changed"]),
+        (changed(**LOW), "top", ["low runs again:", "  run.sh changed"]),
+        (
+            changed(**LOW),
+            "image",
+            ["top beneath it runs again:", "  low runs again:", "    run.sh changed"],
+        ),
+        (replace(changed(**LOW), arch="arm64"), "low", ["low has not run yet for arm64"]),
+        (
+            changed(low={"run.sh": "a"}),
+            "low",
+            ["the builder makes a sub-stage in another way now"],
+        ),
+    ],
+)
+def test_explain(store: Store, plan: Plan, name: str, said: list[str]) -> None:
+    """The reason is the input that changed, of the step itself or of one it stands on."""
+    assert explain(plan, store, name) == said
+
+
+def test_an_unknown_step_is_answered_with_those_there_are(store: Store) -> None:
+    """The error lists the steps."""
+    with pytest.raises(ConfigError) as caught:
+        explain(THEN, store, "tpo")
+
+    assert "tpo" in caught.value.message
+    assert "top" in (caught.value.hint or "")
 
 
 def test_differences() -> None:
-    """The inputs that differ are named, each with what became of it."""
+    """Each input that differs is named with what became of it; the same ones are not."""
     now = {"same": "1", "other": "2", "more": "3"}
-    then = {"same": "1", "other": "1", "less": "4"}
 
-    said = list(why.differences(now, then))
-
-    assert said == ["less is gone", "more is new", "other changed"]
-
-
-def test_a_changed_file_is_named_through_the_layers_above(tmp_path: Path) -> None:
-    """A step whose own inputs stand names the step beneath that runs again, and what changed."""
-    store = Store(root=tmp_path / "store").open()
-    below, above = _step("a/00", "new-a", script="2"), _step("b/00", "new-b", below="a/00")
-    _finish(store, _step("a/00", "old-a", script="1"), key="old-a")
-    _finish(store, above, key="old-b", **{"a/00": "old-a"})
-
-    said = why.explain(_plan(below, above), store, "b/00")
-
-    assert said == ["a/00 runs again:", "  script changed"]
-
-
-def test_what_stands_does_not_run(tmp_path: Path) -> None:
-    """A step whose result is there says so."""
-    store = Store(root=tmp_path / "store").open()
-    step = _step("a/00", "key")
-    _finish(store, step, key="key")
-
-    said = why.explain(_plan(step), store, "a/00")
-
-    assert said == ["a/00 does not run: its result is in the store"]
-
-
-def test_an_unknown_step_names_the_known_ones(tmp_path: Path) -> None:
-    """A typing mistake is answered with the names there are."""
-    store = Store(root=tmp_path / "store").open()
-
-    with pytest.raises(ConfigError, match="no step a/01") as error:
-        why.explain(_plan(_step("a/00", "key")), store, "a/01")
-
-    assert "a/00" in (error.value.hint or "")
+    assert list(differences(now, {"same": "1", "other": "1", "less": "4"})) == [
+        "less is gone",
+        "more is new",
+        "other changed",
+    ]
