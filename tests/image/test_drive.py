@@ -32,7 +32,7 @@ pytestmark = [
 SOCKET = "/run/queue/queue.sock"
 KEY = "telematics:queue"
 DRIVE_S = 60
-RESTARTED_DRIVE_S = 150
+RESTARTED_DRIVE_S = 180
 READY_TIMEOUT_S = 300
 ARRIVE_TIMEOUT_S = 60
 # gpsd comes back, finds its receiver, and the service reaches it again: on an emulated ARMv6.
@@ -95,11 +95,10 @@ def test_restarts_lose_nothing_else(host: Host, dongle: Dongle, facts: Facts) ->
     time.sleep(BETWEEN_S)
     host.check_output("systemctl restart queue.service")
     time.sleep(BETWEEN_S)
-    began = time.monotonic()
-    host.check_output("systemctl restart gpsd.service")
-    deaf = Window(begin=began - 1, end=time.monotonic() + GPSD_BACK_S)
-    time.sleep(GPSD_BACK_S + BETWEEN_S)
+    deaf = [gpsd_away(host, "systemctl restart gpsd.service")]
     host.check_output("systemctl kill --signal=KILL queue.service")
+    time.sleep(BETWEEN_S)
+    deaf.append(gpsd_away(host, "systemctl kill --signal=KILL gpsd.service"))
     dongle.wait(RESTARTED_DRIVE_S * 2)
     sent = on_the_road(dongle, first)
     found = await_last(host, facts, sent[-1])[len(before) :]
@@ -109,7 +108,7 @@ def test_restarts_lose_nothing_else(host: Host, dongle: Dongle, facts: Facts) ->
     assert heard == sorted(set(heard)), "not in order, or twice"
     assert set(heard) <= set(by_time), "recorded what was never sent"
     missing = [by_time[each] for each in by_time if each not in set(heard)]
-    assert [each for each in missing if not deaf.holds(each)] == []
+    assert [each for each in missing if not any(gap.holds(each) for gap in deaf)] == []
     for each in found:
         assert_same_place(by_time[_time(each)], each)
     assert_numbered(found)
@@ -117,10 +116,20 @@ def test_restarts_lose_nothing_else(host: Host, dongle: Dongle, facts: Facts) ->
 
 def test_clock_was_set_by_the_receiver(host: Host, dongle: Dongle) -> None:
     """With no network and no battery clock, the board has the receiver's time after a drive."""
-    assert dongle.sent
+    drives = [each for each in dongle.sent if _epoch(each).mode > 1]
     board = int(host.check_output("date +%s"))
 
-    assert abs(board - time.time()) < 30
+    # An emulated clock runs slow while the host has other work, never fast.
+    assert times(drives[:1])[0] / 1000 - 1 < board < time.time() + 5
+
+
+def gpsd_away(host: Host, command: str) -> Window:
+    """Take gpsd away for a moment, drive on beyond the time it has to come back in."""
+    began = time.monotonic()
+    host.check_output(command)
+    window = Window(begin=began - 1, end=time.monotonic() + GPSD_BACK_S)
+    time.sleep(GPSD_BACK_S + BETWEEN_S)
+    return window
 
 
 def epochs(seconds: int) -> list[Epoch]:

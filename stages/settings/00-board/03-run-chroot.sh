@@ -24,6 +24,9 @@ if [ ! -e "/usr/share/zoneinfo/$timezone" ]; then
 fi
 ln -sfn "/usr/share/zoneinfo/$timezone" /etc/localtime
 
+# systemd's tmpfiles.d makes this link at every boot, over whatever stands there.
+ln -sfn ../locale.conf /etc/default/locale
+
 # The disk's identifier is known last: it follows from everything below this layer.
 sed -i "s/PARTUUID=[0-9a-f]\{8\}-02/PARTUUID=$disk_id-02/" "/$boot/cmdline.txt"
 if [ -e /etc/default/raspi-firmware ]; then
