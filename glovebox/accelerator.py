@@ -93,7 +93,7 @@ def build(tools: Path, target: Path, *, arch: str) -> None:
 
     for path in (*copied, *libraries.iterdir()):
         if _KNOWS_ITS_ARCHITECTURE.search(path.name):
-            path.write_bytes(path.read_bytes().replace(host_arch().encode(), arch.encode()))
+            _rewrite(path, host_arch(), arch)
     for path in copied:
         if path.parent.name in ("bin", "sbin"):
             os.link(path, programs / path.name)
@@ -106,6 +106,13 @@ def build(tools: Path, target: Path, *, arch: str) -> None:
     for visited, _, _ in os.walk(home):
         # The merged root shows the attributes of the topmost layer that has a folder.
         Path(visited).chmod(0o755)
+
+
+def _rewrite(path: Path, word: str, other: str) -> None:
+    """Replace a word in a binary; its time stays, since update-alternatives gives it to links."""
+    status = path.stat()
+    path.write_bytes(path.read_bytes().replace(word.encode(), other.encode()))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
 def _add_loader(tools: Path, home: Path) -> None:

@@ -36,6 +36,8 @@ def enter(what: str) -> None:
     PID namespace it takes all others along.
     """
     require_root(what)
+    # Modes of files must not depend on whose shell this is.
+    os.umask(0o022)
     if inside():
         # The first process of a PID namespace ignores signals it has no handler for.
         signal.signal(signal.SIGTERM, _stop)
