@@ -55,7 +55,7 @@ def _ending(log: Path | None = None) -> Iterator[Monitor]:
         monitor.close()
 
 
-@task(help={"tests": "also what `test` and `lint` need"})
+@task(auto_shortflags=False, help={"tests": "also what `test` and `lint` need"})
 def setup(_c: Context, tests: bool = False) -> None:  # noqa: FBT001, FBT002  a flag
     """Install what this machine lacks and register the emulators (needs root)."""
     if sandbox.inside():  # a later task of the same command started this process again
@@ -64,7 +64,7 @@ def setup(_c: Context, tests: bool = False) -> None:  # noqa: FBT001, FBT002  a 
         doctor_.set_up(monitor, tests=tests)
 
 
-@task(help=_help("json"))
+@task(auto_shortflags=False, help=_help("json"))
 def doctor(_c: Context, json: bool = False) -> None:  # noqa: FBT001, FBT002  a flag
     """Look at this machine: all it lacks for a build, each with its cure."""
     with _ending():
@@ -75,6 +75,7 @@ def doctor(_c: Context, json: bool = False) -> None:  # noqa: FBT001, FBT002  a 
 
 
 @task(
+    auto_shortflags=False,
     iterable=["set"],
     help=_help(
         "set",
@@ -114,7 +115,7 @@ def build_image(
         show.how_to_flash(opened)
 
 
-@task(iterable=["set"], help=_help("set", "config"))
+@task(auto_shortflags=False, iterable=["set"], help=_help("set", "config"))
 def lock(
     _c: Context,
     set: list[str] | None = None,  # noqa: A002
@@ -128,7 +129,9 @@ def lock(
         show.lock_written(opened, project.write_lock(opened, Path(config)))
 
 
-@task(iterable=["set"], help=_help("set", "config", step="its name in `plan`"))
+@task(
+    auto_shortflags=False, iterable=["set"], help=_help("set", "config", step="its name in `plan`")
+)
 def why(
     _c: Context,
     step: str,
@@ -144,7 +147,7 @@ def why(
             monitor.say(line)
 
 
-@task(iterable=["set"], help=_help("set", "config", "json"))
+@task(auto_shortflags=False, iterable=["set"], help=_help("set", "config", "json"))
 def plan(
     _c: Context,
     set: list[str] | None = None,  # noqa: A002
@@ -160,6 +163,7 @@ def plan(
 
 
 @task(
+    auto_shortflags=False,
     iterable=["set"],
     help=_help(
         "set",
@@ -187,6 +191,7 @@ def verify(
 
 
 @task(
+    auto_shortflags=False,
     iterable=["set"],
     help=_help(
         "set",
@@ -211,7 +216,7 @@ def boot(
         board_session.run(opened, drive=Path(drive) if drive else None)
 
 
-@task(help={"all": "also the packages that were fetched"})
+@task(auto_shortflags=False, help={"all": "also the packages that were fetched"})
 def clean(_c: Context, all: bool = False) -> None:  # noqa: A002, FBT001, FBT002
     """Remove the store's layers; downloads stay unless --all."""
     with _ending() as monitor:
@@ -226,7 +231,7 @@ def lint(_c: Context) -> None:
         suite.lint(monitor, CHECKOUT)
 
 
-@task(help={"quick": "only what takes seconds: style, types, unit tests"})
+@task(auto_shortflags=False, help={"quick": "only what takes seconds: style, types, unit tests"})
 def test(_c: Context, quick: bool = False) -> None:  # noqa: FBT001, FBT002, PT028  a task
     """Run all tests: both boards built, verified, booted, with a drive replayed (needs root)."""
     with _ending(OUT / "test.log") as monitor:

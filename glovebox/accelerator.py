@@ -7,8 +7,8 @@ itself never becomes part of an image. Only programs that the root below has are
 script finds does not depend on the accelerator. dpkg and apt know their architecture by one word in
 their binaries; in these copies it is the target's.
 
-A result in the store has two folders: `home` is laid over the root as `/.glovebox` (libraries, and
-copies that unpacking cannot hide), `twins` holds the programs at their own paths.
+A result in the store has two folders: `home` is laid over the root as it is (loader, libraries,
+and in `/.glovebox` copies that unpacking cannot hide), `twins` holds the programs at their paths.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glovebox.native import LOADERS, TRIPLETS, Root, host_arch
+from glovebox.native import LOADERS, TRIPLETS, host_arch
 from glovebox.run import PATH as SYSTEM_PATH, run
 
 if TYPE_CHECKING:
@@ -73,42 +73,51 @@ exec /{HOME}/bin/dpkg "$@"
 def build(tools: Path, target: Path, *, arch: str) -> None:
     """Fill ``target`` with the accelerator for ``arch``, taken from the native root ``tools``.
 
-    Every program gets the accelerator's own loader and library folder written into it (patchelf),
-    so it runs whatever C library the root below has.
+    Loader and libraries keep their own paths: those carry the processor's name, so nothing of the
+    target's is in the way.
     """
-    twins, home = target / "twins", target / "home" / HOME
-    libraries, programs = home / "lib", home / "bin"
-    for folder in (twins, libraries, programs):
+    twins, home = target / "twins", target / "home"
+    programs = home / HOME / "bin"
+    for folder in (twins, programs):
         folder.mkdir(parents=True)
-    loader = LOADERS[host_arch()]
     copied = list(_copy_programs(tools, twins))
     for name in _HOME_ONLY:
         _copy(tools / name, programs / Path(name).name)
-    alone = [programs / Path(name).name for name in _HOME_ONLY]
     paths = [path.relative_to(twins) for path in copied]
+    libraries = home / "usr/lib" / TRIPLETS[host_arch()]
     for name in _libraries(tools, [*paths, *(Path(name) for name in _HOME_ONLY)]):
         _copy(tools / name.lstrip("/"), libraries / Path(name).name)
-    _copy(tools / "usr/lib" / TRIPLETS[host_arch()] / loader, libraries / loader)
+    _add_loader(tools, home)
     perl = Path("usr/lib") / TRIPLETS[host_arch()] / "perl-base"
-    shutil.copytree(tools / perl, twins / perl, symlinks=True)
+    shutil.copytree(tools / perl, home / perl, symlinks=True)
 
-    modules = sorted((twins / perl).rglob("*.so"))
-    _patch(tools, [*copied, *alone], interpreter=f"/{HOME}/lib/{loader}")
-    _patch(
-        tools, [*(path for path in sorted(libraries.iterdir()) if path.name != loader), *modules]
-    )
     for path in (*copied, *libraries.iterdir()):
         if _KNOWS_ITS_ARCHITECTURE.search(path.name):
             path.write_bytes(path.read_bytes().replace(host_arch().encode(), arch.encode()))
     for path in copied:
         if path.parent.name in ("bin", "sbin"):
             os.link(path, programs / path.name)
-    (home / "hidden").write_text(
+    (home / HOME / "hidden").write_text(
         "".join(f"/{path}\n" for path in paths if path.parent.name in ("bin", "sbin"))
     )
-    (home / "dpkg").write_text(_DPKG)
-    (home / "dpkg").chmod(0o755)
-    (home / "configure").write_text(_CONFIGURE)
+    (home / HOME / "dpkg").write_text(_DPKG)
+    (home / HOME / "dpkg").chmod(0o755)
+    (home / HOME / "configure").write_text(_CONFIGURE)
+    for visited, _, _ in os.walk(home):
+        # The merged root shows the attributes of the topmost layer that has a folder.
+        Path(visited).chmod(0o755)
+
+
+def _add_loader(tools: Path, home: Path) -> None:
+    """Put the loader where every program of this processor names it."""
+    name = LOADERS[host_arch()]
+    source = tools / "usr/lib" / TRIPLETS[host_arch()] / name
+    if host_arch() == "amd64":
+        _copy(source, home / "usr/lib64" / name)
+        # A link, as a root with merged /usr has it: packages check for that.
+        (home / "lib64").symlink_to("usr/lib64")
+    else:
+        _copy(source, home / "usr/lib" / name)
 
 
 def lay_over(built: Path, lower: Sequence[Path], folder: Path) -> list[Path]:
@@ -124,8 +133,7 @@ def lay_over(built: Path, lower: Sequence[Path], folder: Path) -> list[Path]:
         (folder / inside).chmod(0o755)
         for name in names:
             path = inside / name
-            always = "perl-base" in path.parts
-            if always or (not _PYTHON.fullmatch(name) and _has(lower, path)):
+            if not _PYTHON.fullmatch(name) and _has(lower, path):
                 os.link(Path(source) / name, folder / path)
     return [built / "home", folder]
 
@@ -185,11 +193,3 @@ def _copy(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy2(source, target)  # what a link points to, under the link's name
     target.chmod(target.stat().st_mode | 0o200)
-
-
-def _patch(tools: Path, paths: Sequence[Path], *, interpreter: str | None = None) -> None:
-    words = ["--force-rpath", "--set-rpath", f"/{HOME}/lib"]
-    if interpreter is not None:
-        words += ["--set-interpreter", interpreter]
-    if paths:
-        run([*Root(tree=tools).command("patchelf"), *words, *paths])

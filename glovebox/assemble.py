@@ -178,7 +178,7 @@ def _make_boot(
 
 
 def _cluster(size: int) -> int:
-    """Give the sectors of a cluster: four, as Raspberry Pi OS has it, or fewer on a small partition.
+    """Give the sectors of a cluster: four, as Raspberry Pi OS has it, fewer on a small partition.
 
     With less than 65525 clusters some read a FAT32 as FAT16, mtools among them.
     """

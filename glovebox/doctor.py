@@ -28,6 +28,7 @@ PROGRAMS = {
     "arch-test": "arch-test",
     "mcopy": "mtools",
     "mmdebstrap": "mmdebstrap",
+    "mount": "mount",
     "qemu-arm-static": "qemu-user-static",
     "sfdisk": "fdisk",
     "ssh": "openssh-client",

@@ -32,7 +32,7 @@ SETTINGS_STAGE = "settings"
 BASE_PACKAGES = ("?essential", "apt")
 TOOLS_PACKAGES = (
     "cpio", "device-tree-compiler", "dosfstools", "dpkg-dev", "e2fsprogs", "fdisk", "kmod",
-    "libcap2-bin", "locales", "make", "mount", "mtools", "patchelf", "python3", "xz-utils", "zstd",
+    "libcap2-bin", "locales", "make", "mount", "mtools", "python3", "xz-utils", "zstd",
 )  # fmt: skip
 CROSS_PACKAGES = {
     "armel": ("gcc-arm-linux-gnueabi", "g++-arm-linux-gnueabi", "libc6-dev-armel-cross"),
@@ -58,7 +58,7 @@ class StepKind(StrEnum):
 # A number goes up when the builder's own code makes something else of the same inputs.
 VERSIONS = {
     **dict.fromkeys(StepKind, 1),
-    StepKind.ACCELERATOR: 2,
+    StepKind.ACCELERATOR: 3,
     StepKind.CONFIGURE: 2,
     StepKind.SUB_STAGE: 2,
 }

@@ -156,7 +156,8 @@ def test_half_dead_connection_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
             first.settimeout(5)
 
             assert first.recv(4096) == gpsd.WATCH + gpsd.PROBE
-            assert reader.connections == 2
+            # The second is counted after it was accepted here; a third may follow, it is dead too.
+            until(lambda: reader.connections >= 2)
 
 
 def test_silence_without_a_receiver_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
