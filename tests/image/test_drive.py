@@ -32,7 +32,7 @@ pytestmark = [
 SOCKET = "/run/queue/queue.sock"
 KEY = "telematics:queue"
 DRIVE_S = 60
-RESTARTED_DRIVE_S = 180
+RESTARTED_DRIVE_S = 140
 READY_TIMEOUT_S = 300
 ARRIVE_TIMEOUT_S = 60
 # gpsd comes back, finds its receiver, and the service reaches it again: on an emulated ARMv6.
