@@ -1,5 +1,7 @@
-# The first user, who gets in by key.
+# The first user, who gets in by key; the values are rendered from image.yaml for this step.
+# shellcheck source=/dev/null
 . /run/settings.sh
+: "${user:?}" "${timezone:?}" "${disk_id:?}" "${boot:?}" "${authorized_keys?}"
 groups=""
 for group in adm dialout sudo video netdev plugdev systemd-journal; do
   if getent group "$group" >/dev/null; then groups="$groups,$group"; fi
