@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
+import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from glovebox import emulator, nmea
@@ -12,9 +15,37 @@ from glovebox.plan import EMULATOR
 from glovebox.run import attach
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
+    from glovebox.monitor import Monitor
     from glovebox.project import Project
+
+_LOOK_S = 0.2
+_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f]")
+
+
+@contextmanager
+def _console(serial_log: Path, monitor: Monitor) -> Iterator[None]:
+    """Show what the board's serial console says while it boots."""
+    over = threading.Event()
+
+    def follow() -> None:
+        with serial_log.open(errors="replace") as file:
+            while not over.wait(_LOOK_S):
+                for line in file:
+                    # Colours and cursor movements are the board's own: they would garble ours.
+                    text = _ESCAPES.sub("", line).strip()
+                    if text:
+                        monitor.say(f"    {text}", style="dim")
+
+    reader = threading.Thread(target=follow, name="console", daemon=True)
+    reader.start()
+    try:
+        yield
+    finally:
+        over.set()
+        reader.join()
 
 
 def run(project: Project, *, drive: Path | None) -> None:
@@ -35,8 +66,9 @@ def run(project: Project, *, drive: Path | None) -> None:
         login=Login(user=project.loaded.config.user.name, key=project.access.private),
         folder=folder,
     ) as machine:
-        with project.monitor.step("boot", f"its console: tail -f {folder / 'serial.log'}"):
+        with _console(machine.serial_log, project.monitor):
             machine.wait_ssh()
+        project.monitor.say(f"  its console, to type at: socat -,raw,echo=0 unix:{machine.console}")
         if machine.dongle is not None and epochs:
             machine.dongle.drive(epochs)
             project.monitor.say(f"  the receiver drives: {len(epochs)} epochs at 1 Hz")

@@ -192,7 +192,7 @@ def verify_target(project: Project, target: str, *, report: Path | None = None) 
     if not manifest.exists():
         raise HostError(f"{manifest} does not exist", hint="./invoke build-image")
     qemu_root = None
-    if target == "emulated":
+    if target.partition(":")[0] == "emulated":
         if project.board.qemu_machine is None:
             raise HostError(
                 f"{project.board.title} cannot be emulated: {project.board.no_qemu}",
@@ -200,7 +200,7 @@ def verify_target(project: Project, target: str, *, report: Path | None = None) 
             )
         builder.build([plan.EMULATOR])
         qemu_root = builder.native(plan.EMULATOR).tree
-        target = f"emulated:{project.image}"
+        target = f"emulated:{project.image}" if target == "emulated" else target
     chosen = proof.parse_target(target)
     folder = project.out / "verify" / project.name / str(chosen.level)
     with project.monitor.step("verify", f"asking {chosen}") as line:
