@@ -115,6 +115,18 @@ def lay_out(disk: Disk, root: Content) -> Layout:
     )
 
 
+def require_room(disk: Disk, boot: Content) -> None:
+    """Raise StepError when the boot files do not fit their partition."""
+    # Both copies of the allocation table and the last cluster of each file come to less than 2 %.
+    needed = int(boot.size * 1.02) + MIB
+    if needed > disk.boot:
+        raise StepError(
+            f"disk.boot: {disk.boot // MIB} MiB is too small: the boot files need"
+            f" {-(-needed // MIB)} MiB",
+            hint="disk.boot: 512MiB",
+        )
+
+
 def assemble(
     target: Path,
     *,
@@ -127,6 +139,7 @@ def assemble(
 ) -> Layout:
     """Write the image ``target`` from the trees ``root`` and ``boot``, seen through mounts."""
     layout = lay_out(disk, measure(root))
+    require_room(disk, measure(boot))
     with target.open("wb") as file:
         file.truncate(layout.total)
     _partition(target, layout, made, tools)

@@ -6,6 +6,7 @@ no others, so nothing else can be installed, and no step needs the network.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from dataclasses import asdict, dataclass, field
@@ -164,7 +165,7 @@ def resolve(
         ]
     )
     kept = store.root / "apt" / f"lock-{wanted[:32]}.json"
-    if kept.exists():
+    with contextlib.suppress(OSError, LockError):  # damaged: it is made anew
         return parse(kept.read_text())
     state = states[chains[0].name]
     found = {name: _resolve_source(state, name, store, warnings) for name in sources}

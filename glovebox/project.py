@@ -231,6 +231,7 @@ def _mirror(given: str | None) -> apt.Mirror:
 def _secret(store: Store) -> bytes:
     """Give this store's own secret: keys hold what must not be guessed as an HMAC with it."""
     path = store.root / "secret"
-    if not path.exists():
-        files.write_whole(path, secrets.token_hex(32), mode=0o600)
-    return path.read_text().encode()
+    with store.exclusive("secret"):  # two first builds at once must not make two
+        if not path.exists():
+            files.write_whole(path, secrets.token_hex(32), mode=0o600)
+        return path.read_text().encode()

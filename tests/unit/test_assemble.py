@@ -73,6 +73,16 @@ def test_a_size_too_small_is_refused() -> None:
     assert caught.value.hint == "disk.root: auto"
 
 
+def test_a_boot_partition_too_small_is_refused() -> None:
+    """The message names both sizes and the key, before anything is written."""
+    content = Content(size=70 * MIB, inodes=90)
+
+    with pytest.raises(StepError, match=r"disk.boot: 64 MiB .* need 73 MiB"):
+        assemble.require_room(Disk(boot=64 * MIB), content)
+
+    assemble.require_room(Disk(boot=128 * MIB), content)
+
+
 def test_what_it_asks_for_is_enough() -> None:
     """The size a refusal names is accepted."""
     content = Content(size=333 * MIB + 77, inodes=4711)
