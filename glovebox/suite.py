@@ -44,6 +44,7 @@ def everything(monitor: Monitor, checkout: Path, out: Path) -> None:
         monitor.say(f"board {name}: build and verify in a chroot")
         boards.append(_open(monitor, checkout, out, f"board={name}"))
         project.build_image(boards[-1])
+    _locked_and_offline(monitor, checkout, out, boards[0])
     _image_as_base(monitor, checkout, out, boards[0])
     # They take their mke2fs from the native root that the builds made.
     _pytest(monitor, "root tests", ["tests/root"], checkout)
@@ -57,6 +58,22 @@ def _open(monitor: Monitor, checkout: Path, out: Path, *overrides: str) -> proje
     return project.open_project(
         monitor, config=checkout / "image.yaml", overrides=overrides, out=out
     )
+
+
+def _locked_and_offline(
+    monitor: Monitor, checkout: Path, out: Path, board: project.Project
+) -> None:
+    """Build by a lock file where no network is: all that is needed was fetched by then."""
+    config = checkout / "image.yaml"
+    existed = project.lock_file(config, board.board).exists()
+    path = project.write_lock(board, config)
+    try:
+        command = ["unshare", "--net", sys.executable, "-m", "invoke", "build-image", "--locked"]
+        options = ["--set", "hostname=offline", "--no-verify", "--out", str(out)]
+        _check(monitor, "locked, offline", [*command, *options], checkout)
+    finally:
+        if not existed:
+            path.unlink()
 
 
 def _image_as_base(monitor: Monitor, checkout: Path, out: Path, board: project.Project) -> None:
@@ -99,7 +116,9 @@ def _check(
         "PYTHONPATH": f"{checkout}:{checkout / 'app'}",
         "PATH": f"{Path(sys.executable).parent}:{PATH}",
     }
-    env |= {name: os.environ[name] for name in ("CI", "GLOVEBOX_STORE") if name in os.environ}
+    env |= {
+        name: os.environ[name] for name in ("CI", "GLOVEBOX_STORE", "HOME") if name in os.environ
+    }
     try:
         with monitor.step(name, "running") as line:
 
