@@ -1,10 +1,12 @@
 """A build that the kill test can end anywhere: real layers, mounts and chroots, harmless work.
 
 Started as a program: ``small_build.py STORE SALT TOKEN``; another salt gives other keys.
+Each script waits for ``$PAUSE_S`` seconds at its end, for a test that must catch it running.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +30,7 @@ SCRIPT = f"""
 sleep 3600 &
 mkdir /$1
 for number in $(seq {FILES}); do echo "$number" >/$1/$number; sleep 0.01; done
+sleep "$PAUSE_S"
 """
 
 
@@ -49,7 +52,8 @@ class SmallBuilder(Builder):
             self._mounted(step, tree, scratch) as root,
             mounts.bind(Path("/usr"), root / "usr", read_only=True),
         ):
-            env = {"PATH": "/usr/bin", "TOKEN": TOKEN}
+            pause_s = os.environ.get("PAUSE_S", "0")
+            env = {"PATH": "/usr/bin", "TOKEN": TOKEN, "PAUSE_S": pause_s}
             stream(chroot.command(root, ["sh", "-ec", SCRIPT, "sh", step.name], env), line=line)
 
 

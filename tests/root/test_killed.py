@@ -31,10 +31,10 @@ SEED = int(os.environ.get("GLOVEBOX_SEED") or random.SystemRandom().randrange(2*
 PATIENCE_S = 30
 
 
-def begin(store: Path, salt: str, token: str) -> Popen[bytes]:
+def begin(store: Path, salt: str, token: str, *, pause_s: int = 0) -> Popen[bytes]:
     """Start the small build."""
     program = Path(__file__).with_name("small_build.py")
-    env = {"PYTHONPATH": f"{CHECKOUT}:{CHECKOUT / 'app'}", "TOKEN": token}
+    env = {"PYTHONPATH": f"{CHECKOUT}:{CHECKOUT / 'app'}", "TOKEN": token, "PAUSE_S": str(pause_s)}
     return start([sys.executable, program, store, salt, token], env=env)
 
 
@@ -146,7 +146,8 @@ def test_ended_politely(tmp_path: Path) -> None:
     finish(store, "whole", uuid.uuid4().hex)
     for number, asked in enumerate((signal.SIGTERM, signal.SIGINT)):
         salt, token = f"run{number}", uuid.uuid4().hex
-        process = begin(store, salt, token)
+        # Longer than this test waits: it is running when it is asked to stop.
+        process = begin(store, salt, token, pause_s=2 * PATIENCE_S)
         in_time(lambda store=store: not list((store / "tmp").iterdir()))  # type: ignore[misc]  bound in this round
         in_time(lambda token=token: len(holding(token)) < 4)  # type: ignore[misc]  bound in this round
         os.kill(inner(process), asked)
