@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from glovebox import accelerator, apt, chroot, files, layer, lock, mounts, native, runner, stage
 from glovebox.errors import GloveboxError, StepError
 from glovebox.plan import EMULATOR, TARGET, TOOLS, Step, StepKind, order
-from glovebox.run import CommandError, stream
+from glovebox.run import CommandError, end_streams, stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -416,6 +416,10 @@ def _run_all(plan: Plan, steps: Sequence[Step], work: Callable[[Step], None]) ->
                     one.result()
                     for needs in waiting.values():
                         needs.discard(name)
-        finally:
+        except BaseException as error:
             for one in running:
                 one.cancel()
+            if not isinstance(error, Exception):
+                # Somebody wants it to stop: leaving this block waits for the threads.
+                end_streams()
+            raise

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 TAIL_LINES = 20
+_streaming: set[subprocess.Popen[bytes]] = set()
 
 # Which Debian package brings a program that this host may lack.
 PACKAGE_OF = {
@@ -99,6 +100,7 @@ def stream(
     """
     last: deque[str] = deque(maxlen=TAIL_LINES)
     process = start(command, input=input is not None, cwd=cwd, env=env)
+    _streaming.add(process)
     try:
         if input is not None and process.stdin is not None:
             # Beside the reading: a program that prints before it has read all must not wait for us.
@@ -112,8 +114,16 @@ def stream(
         process.kill()
         process.wait()
         raise
+    finally:
+        _streaming.discard(process)
     if status != 0:
         raise CommandError(command, status, _tail(last))
+
+
+def end_streams() -> None:
+    """Kill every program that ``stream`` follows, in whichever thread: the run is to stop now."""
+    for process in tuple(_streaming):
+        process.kill()
 
 
 def start(
