@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 QEMU_OLDEST = (10, 0)  # the first with USB on these boards as it is used here
 BOOT_TIMEOUT_S = 600  # a Zero W takes 80 s on two idle cores
-POWEROFF_TIMEOUT_S = 180
+POWEROFF_TIMEOUT_S = 300
 END_TIMEOUT_S = 10
 BANNER_TIMEOUT_S = 20
 LOGIN_TIMEOUT_S = 120  # the key exchange alone takes an emulated ARMv6 several seconds
