@@ -62,9 +62,10 @@ _DROPPED = {
 }
 # Options by machine, for reasons that only QEMU has.
 _OPTIONS: Mapping[str, tuple[str, ...]] = {
-    # The kernel sets the timer of this chip to "15 us from now" and more. Where the host takes the
-    # processor away just then, the moment has passed, and the next one is 71 minutes later: the
-    # board hangs. With time counted in instructions (8 ns each) no moment can pass.
+    # One early boot stalled for minutes. Our reading, not proven: the kernel sets this chip's timer
+    # to "15 us from now"; where the host takes the processor away just then, the moment has passed
+    # and the next one is 71 minutes later. With time counted in instructions (8 ns each) no moment
+    # can pass.
     "raspi0": ("-icount", "shift=3,sleep=on"),
     "raspi3b": (),
 }
