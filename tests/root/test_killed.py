@@ -35,7 +35,9 @@ def begin(store: Path, salt: str, token: str, *, pause_s: int = 0) -> Popen[byte
     """Start the small build."""
     program = Path(__file__).with_name("small_build.py")
     env = {"PYTHONPATH": f"{CHECKOUT}:{CHECKOUT / 'app'}", "TOKEN": token, "PAUSE_S": str(pause_s)}
-    return start([sys.executable, program, store, salt, token], env=env)
+    # A shell gives what it runs in the background an ignored SIGINT, and children inherit that.
+    awake = ["env", "--default-signal=INT"]
+    return start([*awake, sys.executable, program, store, salt, token], env=env)
 
 
 def finish(store: Path, salt: str, token: str) -> str:
