@@ -83,7 +83,7 @@ def doctor(_c: Context, json: bool = False) -> None:  # noqa: FBT001, FBT002  a 
         "out",
         no_verify="leave out the tests in the chroot",
         no_cache="run every step again",
-        no_accelerator="emulate everything; the image is the same",
+        no_accelerator="emulate everything: much slower",
         refresh="ask the mirror for newer packages now",
         locked="use the versions of the lock file and no others; needs no network once fetched",
     ),
