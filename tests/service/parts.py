@@ -144,7 +144,8 @@ class Redis(Process):
         super().__init__(
             need("redis-server"), "--port", "0", "--unixsocket", str(self.socket),
             "--dir", str(folder), "--appendonly", "yes", "--appendfsync", "always",
-            "--save", "", "--maxmemory-policy", "noeviction", "--logfile", str(folder / "log"),
+            "--rdbcompression", "no", "--save", "", "--maxmemory-policy", "noeviction",
+            "--logfile", str(folder / "log"),
         )  # fmt: skip
 
     def start(self) -> None:
