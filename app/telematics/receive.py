@@ -1,7 +1,7 @@
 """The other end, as a reference: takes records off Kafka or by HTTP, each once, and tells of gaps.
 
 What it writes are JSON lines: a record under the schema's names, or a gap. The file is its memory:
-it is read at the start, so a restart repeats nothing. Small and single-threaded on purpose: it
+it is read at the start, so a restart repeats nothing. Small on purpose: it
 shows what any receiver has to do, and the tests of the contract use it as their judge.
 """
 
@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from typing import IO, TYPE_CHECKING, Any
 
 from telematics.record import RecordError, decode
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
@@ -168,6 +168,7 @@ def from_kafka(
 
 def http_server(book: Book, *, port: int, key: str) -> HTTPServer:
     """Give a server on the loopback that takes what `sink_http.py` posts."""
+    lock = threading.Lock()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -181,7 +182,8 @@ def http_server(book: Book, *, port: int, key: str) -> HTTPServer:
             except ValueError:
                 self.send_error(HTTPStatus.BAD_REQUEST)
                 return
-            book.take(records)
+            with lock:
+                book.take(records)
             self.send_response(HTTPStatus.OK)
             self.send_header("Content-Length", "0")
             self.end_headers()
@@ -190,7 +192,7 @@ def http_server(book: Book, *, port: int, key: str) -> HTTPServer:
             """Say nothing."""
 
     Handler.protocol_version = "HTTP/1.1"
-    return HTTPServer(("127.0.0.1", port), Handler)
+    return ThreadingHTTPServer(("127.0.0.1", port), Handler)
 
 
 def split(body: bytes) -> list[bytes]:

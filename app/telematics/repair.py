@@ -119,7 +119,7 @@ def _failed_starts(queue: Path) -> int:
         count, last = (float(each) for each in file.read_text().split())
     except (OSError, ValueError):
         count, last = 0, -IN_A_ROW_S
-    if not 0 <= now - last < IN_A_ROW_S:
+    if not -1 <= now - last < IN_A_ROW_S:  # rounding may put the last one ahead
         count = 0
     write_whole(file, f"{count + 1:.0f} {now:.1f}\n", durable=False)
     return int(count)

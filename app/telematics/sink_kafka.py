@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 PROBE_TIMEOUT_S = 3.0
 ANSWER_TIMEOUT_S = 15.0
+ANSWER_STEP_S = 1.0
 DELIVERY_TIMEOUT_MS = 30_000
 # After this every message has its delivery report, good or bad.
 FLUSH_TIMEOUT_S = DELIVERY_TIMEOUT_MS / 1000 + 10
@@ -38,22 +40,35 @@ class KafkaSink:
         self._producer: Any = None
         self._live: Any = None
         self._error = ""
+        self._refused = False
 
     def open(self) -> None:
         """See Sink."""
         if self._producer is not None:
             return
         probe(self._settings.publish_servers)
-        from confluent_kafka import KafkaException, Producer  # noqa: PLC0415  14 MB, when needed
+        from confluent_kafka import Producer  # noqa: PLC0415  14 MB, when needed
 
+        self._error, self._refused = "", False
         producer = Producer(producer_config(self._settings) | {"error_cb": self._failed})
-        try:
-            # It also proves who is there: with TLS nothing is said before certificates are.
-            producer.list_topics(self._settings.publish_topic, timeout=ANSWER_TIMEOUT_S)
-        except KafkaException as error:
-            raise SinkError(f"the broker: {self._error or error}") from error
+        self._wait_for_answer(producer)
         self._producer = producer
         log.info("the broker answers")
+
+    def _wait_for_answer(self, producer: Any) -> None:  # noqa: ANN401  a class of C, without types
+        """See that the broker knows the topic, and with TLS that each proves who he is."""
+        from confluent_kafka import KafkaException  # noqa: PLC0415
+
+        until = time.monotonic() + ANSWER_TIMEOUT_S
+        while True:
+            try:
+                producer.list_topics(self._settings.publish_topic, timeout=ANSWER_STEP_S)
+            except KafkaException as error:
+                producer.poll(0)  # what went wrong is told from there
+                if self._refused or time.monotonic() > until:
+                    raise SinkError(f"the broker: {self._error or error}") from error
+            else:
+                return
 
     def send(self, records: Sequence[tuple[str, bytes]]) -> int:
         """See Sink."""
@@ -102,8 +117,9 @@ class KafkaSink:
         if error is not None:
             self._error = str(error)
 
-    def _failed(self, error: object) -> None:
+    def _failed(self, error: Any) -> None:  # noqa: ANN401  a class of C, without types
         self._error = str(error)
+        self._refused = error.name() in ("_SSL", "_AUTHENTICATION")
 
 
 def probe(servers: str) -> None:
