@@ -109,6 +109,7 @@ class ModelStream:
     faults: list[str] = field(default_factory=list)
     batches: list[int] = field(default_factory=list)
     asked: int = 0
+    generation: int = 0
 
     def newest(self) -> bytes:
         """See Stream."""
@@ -154,6 +155,19 @@ class ModelStream:
         if fault:
             raise QueueError(fault)
 
+    def restart(self, *, losing: int = 0, everything: bool = False) -> list[bytes]:
+        """Start anew, without the last records or without all; give what the medium destroyed."""
+        self.generation += 1
+        keep = 0 if everything else max(0, len(self.entries) - losing)
+        gone = [raw for _, raw in self.entries[keep:]]
+        self.entries = self.entries[:keep]
+        if everything:
+            self.last_sent = b""
+        sent = (decode(self.last_sent).seq, 0) if self.last_sent else (0, 0)
+        if gone or everything:
+            self.top = self.entries[-1][0] if self.entries else sent
+        return gone
+
     def records(self) -> list[Record]:
         """Give what stands there, for a test."""
         return [decode(raw) for _, raw in self.entries]
@@ -166,6 +180,44 @@ class ModelStream:
         if fault == "refused":
             raise QueueError(fault)
         return fault
+
+
+@dataclass
+class Connection:
+    """One process's connection to a queue: a restart of the queue breaks it once."""
+
+    queue: ModelStream
+    _generation: int = -1
+
+    def newest(self) -> bytes:
+        """See Stream."""
+        return self._whole().newest()
+
+    def append(self, records: Sequence[tuple[int, bytes]]) -> None:
+        """See Stream."""
+        self._whole().append(records)
+
+    def length(self) -> int:
+        """See Stream."""
+        return self._whole().length()
+
+    def sent(self) -> bytes:
+        """See Source."""
+        return self._whole().sent()
+
+    def read(self, after: str, count: int) -> list[tuple[str, bytes]]:
+        """See Source."""
+        return self._whole().read(after, count)
+
+    def drop(self, ident: str, raw: bytes) -> None:
+        """See Source."""
+        self._whole().drop(ident, raw)
+
+    def _whole(self) -> ModelStream:
+        known, self._generation = self._generation, self.queue.generation
+        if known not in (-1, self.queue.generation):
+            raise QueueError("connection lost")
+        return self.queue
 
 
 @dataclass

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from zlib import crc32
@@ -30,6 +31,10 @@ INSTALLATION_DIGITS = 6
 ALPHABET = "23456789bcdfghjkmnpqrstvwxz"
 
 log = logging.getLogger(__name__)
+
+
+class NumbersError(Exception):
+    """No number can be given: a block cannot be reserved on the medium."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,11 +80,17 @@ class Numbers:
     def __init__(
         self, disk: Disk, path: Path, *, make: Callable[[], str] = new_installation
     ) -> None:
-        """Read the mark, and its second copy if the first is damaged."""
+        """Read the mark, and its second copy if the first is damaged.
+
+        OSError if neither can be read: to begin anew would forget what may be read in a moment.
+        """
         self.problem = ""
         self._disk = disk
         self._paths = (path, path.with_suffix(".copy"))
+        self._unreadable: OSError | None = None
         found = [each for each in map(self._read, self._paths) if each is not None]
+        if self._unreadable is not None and not found:
+            raise self._unreadable
         # The copy is written second, so it may be one block behind.
         best = max(found, key=lambda each: each.reserved, default=None)
         self._mark = best or Mark(installation=make())
@@ -87,7 +98,8 @@ class Numbers:
         self._next: int | None = None
         self._pending = Gap()
         if self.made_anew:
-            self._write(self._mark)
+            with suppress(NumbersError):  # then the first number cannot be given either
+                self._write(self._mark)
 
     @property
     def installation(self) -> str:
@@ -131,23 +143,22 @@ class Numbers:
     def take(self, *, acked: int, last: str) -> tuple[int, Gap | None]:
         """Give the next number and the gap before it; reserves a block when one is used up.
 
-        A disk that refuses does not stop the recording: it is a ``problem``, and the number is
-        still higher than all that the queue holds.
+        NumbersError if the medium refuses: a number that is not reserved could be given twice.
         """
         seq, gap = self.last + 1, self._pending
-        self._next = seq + 1
-        self._pending = Gap()
         if seq > self._mark.reserved or self._mark.clean:
             self._write(
                 replace(self._mark, reserved=seq + BLOCK - 1, acked=acked, clean=False, last=last)
             )
+        self._next, self._pending = seq + 1, Gap()
         return seq, (gap if gap.size else None)
 
     def close(self, *, acked: int, last: str) -> None:
         """Note a clean stop after number ``acked``: all that was given is on the medium."""
         if self._next is None or acked != self._next - 1 or self._pending.size:
             return  # something is open: the next run shall begin behind the block
-        self._write(replace(self._mark, reserved=acked, acked=acked, clean=True, last=last))
+        with suppress(NumbersError):
+            self._write(replace(self._mark, reserved=acked, acked=acked, clean=True, last=last))
 
     def _write(self, mark: Mark) -> None:
         try:
@@ -155,7 +166,7 @@ class Numbers:
                 self._disk.write(path, mark.encode())
         except OSError as error:
             self.problem = f"numbers cannot be reserved: {error.strerror or error}"
-            return
+            raise NumbersError(self.problem) from error
         self._mark, self.problem = mark, ""
 
     def _read(self, path: Path) -> Mark | None:
@@ -163,6 +174,7 @@ class Numbers:
             content = self._disk.read(path)
         except OSError as error:
             log.warning("%s: %s", path, error.strerror)
+            self._unreadable = error
             return None
         found = read(content)
         if found is None and content:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, cast
 
 from telematics.journal import JournalError, seq_of
+from telematics.numbers import NumbersError
 from telematics.record import RecordError, decode
 from telematics.resp import Client, RespError
 from telematics.trip import continues
@@ -254,7 +255,8 @@ class Writer:
             due.append(self._journal_retry_at)
         elif self._pending:
             first = self._pending[0]
-            due.append(0 if isinstance(first, int) else first.mono + self._batch_ms)
+            wanted = 0 if isinstance(first, int) else first.mono + self._batch_ms
+            due.append(max(wanted, self._journal_retry_at))
         if self._in_step and not self._journal.empty:
             due.append(0)
         return min(due, default=None)
@@ -263,8 +265,8 @@ class Writer:
         """Write every batch that is due, ``final`` all that waits; then drain the journal a bit."""
         self.open(now)
         while self._due(now) or (final and self.waiting):
-            if not self._batch:
-                self._fill()
+            if not self._batch and not self._fill(now):
+                break
             if self._batch and not self._keep(now):
                 break
         self._drain(now)
@@ -284,7 +286,7 @@ class Writer:
     def _due(self, now: int) -> bool:
         if self._batch:
             return self._in_step or now >= self._journal_retry_at
-        if not self._pending:
+        if not self._pending or (self._numbers.problem and now < self._journal_retry_at):
             return False
         first = self._pending[0]
         # A step of the clock back must not hold a batch: monotonic time has none.
@@ -294,21 +296,29 @@ class Writer:
             or len(self._pending) >= BATCH_MAX
         )
 
-    def _fill(self) -> None:
+    def _fill(self, now: int) -> bool:
+        """Make a batch of what waits; False if there is no number for it."""
         if not self._numbers.begun:
             saved = seq_of(self._journal.newest, installation=self._numbers.installation)
             self._begin(max(self._numbers.mark.acked, saved))
         while self._pending and len(self._batch) < BATCH_MAX:
-            epoch = self._pending.popleft()
+            epoch = self._pending[0]
             if isinstance(epoch, int):
                 self._numbers.lose(epoch)
+                self._pending.popleft()
                 continue
-            seq, gap = self._numbers.take(acked=self.last_seq, last=self._last.decode())
+            try:
+                seq, gap = self._numbers.take(acked=self.last_seq, last=self._last.decode())
+            except NumbersError:
+                self._journal_retry_at = now + BACKOFF_MAX_MS
+                return bool(self._batch)
+            self._pending.popleft()
             goes_on = continues(self._before, boot=self._boot, mono=epoch.mono, time=epoch.time)
             trip = self._before.trip if goes_on and self._before else seq
             made = self._make(epoch, seq, trip, gap)
             self._before = made
             self._batch.append(_Made(seq=seq, raw=made.encode(), epoch=epoch))
+        return True
 
     def _keep(self, now: int) -> bool:
         """Have the batch on the medium, in the queue or else in the journal."""

@@ -172,17 +172,22 @@ def test_nothing_takes_records_the_oldest_are_kept() -> None:
     assert rig.seqs()[-2:] == [10, 16]
 
 
-def test_full_disk_leaves_the_numbers_growing() -> None:
-    """If no block of numbers can be reserved the recording goes on, and says so."""
+def test_number_that_is_not_reserved_is_not_given() -> None:
+    """If no block can be reserved the epochs wait, say so, and nothing could be given twice."""
     rig = Rig()
     rig.put(0)
     rig.step(1000)
     rig.disk.full = True
     rig.put(*range(1, BLOCK + 5))
     rig.step(9000)
+    before = len(rig.stream.entries)
+    problem = rig.numbers.problem
+    rig.disk.full = False
+    rig.step(20_000)
 
-    assert rig.contents() == list(range(BLOCK + 5))
-    assert "cannot be reserved" in rig.numbers.problem
+    assert (before, rig.contents()) == (BLOCK, list(range(BLOCK + 5)))
+    assert "cannot be reserved" in problem
+    assert rig.seqs() == list(range(1, BLOCK + 6))
 
 
 def test_queue_that_forgot_is_reported() -> None:
