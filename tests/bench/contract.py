@@ -25,8 +25,8 @@ from parts import APP, COLD, KEY, START, Dongle, Gpsd, Redis, Service, free_port
 
 from glovebox.nmea import drive, void  # noqa: E402
 from telematics.epoch import Epoch  # noqa: E402
-from telematics.queue import RedisStream  # noqa: E402
 from telematics.record import Identity, of_epoch  # noqa: E402
+from telematics.stream import RedisStream  # noqa: E402
 from tests.kafka_broker import Broker  # noqa: E402
 
 if TYPE_CHECKING:
