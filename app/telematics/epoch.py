@@ -21,6 +21,8 @@ MODE_3D = 3
 OPEN_MAX_MS = 1000
 # Within this long after an epoch began, a report of its time is late; after it, a clock is stuck.
 LATE_MS = 900
+# A busy board may hand a report on this late: it is late if it tells the same place, or none.
+LATE_REPEAT_MS = 5000
 REMEMBERED = 16
 FIXES_TO_BELIEVE = 3
 # 1024 weeks: a receiver after its roll-over is wrong by 19.6 years, so 19 years tell it apart.
@@ -61,7 +63,7 @@ class _Receiver:
 
     open: Tpv | None = None
     touched: int = 0
-    emitted: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+    emitted: deque[Tpv] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
     good_fixes: int = 0
     last: tuple[int, int] | None = None
 
@@ -85,7 +87,7 @@ class Merger:
             receiver.open = union(receiver.open, tpv)
             receiver.touched = tpv.mono
             return complete
-        if any(tpv.time == when and tpv.mono - began < LATE_MS for when, began in receiver.emitted):
+        if any(_told_again(tpv, before) for before in receiver.emitted):
             self.late += 1
             return complete
         complete += self._close(receiver)
@@ -128,8 +130,17 @@ class Merger:
         if tpv is None:
             return []
         if tpv.time is not None:
-            receiver.emitted.append((tpv.time, tpv.mono))
+            receiver.emitted.append(tpv)
         return [_epoch(tpv, time_ok=_believe(receiver, tpv))]
+
+
+def _told_again(tpv: Tpv, before: Tpv) -> bool:
+    """Tell whether a report is a late one of an instant that was given, not of a stuck clock."""
+    if tpv.time != before.time:
+        return False
+    age = tpv.mono - before.mono
+    same_place = tpv.lat is None or (tpv.lat, tpv.lon) == (before.lat, before.lon)
+    return age < LATE_MS or (age < LATE_REPEAT_MS and same_place)
 
 
 def union(first: Tpv, second: Tpv) -> Tpv:

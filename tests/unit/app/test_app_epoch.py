@@ -82,7 +82,21 @@ def test_late_report_is_counted_not_repeated() -> None:
 
 def test_stuck_clock_of_a_receiver_still_gives_epochs() -> None:
     """A receiver that repeats one time for ever is recorded all the same."""
-    assert len(merged(*(tpv(0, mono=n * 1000) for n in range(10)))) == 10
+    moving = (tpv(0, mono=n * 1000, lat=52.5 + n / 1000) for n in range(10))
+
+    assert len(merged(*moving)) == 10
+
+
+def test_report_that_a_busy_board_held_back_makes_no_second_epoch() -> None:
+    """The same instant and place seconds later is late; another place is another epoch."""
+    merger = Merger(quiet_ms=500)
+    merger.feed(tpv(0, mono=0))
+    merger.tick(500)
+
+    assert merger.feed(tpv(0, mono=3000)) + merger.feed(tpv(0, mono=3100, lat=None)) == []
+    assert (merger.late, merger.deadline()) == (2, None)
+    merger.feed(tpv(0, mono=3200, lat=52.6))
+    assert len(merger.flush()) == 1
 
 
 def test_long_epoch_is_bounded() -> None:
