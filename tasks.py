@@ -110,6 +110,7 @@ def build_image(
             accelerate=not no_accelerator,
             refresh=refresh,
             locked=locked,
+            run_volatile=True,
         )
         project.build_image(opened, fresh=no_cache, verify=not no_verify)
         show.how_to_flash(opened)
