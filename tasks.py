@@ -55,6 +55,35 @@ def _ending(log: Path | None = None) -> Iterator[Monitor]:
         monitor.close()
 
 
+@contextmanager
+def _opened(  # noqa: PLR0913  what the tasks around a project share
+    what: str,
+    *,
+    overrides: list[str] | None,
+    config: str,
+    out: str | Path = OUT,
+    logged: bool = False,
+    quiet: bool = False,
+    accelerate: bool = True,
+    refresh: bool = False,
+    locked: bool = False,
+) -> Iterator[project.Project]:
+    """Give the project a task works on; one that is ``logged`` mounts, and gets namespaces."""
+    with _ending(Path(out) / f"{what}.log" if logged else None) as monitor:
+        if logged:
+            sandbox.enter(what)
+        yield project.open_project(
+            monitor,
+            config=Path(config),
+            overrides=overrides or [],
+            out=Path(out),
+            accelerate=accelerate,
+            refresh=refresh,
+            quiet=quiet,
+            locked=locked,
+        )
+
+
 @task(auto_shortflags=False, help={"tests": "also what `test` and `lint` need"})
 def setup(_c: Context, tests: bool = False) -> None:  # noqa: FBT001, FBT002  a flag
     """Install what this machine lacks and register the emulators (needs root)."""
@@ -100,17 +129,16 @@ def build_image(
     locked: bool = False,  # noqa: FBT001, FBT002
 ) -> None:
     """Build the image of image.yaml, verify it in a chroot, say how to flash it."""
-    with _ending(Path(out) / "build.log") as monitor:
-        sandbox.enter("build-image")
-        opened = project.open_project(
-            monitor,
-            config=Path(config),
-            overrides=set or [],
-            out=Path(out),
-            accelerate=not no_accelerator,
-            refresh=refresh,
-            locked=locked,
-        )
+    with _opened(
+        "build",
+        overrides=set,
+        config=config,
+        out=out,
+        logged=True,
+        accelerate=not no_accelerator,
+        refresh=refresh,
+        locked=locked,
+    ) as opened:
         project.build_image(opened, fresh=no_cache, verify=not no_verify)
         show.how_to_flash(opened)
 
@@ -122,10 +150,7 @@ def lock(
     config: str = "image.yaml",
 ) -> None:
     """Resolve packages and sources now and write the lock file for `build-image --locked`."""
-    with _ending() as monitor:
-        opened = project.open_project(
-            monitor, config=Path(config), overrides=set or [], out=OUT, refresh=True
-        )
+    with _opened("lock", overrides=set, config=config, refresh=True) as opened:
         show.lock_written(opened, project.write_lock(opened, Path(config)))
 
 
@@ -139,12 +164,9 @@ def why(
     config: str = "image.yaml",
 ) -> None:
     """Say why a step runs again: the file, variable or package that changed."""
-    with _ending() as monitor:
-        opened = project.open_project(
-            monitor, config=Path(config), overrides=set or [], out=OUT, quiet=True
-        )
+    with _opened("why", overrides=set, config=config, quiet=True) as opened:
         for line in why_.explain(opened.plan, opened.store, step):
-            monitor.say(line)
+            opened.monitor.say(line)
 
 
 @task(auto_shortflags=False, iterable=["set"], help=_help("set", "config", "json"))
@@ -155,10 +177,7 @@ def plan(
     json: bool = False,  # noqa: FBT001, FBT002
 ) -> None:
     """Show the steps of a build: key, cached or not, size."""
-    with _ending() as monitor:
-        opened = project.open_project(
-            monitor, config=Path(config), overrides=set or [], out=OUT, quiet=json
-        )
+    with _opened("plan", overrides=set, config=config, quiet=json) as opened:
         show.steps(opened, as_json=json)
 
 
@@ -182,11 +201,7 @@ def verify(
     out: str = str(OUT),
 ) -> None:
     """Prove an image: in a chroot, booted in an emulator, or on a real board by ssh."""
-    with _ending(Path(out) / "verify.log") as monitor:
-        sandbox.enter("verify")
-        opened = project.open_project(
-            monitor, config=Path(config), overrides=set or [], out=Path(out)
-        )
+    with _opened("verify", overrides=set, config=config, out=out, logged=True) as opened:
         project.verify_target(opened, target, report=Path(report).resolve() if report else None)
 
 
@@ -208,11 +223,7 @@ def boot(
     out: str = str(OUT),
 ) -> None:
     """Boot the image in an emulator and open a shell on it; the image stays as it is."""
-    with _ending(Path(out) / "boot.log") as monitor:
-        sandbox.enter("boot")
-        opened = project.open_project(
-            monitor, config=Path(config), overrides=set or [], out=Path(out)
-        )
+    with _opened("boot", overrides=set, config=config, out=out, logged=True) as opened:
         board_session.run(opened, drive=Path(drive) if drive else None)
 
 
