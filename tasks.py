@@ -13,7 +13,16 @@ sys.path[:0] = [path for path in (str(CHECKOUT), str(CHECKOUT / "app")) if path 
 
 from invoke import Context, Exit, task
 
-from glovebox import board_session, doctor as doctor_, project, sandbox, show, suite, why as why_
+from glovebox import (
+    board_session,
+    doctor as doctor_,
+    keep as room,
+    project,
+    sandbox,
+    show,
+    suite,
+    why as why_,
+)
 from glovebox.errors import GloveboxError, HostError
 from glovebox.monitor import Monitor
 from glovebox.store import Store, default_root
@@ -46,7 +55,9 @@ def _ending(log: Path | None = None) -> Iterator[Monitor]:
         where = f"\n  log: {log}" if log else ""
         raise Exit(f"error: {error}{where}", code=error.exit_code) from error
     except KeyboardInterrupt as error:
-        raise Exit("stopped; the next run goes on from here", code=INTERRUPTED) from error
+        # Asked by a signal other than Ctrl-C, it is told which.
+        code = 128 + error.args[0] if error.args else INTERRUPTED
+        raise Exit("stopped; the next run goes on from here", code=code) from error
     except OSError as error:
         # A full disk and the like: the machine's trouble, not ours.
         failed = HostError(f"{error.strerror}: {error.filename}" if error.filename else str(error))
@@ -72,7 +83,7 @@ def _opened(  # noqa: PLR0913  what the tasks around a project share
     with _ending(Path(out) / f"{what}.log" if logged else None) as monitor:
         if logged:
             sandbox.enter(what)
-        yield project.open_project(
+        opened = project.open_project(
             monitor,
             config=Path(config),
             overrides=overrides or [],
@@ -82,6 +93,8 @@ def _opened(  # noqa: PLR0913  what the tasks around a project share
             quiet=quiet,
             locked=locked,
         )
+        with opened.store.in_use(), opened.store.temporary():
+            yield opened
 
 
 @task(auto_shortflags=False, help={"tests": "also what `test` and `lint` need"})
@@ -227,12 +240,29 @@ def boot(
         board_session.run(opened, drive=Path(drive) if drive else None)
 
 
-@task(auto_shortflags=False, help={"all": "also the packages that were fetched"})
-def clean(_c: Context, all: bool = False) -> None:  # noqa: A002, FBT001, FBT002
-    """Remove the store's layers; downloads stay unless --all."""
+@task(
+    auto_shortflags=False,
+    help={
+        "all": "also the packages that were fetched",
+        "keep": "remove what was used longest ago until the store takes this much: 10G",
+    },
+)
+def clean(_c: Context, all: bool = False, keep: str = "") -> None:  # noqa: A002, FBT001, FBT002
+    """Remove the store's layers; downloads stay unless --all. With --keep, only as many as needed.
+
+    What the last plan of each configuration and board needs is not touched by --keep.
+    """
     with _ending() as monitor:
-        freed = Store(root=default_root()).open().clear(downloads=all)
-        monitor.say(f"{freed / 1e9:.1f} GB freed in {default_root()}")
+        size = room.parse_size(keep) if keep else None
+        store = Store(root=default_root()).open(monitor.say)
+        if size is None:
+            freed = store.clear(downloads=all)
+            monitor.say(f"{freed / 1e9:.1f} GB freed in {store.root}")
+            return
+        made = room.shrink(store, size)
+        monitor.say(f"{made.freed / 1e9:.1f} GB freed in {store.root}, {made.left / 1e9:.1f} left")
+        if made.left > size:
+            monitor.warn("the rest is what current plans need; all of it goes with: clean --all")
 
 
 @task

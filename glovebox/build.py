@@ -55,11 +55,7 @@ class Builder:
 
     def build(self, wanted: Sequence[str], *, fresh: bool = False) -> None:
         """Make the results ``wanted`` and all they need; with ``fresh`` even those that stand."""
-        standing = frozenset(
-            name
-            for name, step in self.plan.steps.items()
-            if step.kind is not StepKind.IMAGE and not fresh and self.store.find(step.key)
-        )
+        standing = frozenset() if fresh else self._standing(wanted)
         steps = order(self.plan, wanted, standing)
         self._download(steps)
         for name in [one.name for one in self.plan.steps.values() if one.name in standing]:
@@ -68,6 +64,23 @@ class Builder:
         if reused:
             self.monitor.say(f"  {len(reused)} of {len(reused) + len(steps)} steps are cached")
         _run_all(self.plan, steps, lambda step: self._run(step, fresh=fresh))
+
+    def _standing(self, wanted: Sequence[str]) -> frozenset[str]:
+        """Name the steps whose results are there; what is damaged and would be used is removed."""
+        found = {
+            name: layer
+            for name, step in self.plan.steps.items()
+            if step.kind is not StepKind.IMAGE and (layer := self.store.find(step.key))
+        }
+        steps = order(self.plan, wanted, frozenset(found))
+        used = {need for step in steps for need in self.plan.needs(step.name)} & found.keys()
+        for name in sorted(used):
+            # An imported image's was looked at when it was brought in.
+            imported = self.plan.steps[name].kind is StepKind.IMPORT
+            if not imported and not self.store.is_intact(found[name]):
+                self.monitor.warn(f"the result of {name} is damaged: it is made again")
+                self.store.remove(found.pop(name))
+        return frozenset(found)
 
     def layers(self, name: str) -> list[Path]:
         """Give the trees of the layers, lowest first, that make the root as ``name`` leaves it."""
@@ -169,7 +182,7 @@ class Builder:
     def _fill(self, step: Step, tree: Path, scratch: Path, line: Callable[[str], None]) -> None:
         match step.kind:
             case StepKind.NATIVE_ROOT:
-                self._native_root(step, tree, scratch)
+                self._native_root(step, tree, scratch, line)
             case StepKind.ACCELERATOR:
                 accelerator.build(self.layer(TOOLS).tree, tree, arch=self.plan.arch)
             case StepKind.EXTRACT:
@@ -195,13 +208,16 @@ class Builder:
         (folder / "pool").symlink_to(self.store.root / "debs")
         return folder
 
-    def _native_root(self, step: Step, tree: Path, scratch: Path) -> None:
+    def _native_root(
+        self, step: Step, tree: Path, scratch: Path, line: Callable[[str], None]
+    ) -> None:
         native.bootstrap(
             tree,
             suite=self.lock.suite,
             repository=self._repository(scratch, step.name),
             packages=[one.name for one in self.lock.chains[step.name][step.name]],
             epoch=self.plan.epoch,
+            line=line,
         )
 
     def _extract(self, tree: Path, scratch: Path, line: Callable[[str], None]) -> None:

@@ -14,6 +14,7 @@ from glovebox import (
     export,
     files,
     imported,
+    keep,
     keys,
     lock,
     plan,
@@ -39,6 +40,7 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 class Project:
     """A loaded, locked and planned build."""
 
+    config: Path
     loaded: Loaded
     board: Board
     lock: lock.Lock
@@ -88,7 +90,7 @@ def open_project(
     settings = loaded.config
     board = BOARDS[settings.board]
     doctor.require_emulation(board.arch)
-    store = Store(root=default_root()).open()
+    store = Store(root=default_root()).open(monitor.note if quiet else monitor.say)
     caller = keys.caller(os.environ)
     access = keys.access_keys(
         settings.user, home=caller.home, data_home=caller.data_home, owner=caller.owner
@@ -127,6 +129,7 @@ def open_project(
         imported=base,
     )
     return Project(
+        config=config,
         loaded=loaded,
         board=board,
         lock=resolved,
@@ -152,6 +155,8 @@ def write_lock(project: Project, config: Path) -> Path:
 
 def build_image(project: Project, *, fresh: bool = False, verify: bool = True) -> Path:
     """Build the layers, verify them, export the image; give its place."""
+    files.sweep_halves(project.out)
+    keep.remember(project.store, project.config, project.board.name, project.plan, project.lock)
     if not fresh and export.is_current(project, verified=verify):
         project.monitor.say(f"  ✓ {project.image} is up to date")
         return project.image
