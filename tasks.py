@@ -19,6 +19,7 @@ from glovebox import (
     keep as room,
     project,
     sandbox,
+    shell as shell_,
     show,
     suite,
     why as why_,
@@ -128,6 +129,7 @@ def doctor(_c: Context, json: bool = False) -> None:  # noqa: FBT001, FBT002  a 
         no_accelerator="emulate everything: much slower",
         refresh="ask the mirror for newer packages now",
         locked="use the versions of the lock file and no others; needs no network once fetched",
+        shell="open a shell in the state in which a step fails",
     ),
 )
 def build_image(
@@ -140,8 +142,12 @@ def build_image(
     no_accelerator: bool = False,  # noqa: FBT001, FBT002
     refresh: bool = False,  # noqa: FBT001, FBT002
     locked: bool = False,  # noqa: FBT001, FBT002
+    shell: bool = False,  # noqa: FBT001, FBT002
 ) -> None:
     """Build the image of image.yaml, verify it in a chroot, say how to flash it."""
+    if shell:
+        with _ending():
+            shell_.require_terminal()
     with _opened(
         "build",
         overrides=set,
@@ -152,7 +158,7 @@ def build_image(
         refresh=refresh,
         locked=locked,
     ) as opened:
-        project.build_image(opened, fresh=no_cache, verify=not no_verify)
+        project.build_image(opened, fresh=no_cache, verify=not no_verify, shell=shell)
         show.how_to_flash(opened)
 
 

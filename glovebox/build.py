@@ -13,13 +13,26 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from glovebox import accelerator, apt, chroot, files, layer, lock, mounts, native, runner, stage
+from glovebox import (
+    accelerator,
+    apt,
+    chroot,
+    failure,
+    files,
+    layer,
+    lock,
+    mounts,
+    native,
+    runner,
+    shell,
+    stage,
+)
 from glovebox.errors import GloveboxError, StepError
 from glovebox.plan import EMULATOR, TARGET, TOOLS, Step, StepKind, order
 from glovebox.run import CommandError, end_streams, stream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from glovebox.lock import Lock
@@ -52,6 +65,8 @@ class Builder:
     store: Store
     monitor: Monitor
     checkout: Path
+    # Whether a step that fails opens a shell where it did.
+    shell: bool = False
 
     def build(self, wanted: Sequence[str], *, fresh: bool = False) -> None:
         """Make the results ``wanted`` and all they need; with ``fresh`` even those that stand."""
@@ -302,6 +317,9 @@ class Builder:
                     "JOBS": str(os.cpu_count() or 1),
                 },
             )
+            watch = failure.Watch(root=root)
+            env |= watch.environment(f"./{action.path.name}", inside=True)
+            begun = time.monotonic()
             try:
                 with mounts.bind(tree, here / "out"):
                     stream(
@@ -313,10 +331,11 @@ class Builder:
                         line=line,
                     )
             except CommandError as error:
-                raise StepError(
-                    f"{step.name} failed, its last lines:\n{error.tail}",
-                    hint=f"the file is {action.path}",
-                ) from error
+                told = watch.line(action.path.read_text(errors="replace"), error.tail)
+                seconds = time.monotonic() - begun
+                failed = failure.located(step.name, action.path, error, line=told, seconds=seconds)
+                self._open_shell(root, env, failed)
+                raise failed from error
 
     def _bring_sources(self, sub: stage.SubStage, action: stage.Action, folder: Path) -> None:
         for listing in sub.of(stage.Kind.SOURCES):
@@ -362,7 +381,18 @@ class Builder:
                 accelerated=bool(step.helped_by),
                 line=line,
             )
-            runner.run_sub_stage(step, site)
+            try:
+                runner.run_sub_stage(step, site)
+            except StepError as error:
+                self._open_shell(root, site.environment(), error)
+                raise
+
+    def _open_shell(self, root: Path, env: Mapping[str, str], error: StepError) -> None:
+        """With ``shell``, let a person look at the root as the failed step left it."""
+        if self.shell:
+            with self.monitor.handed_over():
+                self.monitor.note(f"error: {error}")
+                shell.open_in(root, env, said=str(error))
 
 
 def _bring_stage(sub: stage.SubStage, action: stage.Action, folder: Path) -> None:

@@ -60,14 +60,15 @@ class Project:
         """Where the image lies when it is done."""
         return self.out / f"{self.name}.img"
 
-    def builder(self) -> Builder:
-        """Give what runs the steps."""
+    def builder(self, *, shell: bool = False) -> Builder:
+        """Give what runs the steps; with ``shell`` one that fails opens a shell where it did."""
         return Builder(
             plan=self.plan,
             lock=self.lock,
             store=self.store,
             monitor=self.monitor,
             checkout=CHECKOUT,
+            shell=shell,
         )
 
 
@@ -153,14 +154,18 @@ def write_lock(project: Project, config: Path) -> Path:
     return path
 
 
-def build_image(project: Project, *, fresh: bool = False, verify: bool = True) -> Path:
+def build_image(
+    project: Project, *, fresh: bool = False, verify: bool = True, shell: bool = False
+) -> Path:
     """Build the layers, verify them, export the image; give its place."""
-    files.sweep_halves(project.out)
+    swept = files.sweep_halves(project.out)
+    if swept:
+        project.monitor.say(f"resuming after a killed build: swept {swept} in {project.out}")
     keep.remember(project.store, project.config, project.board.name, project.plan, project.lock)
     if not fresh and export.is_current(project, verified=verify):
         project.monitor.say(f"  ✓ {project.image} is up to date")
         return project.image
-    builder = project.builder()
+    builder = project.builder(shell=shell)
     builder.build(["image"], fresh=fresh)
     if verify:
         verify_tree(project, builder)

@@ -10,6 +10,7 @@ import ctypes
 import os
 import signal
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,6 +20,7 @@ _MARK = "GLOVEBOX_SANDBOX"
 _ASKING = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 _NOT_FOUND = 127
+_LOOK_S = 0.01
 
 
 def inside() -> bool:
@@ -49,6 +51,8 @@ def enter(what: str) -> None:
         # The first process of a PID namespace ignores signals it has no handler for.
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, _stop)
+        # They were kept from this process until it could hear them.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ASKING)
         return
     command = [
         "unshare", "--mount", "--pid", "--ipc", "--fork", "--kill-child=SIGKILL",
@@ -57,7 +61,7 @@ def enter(what: str) -> None:
     ]  # fmt: skip
     sys.stdout.flush()
     sys.stderr.flush()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {*_ASKING, signal.SIGCHLD})
+    signal.pthread_sigmask(signal.SIG_BLOCK, {*_ASKING, signal.SIGCHLD})
     outer = os.getpid()
     child = os.fork()
     if child == 0:
@@ -65,7 +69,7 @@ def enter(what: str) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != outer:
             os._exit(1)
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
         try:
             os.execvpe(command[0], command, {**os.environ, _MARK: "1"})  # noqa: S606  no shell wanted
         except OSError:
@@ -87,11 +91,18 @@ def _wait(child: int) -> int:
                 return code if code >= 0 else 128 - code
         # The terminal's own Ctrl-C (sent by the kernel) has reached the inner process as well.
         elif told.si_code <= 0:
-            # `unshare` itself does not listen while it waits: the process below it is asked.
-            below = Path(f"/proc/{child}/task/{child}/children").read_text().split()
-            for process in below or [str(child)]:
-                with suppress(ProcessLookupError):
-                    os.kill(int(process), told.si_signo)
+            _hand_on(child, told.si_signo)
+
+
+def _hand_on(child: int, number: int) -> None:
+    """Ask the first process below ``unshare``, which itself does not listen while it waits."""
+    below = Path(f"/proc/{child}/task/{child}/children")
+    with suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+        while not (found := below.read_text().split()):
+            if os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT | os.WNOHANG):
+                return
+            time.sleep(_LOOK_S)
+        os.kill(int(found[0]), number)
 
 
 def _stop(number: int, _frame: object) -> None:
