@@ -14,6 +14,7 @@ from glovebox import (
     export,
     files,
     imported,
+    keep,
     keys,
     lock,
     pi_gen,
@@ -43,6 +44,7 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 class Project:
     """A loaded, locked and planned build."""
 
+    config: Path
     loaded: Loaded
     board: Board
     lock: lock.Lock
@@ -66,14 +68,15 @@ class Project:
         """Where the image lies when it is done."""
         return self.out / f"{self.name}.img"
 
-    def builder(self) -> Builder:
-        """Give what runs the steps."""
+    def builder(self, *, shell: bool = False) -> Builder:
+        """Give what runs the steps; with ``shell`` one that fails opens a shell where it did."""
         return Builder(
             plan=self.plan,
             lock=self.lock,
             store=self.store,
             monitor=self.monitor,
             checkout=CHECKOUT,
+            shell=shell,
         )
 
 
@@ -100,7 +103,7 @@ def open_project(  # noqa: PLR0913  what a person can ask of a run
     settings = loaded.config
     board = BOARDS[settings.board]
     doctor.require_emulation(board.arch)
-    store = Store(root=default_root()).open()
+    store = Store(root=default_root()).open(monitor.note if quiet else monitor.say)
     caller = keys.caller(os.environ)
     access = keys.access_keys(
         settings.user, home=caller.home, data_home=caller.data_home, owner=caller.owner
@@ -145,6 +148,7 @@ def open_project(  # noqa: PLR0913  what a person can ask of a run
         run=_volatile_run(store, stages, begin=run_volatile),
     )
     return Project(
+        config=config,
         loaded=loaded,
         board=board,
         lock=resolved,
@@ -168,8 +172,14 @@ def write_lock(project: Project, config: Path) -> Path:
     return path
 
 
-def build_image(project: Project, *, fresh: bool = False, verify: bool = True) -> Path:
+def build_image(
+    project: Project, *, fresh: bool = False, verify: bool = True, shell: bool = False
+) -> Path:
     """Build the layers, verify them, export the images; give the place of the last one."""
+    swept = files.sweep_halves(project.out)
+    if swept:
+        project.monitor.say(f"resuming after a killed build: swept {swept} in {project.out}")
+    keep.remember(project.store, project.config, project.board.name, project.plan, project.lock)
     wanted = [
         one for one in project.each_image() if fresh or not export.is_current(one, verified=verify)
     ]
@@ -177,7 +187,8 @@ def build_image(project: Project, *, fresh: bool = False, verify: bool = True) -
         if one not in wanted:
             project.monitor.say(f"  ✓ {one.image} is up to date")
     if wanted:
-        project.builder().build([one.plan.image.name for one in wanted], fresh=fresh)
+        names = [one.plan.image.name for one in wanted]
+        project.builder(shell=shell).build(names, fresh=fresh)
     for one in wanted:
         builder = one.builder()
         if verify:
@@ -229,7 +240,7 @@ def verify_target(project: Project, target: str, *, report: Path | None = None) 
         target = f"emulated:{project.image}" if target == "emulated" else target
     chosen = proof.parse_target(target)
     folder = project.out / "verify" / project.name / str(chosen.level)
-    with project.monitor.step("verify", f"asking {chosen}") as line:
+    with project.monitor.step(f"verify {project.board.name}", f"asking {chosen}") as line:
         summary = proof.verify(
             chosen,
             manifest,

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glovebox import chroot, lock, mounts, patches, stage, stage_check, wordlist, workdir
+from glovebox import chroot, failure, lock, mounts, patches, stage, stage_check, wordlist, workdir
 from glovebox.accelerator import HOME
 from glovebox.errors import StepError
 from glovebox.plan import TARGET
@@ -97,12 +98,18 @@ def run_sub_stage(step: Step, site: Site) -> None:
     workdir.bring_in(site.work, site.at.name, site.root)
     for action in sub.actions:
         site.line(f"--- {site.at.name}/{action.path.relative_to(site.at.path)}")
+        begun = time.monotonic()
         try:
             _run_action(action, step, sub, site)
         except CommandError as error:
-            raise StepError(
-                f"{sub.name}/{action.path.name} failed, its last lines:\n{error.tail}",
-                hint=f"the file is {action.path}",
+            script = action.kind in (stage.Kind.RUN, stage.Kind.RUN_CHROOT, stage.Kind.PRERUN)
+            text = action.path.read_text() if script else ""
+            raise failure.located(
+                f"{sub.name}/{action.path.name}",
+                action.path,
+                error,
+                line=failure.Watch(root=site.root).line(text, error.tail) if script else None,
+                seconds=time.monotonic() - begun,
             ) from error
     workdir.take_out(site.work, site.at.name, site.root)
 
@@ -195,6 +202,7 @@ def _run_in_chroot(action: stage.Action, sub: stage.SubStage, site: Site) -> Non
     _in_chroot(
         site, ["/bin/bash", "-e"], script=script + _AT_END if watched else script,
         network=True, line=line,
+        extra=failure.Watch(root=site.root).environment("/bin/bash", inside=True),
     )  # fmt: skip
     if watched and _END not in said:
         site.warn(
@@ -245,6 +253,7 @@ def _run_on_host(action: stage.Action, sub: stage.SubStage, site: Site) -> None:
         "GLOVEBOX_PREVIOUS": str(site.previous or ""),
         "GLOVEBOX_PRERUN": "yes" if action.kind is stage.Kind.PRERUN else "no",
         "GLOVEBOX_CHROOT": " ".join(chroot.as_pi_gen(site.plan.arch, site.plan.variables)),
+        **failure.Watch(root=site.root).environment(str(action.path), inside=False),
     }
     for number, path in site.results.items():
         env[f"TOOLS_OUT_{number}"] = str(path)

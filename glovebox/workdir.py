@@ -10,7 +10,7 @@ import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from glovebox import mounts
+from glovebox import failure, mounts
 from glovebox.run import run
 
 if TYPE_CHECKING:
@@ -48,8 +48,10 @@ def take_out(work: Path, stage: str, root: Path) -> None:
     """Keep what stands in /run and /tmp for the next sub-stage of the stage."""
     kept = work / _CHROOT / stage
     shutil.rmtree(kept, ignore_errors=True)
+    shutil.rmtree(root / failure.PLACE, ignore_errors=True)
     for name in _KEPT:
-        if any(path.name != "lock" or any(path.iterdir()) for path in (root / name).iterdir()):
+        # What packages leave there are empty folders.
+        if any(not path.is_dir() or path.is_symlink() for path in (root / name).rglob("*")):
             kept.mkdir(parents=True, exist_ok=True)
             run(["cp", "--archive", "--no-target-directory", root / name, kept / name])
 
