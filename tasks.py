@@ -13,7 +13,16 @@ sys.path[:0] = [path for path in (str(CHECKOUT), str(CHECKOUT / "app")) if path 
 
 from invoke import Context, Exit, task
 
-from glovebox import board_session, doctor as doctor_, project, sandbox, show, suite, why as why_
+from glovebox import (
+    board_session,
+    doctor as doctor_,
+    project,
+    reproduce as reproduce_,
+    sandbox,
+    show,
+    suite,
+    why as why_,
+)
 from glovebox.errors import GloveboxError, HostError
 from glovebox.monitor import Monitor
 from glovebox.store import Store, default_root
@@ -214,6 +223,36 @@ def boot(
             monitor, config=Path(config), overrides=set or [], out=Path(out)
         )
         board_session.run(opened, drive=Path(drive) if drive else None)
+
+
+@task(
+    auto_shortflags=False,
+    iterable=["set"],
+    help=_help(
+        "set",
+        "config",
+        no_accelerator="the second build emulates everything; the rest stays as it is: slow",
+        first_cached="the first build takes what the store has",
+    ),
+)
+def reproduce(
+    _c: Context,
+    set: list[str] | None = None,  # noqa: A002
+    config: str = "image.yaml",
+    no_accelerator: bool = False,  # noqa: FBT001, FBT002
+    first_cached: bool = False,  # noqa: FBT001, FBT002
+) -> None:
+    """Build twice from empty layers, at another time, umask and place, and compare the bytes."""
+    with _ending(OUT / "reproduce.log") as monitor:
+        sandbox.enter("reproduce")
+        opened = project.open_project(
+            monitor, config=Path(config), overrides=set or [], out=OUT / "reproduce"
+        )
+        how = reproduce_.WITHOUT_ACCELERATOR if no_accelerator else reproduce_.OTHERWISE
+        digest = reproduce_.reproduce(
+            opened, Path(config), set or [], circumstances=how, first_cached=first_cached
+        )
+        monitor.say(f"the same bytes, sha256 {digest}; the second time {how}")
 
 
 @task(auto_shortflags=False, help={"all": "also the packages that were fetched"})

@@ -186,7 +186,7 @@ def _make_boot(
     for folder, names in folders.items():
         inside = "::/" if folder == "." else f"::/{folder}/"
         run([*tools.command("mtools"), "-c", "mcopy", "-m", "-i", where, *names, inside], env=env)
-    _copy_into(target, layout.boot_start, where)
+    files.copy_data(where, target, to=layout.boot_start)
     where.unlink()
 
 
@@ -230,26 +230,6 @@ def _make_root(
         env={"SOURCE_DATE_EPOCH": str(made.epoch), "MKE2FS_CONFIG": str(config),
              "E2FSPROGS_FAKE_TIME": str(made.epoch), "MKE2FS_SYNC": "0"},
     )  # fmt: skip
-
-
-def _copy_into(target: Path, offset: int, source: Path) -> None:
-    """Copy a file into another at ``offset``, leaving its holes holes."""
-    with source.open("rb") as inside, target.open("rb+") as outside:
-        size = source.stat().st_size
-        at = 0
-        while at < size:
-            try:
-                start = os.lseek(inside.fileno(), at, os.SEEK_DATA)
-            except OSError:  # only a hole is left
-                break
-            end = os.lseek(inside.fileno(), start, os.SEEK_HOLE)
-            inside.seek(start)
-            outside.seek(offset + start)
-            while start < end:
-                block = inside.read(min(MIB, end - start))
-                outside.write(block)
-                start += len(block)
-            at = end
 
 
 def _up(number: int, unit: int) -> int:

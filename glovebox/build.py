@@ -13,7 +13,19 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from glovebox import accelerator, apt, chroot, files, layer, lock, mounts, native, runner, stage
+from glovebox import (
+    accelerator,
+    apt,
+    chroot,
+    clock,
+    files,
+    layer,
+    lock,
+    mounts,
+    native,
+    runner,
+    stage,
+)
 from glovebox.errors import GloveboxError, StepError
 from glovebox.plan import EMULATOR, TARGET, TOOLS, Step, StepKind, order
 from glovebox.run import CommandError, end_streams, stream
@@ -271,6 +283,7 @@ class Builder:
             message = f"{step.name} has nothing to run"
             raise AssertionError(message)
         with self.native().enter(scratch / "tools") as root:
+            clock.lay(root)
             here = root / "run/glovebox"
             for name in ("sources", "stage", "out"):
                 (here / name).mkdir(parents=True)
@@ -283,7 +296,7 @@ class Builder:
                     **self.plan.variables,
                     "SOURCES": "/run/glovebox/sources",
                     "OUT": "/run/glovebox/out",
-                    "JOBS": str(os.cpu_count() or 1),
+                    "JOBS": str(len(os.sched_getaffinity(0))),
                 },
             )
             try:
@@ -368,6 +381,7 @@ def _harness(folder: Path) -> Path:
     program.chmod(0o755)
     for path in (folder, folder / "usr", folder / "usr/sbin"):
         path.chmod(0o755)
+    clock.lay(folder)
     return folder
 
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import re
 import time
-from dataclasses import asdict
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glovebox import assemble, files
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from glovebox.build import Builder
     from glovebox.project import Project
 
@@ -33,22 +37,42 @@ def is_current(project: Project, *, verified: bool) -> bool:
     )
 
 
-def export(project: Project, builder: Builder, *, verified: bool) -> Path:
-    """Assemble the image and write it out with its manifest, package list and checksum."""
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """An image that is whole and lies under a temporary name."""
+
+    part: Path
+    sha256: str
+    installed: str
+
+
+@contextmanager
+def prepared(project: Project, builder: Builder) -> Iterator[Future[Prepared]]:
+    """Assemble the image while the block goes on, on the other core; without ``export`` it goes."""
     project.out.mkdir(parents=True, exist_ok=True)
     part = project.out / f".{project.image.name}.part"
     try:
-        with project.monitor.step("image", "assembling partitions and file systems"):
-            _assemble(project, builder, part)
-        with project.monitor.step("export", "checksum, package list and manifests"):
-            digest = files.sha256_file(part)
-            with builder.merged(project.plan.top.name) as root:
-                installed = packages_in((root / "var/lib/dpkg/status").read_text(errors="replace"))
-            part.replace(project.image)
-            _write_papers(project, digest, installed, verified=verified)
+        with ThreadPoolExecutor(max_workers=1) as beside:
+            yield beside.submit(_prepare, project, builder, part)
     finally:
         part.unlink(missing_ok=True)
+
+
+def export(project: Project, prepared: Prepared, *, verified: bool) -> Path:
+    """Give the image its name, and write its manifest, package list and checksum beside it."""
+    with project.monitor.step("export", "checksum, package list and manifests"):
+        prepared.part.replace(project.image)
+        _write_papers(project, prepared.sha256, prepared.installed, verified=verified)
     return project.image
+
+
+def _prepare(project: Project, builder: Builder, part: Path) -> Prepared:
+    with project.monitor.step("image", "assembling partitions and file systems"):
+        _assemble(project, builder, part)
+        digest = files.sha256_file(part)
+    with builder.merged(project.plan.top.name) as root:
+        status = (root / "var/lib/dpkg/status").read_text(errors="replace")
+    return Prepared(part=part, sha256=digest, installed=packages_in(status))
 
 
 def packages_in(status: str) -> str:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 
 BYTECODE = "__pycache__"
+_CHUNK = 1 << 20
 
 
 def write_whole(path: Path, data: bytes | str, *, mode: int = 0o644) -> None:
@@ -52,6 +53,27 @@ def syncfs(path: Path) -> None:
         ctypes.CDLL(None, use_errno=True).syncfs(descriptor)
     finally:
         os.close(descriptor)
+
+
+def copy_data(
+    source: Path, target: Path, *, start: int = 0, size: int | None = None, to: int = 0
+) -> None:
+    """Copy ``size`` bytes from ``start`` on into another file at ``to``, leaving holes holes."""
+    with source.open("rb") as inside, target.open("rb+") as outside:
+        end = source.stat().st_size if size is None else start + size
+        at = start
+        while at < end:
+            try:
+                begin = os.lseek(inside.fileno(), at, os.SEEK_DATA)
+            except OSError:  # only a hole is left
+                break
+            at = min(os.lseek(inside.fileno(), begin, os.SEEK_HOLE), end)
+            inside.seek(begin)
+            outside.seek(to + begin - start)
+            while begin < at:
+                block = inside.read(min(_CHUNK, at - begin))
+                outside.write(block)
+                begin += len(block)
 
 
 def digest(*parts: str | bytes) -> str:

@@ -29,6 +29,7 @@ from glovebox.store import Store, default_root
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from glovebox.config import Config
     from glovebox.keys import AccessKeys
     from glovebox.monitor import Monitor
 
@@ -106,11 +107,11 @@ def open_project(
         resolved = lock.resolve(
             store,
             suite=suite,
-            mirror=_mirror(settings.mirror),
+            mirror=mirror_of(settings),
             chains=chains,
             sources=sources,
             refresh=refresh,
-            own=imported.archives(base, _mirror(settings.mirror)) if base else (),
+            own=imported.archives(base, mirror_of(settings)) if base else (),
         )
     if not quiet:
         for warning in resolved.warnings:
@@ -157,9 +158,10 @@ def build_image(project: Project, *, fresh: bool = False, verify: bool = True) -
         return project.image
     builder = project.builder()
     builder.build(["image"], fresh=fresh)
-    if verify:
-        verify_tree(project, builder)
-    return export.export(project, builder, verified=verify)
+    with export.prepared(project, builder) as prepared:
+        if verify:
+            verify_tree(project, builder)
+        return export.export(project, prepared.result(), verified=verify)
 
 
 def verify_tree(project: Project, builder: Builder) -> None:
@@ -223,9 +225,12 @@ def _imported(base: str, store: Store, monitor: Monitor, board: Board) -> import
     return imported.bring_in(Path(base), store, monitor, arch=board.arch)
 
 
-def _mirror(given: str | None) -> apt.Mirror:
+def mirror_of(settings: Config) -> apt.Mirror:
+    """Give the mirror of the configuration, else the host's own."""
     found = apt.host_mirror()
-    return found if given is None else apt.Mirror(main=given, security=found.security)
+    if settings.mirror is None:
+        return found
+    return apt.Mirror(main=settings.mirror, security=found.security)
 
 
 def _secret(store: Store) -> bytes:

@@ -1,0 +1,247 @@
+"""Build an image twice from empty layers, under other circumstances, and compare the bytes.
+
+The second build runs in a copy of the checkout with a store elsewhere, as if on another machine:
+another date, umask and number of processors. Both use the same lock and the same downloads.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from glovebox import apt, clock, compare, compare_image, files, lock, plan, project
+from glovebox.build import Builder
+from glovebox.errors import HostError, VerifyError
+from glovebox.native import TRIPLETS, host_arch
+from glovebox.plan import StepKind
+from glovebox.run import CommandError, run, stream
+from glovebox.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from glovebox.project import Project
+
+_CLOCK_PACKAGE = "libfaketime"
+DAYS = 400
+UMASK = 0o077
+# Tools of the build, not part of an image: logs and caches in them may differ.
+_NOT_IN_IMAGE = {StepKind.NATIVE_ROOT, StepKind.ACCELERATOR, StepKind.IMAGE}
+_LEFT_OUT = (".git", ".venv", "out", "__pycache__", ".mypy_cache", ".ruff_cache")
+_SHOWN = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Circumstances:
+    """What is different in a build."""
+
+    days: int = 0
+    umask: int | None = None
+    cpus: str = ""
+    accelerator: bool = True
+
+    def __str__(self) -> str:
+        """Give them as a person reads them."""
+        told = ["in another folder"]
+        told += [f"{self.days} days later"] if self.days else []
+        told += [f"umask {self.umask:03o}"] if self.umask is not None else []
+        told += ["on one processor"] if self.cpus else []
+        told += [] if self.accelerator else ["without the accelerator"]
+        return ", ".join(told)
+
+
+OTHERWISE = Circumstances(days=DAYS, umask=UMASK, cpus="0")
+WITHOUT_ACCELERATOR = Circumstances(accelerator=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Built:
+    """One of the two builds."""
+
+    store: Store
+    image: Path
+    keys: dict[str, str]
+
+    def tree(self, step: str) -> Path | None:
+        """Give the files of a step's result."""
+        found = self.store.find(self.keys[step])
+        return found.tree if found else None
+
+
+def reproduce(
+    opened: Project,
+    config: Path,
+    overrides: Sequence[str],
+    *,
+    circumstances: Circumstances,
+    first_cached: bool = False,
+) -> str:
+    """Build twice and compare; give the sha256, or raise VerifyError naming what differs.
+
+    With ``first_cached`` the first build takes what the store has.
+    """
+    work = opened.store.root.with_name(f"{opened.store.root.name}-reproduce")
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True, mode=0o700)
+    try:
+        if first_cached:
+            first = _built(opened.store, _build_here(opened, work / "first/out"), opened)
+        else:
+            usual = Circumstances()
+            first = _build(opened, config, overrides, work / "first", usual, usual_place=True)
+        second = _build(opened, config, overrides, work / "second", circumstances)
+        differences = _differences(opened, first, second)
+        digest = files.sha256_file(first.image)
+    except BaseException:
+        shutil.rmtree(work, ignore_errors=True)
+        raise
+    if differences:
+        raise VerifyError(
+            "two builds of the same inputs differ\n" + "\n".join(differences),
+            hint=f"the second: {circumstances}; both are kept in {work}",
+        )
+    shutil.rmtree(work)
+    return digest
+
+
+def _build_here(opened: Project, out: Path) -> Path:
+    """Build in this process, with the store as it is."""
+    return project.build_image(replace(opened, out=out), verify=False)
+
+
+def _build(
+    opened: Project,
+    config: Path,
+    overrides: Sequence[str],
+    work: Path,
+    how: Circumstances,
+    *,
+    usual_place: bool = False,
+) -> Built:
+    """Build in a process of its own, from empty layers."""
+    work.mkdir()
+    checkout = project.CHECKOUT
+    if not usual_place:
+        checkout = work / "checkout"
+        _copy_checkout(checkout)
+    # The lock lies beside the configuration: so a copy of that is built.
+    place = work / "config"
+    place.mkdir()
+    for path in (config, config.with_name(f"{config.stem}.local{config.suffix}")):
+        if path.exists():
+            shutil.copy(path, place)
+    files.write_whole(project.lock_file(place / config.name, opened.board), opened.lock.dump())
+    store = Store(root=work / "store").open()
+    _share_downloads(opened.store, store)
+    env = {"GLOVEBOX_STORE": str(store.root)}
+    if how.days:
+        _prepare_clock(work / "clock", opened)
+        env |= clock.environment(work / "clock", how.days)
+    command = [
+        *(["taskset", "--cpu-list", how.cpus] if how.cpus else []),
+        *([] if how.umask is None else ["sh", "-c", f'umask {how.umask:o}; exec "$@"', "sh"]),
+        sys.executable, "-m", "invoke", "build-image", "--no-verify", "--locked",
+        "--config", str(place / config.name), "--out", str(work / "out"),
+        *([] if how.accelerator else ["--no-accelerator"]),
+        *(word for one in overrides for word in ("--set", one)),
+    ]  # fmt: skip
+    caller = {name: os.environ[name] for name in ("HOME", "SUDO_USER") if name in os.environ}
+    what = "as usual" if usual_place else str(how)
+    with opened.monitor.step(work.name, f"building from empty layers, {what}") as line:
+        try:
+            stream(command, line=line, cwd=checkout, env={**caller, **env})
+        except CommandError as error:
+            raise VerifyError(f"the {work.name} build failed:\n{error.tail}") from error
+    return _built(store, work / "out" / opened.image.name, opened)
+
+
+def _built(store: Store, image: Path, opened: Project) -> Built:
+    papers = image.with_name(f"{opened.name}.manifest.json")
+    return Built(store=store, image=image, keys=json.loads(papers.read_text())["steps"])
+
+
+def _copy_checkout(target: Path) -> None:
+    """Copy what a clone has, with other times, and the modes a narrow umask leaves."""
+    for path in files.walk(project.CHECKOUT):
+        inside = path.relative_to(project.CHECKOUT)
+        if any(part in _LEFT_OUT for part in inside.parts):
+            continue
+        copy = target / inside
+        if path.is_symlink():
+            copy.symlink_to(path.readlink())
+        elif path.is_dir():
+            copy.mkdir(parents=True, mode=0o700)
+        else:
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copy)
+            copy.chmod(path.stat().st_mode & 0o700)
+
+
+def _prepare_clock(folder: Path, opened: Project) -> None:
+    """Fill ``folder`` with libfaketime for this machine's processor and for the board's."""
+    arch, store = opened.board.arch, opened.store
+    own = Path("usr/lib") / TRIPLETS[host_arch()] / clock.LIBRARY
+    if not ("/" / own).exists():
+        raise HostError(f"{_CLOCK_PACKAGE} is not installed", hint="./invoke setup --tests")
+    (folder / own).parent.mkdir(parents=True)
+    shutil.copy(Path("/") / own, folder / own)
+    if arch != host_arch():
+        requests = (
+            lock.Request(name="base", packages=plan.BASE_PACKAGES),
+            lock.Request(name=_CLOCK_PACKAGE, packages=(_CLOCK_PACKAGE,)),
+        )
+        chain = lock.Chain(name="clock", arch=arch, requests=requests)
+        found = lock.resolve(
+            store,
+            suite=opened.lock.suite,
+            mirror=project.mirror_of(opened.loaded.config),
+            chains=(chain,),
+            sources=(),
+        )
+        package = next(one for one in found.packages(chain.name) if one.name == _CLOCK_PACKAGE)
+        apt.fetch([package.download()], store.root / "debs")
+        run(["dpkg-deb", "--extract", store.root / "debs" / package.sha256, folder])
+        shutil.rmtree(folder / "usr/share", ignore_errors=True)
+    for visited, _, _ in os.walk(folder):
+        Path(visited).chmod(0o755)
+
+
+def _share_downloads(source: Store, target: Store) -> None:
+    for name in ("debs", "sources"):
+        for path in (source.root / name).iterdir():
+            if path.is_file():
+                os.link(path, target.root / name / path.name)
+
+
+def _differences(opened: Project, first: Built, second: Built) -> list[str]:
+    """Name the first differing key, the first differing files of layers, and the structure."""
+    tools = Builder(
+        plan=opened.plan, lock=opened.lock, store=first.store, monitor=opened.monitor,
+        checkout=project.CHECKOUT,
+    ).native()  # fmt: skip
+    with opened.monitor.step("compare", "the images, byte by byte"):
+        said = compare_image.difference(first.image, second.image, tools)
+    if said is None:
+        return []
+    return [*_layers(opened, first, second), f"  image: {said}"]
+
+
+def _layers(opened: Project, first: Built, second: Built) -> Iterator[str]:
+    for step in opened.plan.steps.values():
+        if step.kind in _NOT_IN_IMAGE:
+            continue
+        one, other = first.tree(step.name), second.tree(step.name)
+        if one is None or other is None:
+            yield f"  layer {step.name}: has another key"
+            continue
+        found = list(compare.trees(one, other))
+        for difference in found[:_SHOWN]:
+            yield f"  layer {step.name}: {difference}"
+        if found:
+            yield f"  layer {step.name}: {len(found)} paths differ"
+            return
