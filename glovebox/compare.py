@@ -7,6 +7,7 @@ extended attributes, link targets, and which names are one file (hard links).
 from __future__ import annotations
 
 import os
+import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _CHUNK = 1 << 20
+# What overlayfs notes for itself names inodes of one store, and never gets into an image.
+_BOOKKEEPING = re.compile(r"trusted\.overlay\.(origin|impure|uuid|nlink)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,8 +110,11 @@ def _in_what(one: Path, other: Path) -> str | None:
 
 
 def _attributes(path: Path) -> dict[str, bytes]:
-    names = sorted(os.listxattr(path, follow_symlinks=False))
-    return {name: os.getxattr(path, name, follow_symlinks=False) for name in names}
+    return {
+        name: os.getxattr(path, name, follow_symlinks=False)
+        for name in sorted(os.listxattr(path, follow_symlinks=False))
+        if not _BOOKKEEPING.fullmatch(name)
+    }
 
 
 def _kind(mode: int) -> str:

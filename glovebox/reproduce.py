@@ -9,30 +9,28 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glovebox import apt, clock, compare, compare_image, files, lock, plan, project
+from glovebox import apt, clock, compare, compare_image, elsewhere, files, lock, plan, project
 from glovebox.build import Builder
 from glovebox.errors import HostError, VerifyError
 from glovebox.native import TRIPLETS, host_arch
 from glovebox.plan import StepKind
-from glovebox.run import CommandError, run, stream
-from glovebox.store import Store
+from glovebox.run import CommandError, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from glovebox.project import Project
+    from glovebox.store import Store
 
 _CLOCK_PACKAGE = "libfaketime"
 DAYS = 400
 UMASK = 0o077
 # Tools of the build, not part of an image: logs and caches in them may differ.
 _NOT_IN_IMAGE = {StepKind.NATIVE_ROOT, StepKind.ACCELERATOR, StepKind.IMAGE}
-_LEFT_OUT = (".git", ".venv", "out", "__pycache__", ".mypy_cache", ".ruff_cache")
 _SHOWN = 5
 
 
@@ -124,62 +122,32 @@ def _build(
     usual_place: bool = False,
 ) -> Built:
     """Build in a process of its own, from empty layers."""
-    work.mkdir()
-    checkout = project.CHECKOUT
-    if not usual_place:
-        checkout = work / "checkout"
-        _copy_checkout(checkout)
-    # The lock lies beside the configuration: so a copy of that is built.
-    place = work / "config"
-    place.mkdir()
-    for path in (config, config.with_name(f"{config.stem}.local{config.suffix}")):
-        if path.exists():
-            shutil.copy(path, place)
-    files.write_whole(project.lock_file(place / config.name, opened.board), opened.lock.dump())
-    store = Store(root=work / "store").open()
-    _share_downloads(opened.store, store)
-    env = {"GLOVEBOX_STORE": str(store.root)}
+    env: dict[str, str] = {}
     if how.days:
         _prepare_clock(work / "clock", opened)
-        env |= clock.environment(work / "clock", how.days)
-    command = [
+        env = clock.environment(work / "clock", how.days)
+    site = elsewhere.prepare(opened, config, work / "site", copy_checkout=not usual_place, env=env)
+    before = [
         *(["taskset", "--cpu-list", how.cpus] if how.cpus else []),
         *([] if how.umask is None else ["sh", "-c", f'umask {how.umask:o}; exec "$@"', "sh"]),
-        sys.executable, "-m", "invoke", "build-image", "--no-verify", "--locked",
-        "--config", str(place / config.name), "--out", str(work / "out"),
+    ]
+    options = [
+        "--no-verify",
         *([] if how.accelerator else ["--no-accelerator"]),
         *(word for one in overrides for word in ("--set", one)),
-    ]  # fmt: skip
-    caller = {name: os.environ[name] for name in ("HOME", "SUDO_USER") if name in os.environ}
+    ]
     what = "as usual" if usual_place else str(how)
     with opened.monitor.step(work.name, f"building from empty layers, {what}") as line:
         try:
-            stream(command, line=line, cwd=checkout, env={**caller, **env})
+            site.build(*options, line=line, before=before)
         except CommandError as error:
             raise VerifyError(f"the {work.name} build failed:\n{error.tail}") from error
-    return _built(store, work / "out" / opened.image.name, opened)
+    return _built(site.store, site.out / opened.image.name, opened)
 
 
 def _built(store: Store, image: Path, opened: Project) -> Built:
     papers = image.with_name(f"{opened.name}.manifest.json")
     return Built(store=store, image=image, keys=json.loads(papers.read_text())["steps"])
-
-
-def _copy_checkout(target: Path) -> None:
-    """Copy what a clone has, with other times, and the modes a narrow umask leaves."""
-    for path in files.walk(project.CHECKOUT):
-        inside = path.relative_to(project.CHECKOUT)
-        if any(part in _LEFT_OUT for part in inside.parts):
-            continue
-        copy = target / inside
-        if path.is_symlink():
-            copy.symlink_to(path.readlink())
-        elif path.is_dir():
-            copy.mkdir(parents=True, mode=0o700)
-        else:
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, copy)
-            copy.chmod(path.stat().st_mode & 0o700)
 
 
 def _prepare_clock(folder: Path, opened: Project) -> None:
@@ -209,13 +177,6 @@ def _prepare_clock(folder: Path, opened: Project) -> None:
         shutil.rmtree(folder / "usr/share", ignore_errors=True)
     for visited, _, _ in os.walk(folder):
         Path(visited).chmod(0o755)
-
-
-def _share_downloads(source: Store, target: Store) -> None:
-    for name in ("debs", "sources"):
-        for path in (source.root / name).iterdir():
-            if path.is_file():
-                os.link(path, target.root / name / path.name)
 
 
 def _differences(opened: Project, first: Built, second: Built) -> list[str]:
