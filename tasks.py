@@ -14,6 +14,7 @@ sys.path[:0] = [path for path in (str(CHECKOUT), str(CHECKOUT / "app")) if path 
 from invoke import Context, Exit, task
 
 from glovebox import (
+    bench as bench_,
     board_session,
     doctor as doctor_,
     project,
@@ -253,6 +254,36 @@ def reproduce(
             opened, Path(config), set or [], circumstances=how, first_cached=first_cached
         )
         monitor.say(f"the same bytes, sha256 {digest}; the second time {how}")
+
+
+@task(
+    auto_shortflags=False,
+    help=_help(
+        "config",
+        only="these parts alone, with commas; the others keep what they found before",
+        rounds="how often what takes seconds is measured; the median counts",
+        quick="once and small: shows that the harness works, its figures mean little",
+        readme="put the table into the README",
+    ),
+)
+def bench(
+    _c: Context,
+    only: str = "",
+    rounds: int = 3,
+    quick: bool = False,  # noqa: FBT001, FBT002
+    readme: bool = False,  # noqa: FBT001, FBT002
+    config: str = "image.yaml",
+) -> None:
+    """Measure builds, and what others take for the same; into out/bench.json and out/bench.md."""
+    with _ending(OUT / "bench.log") as monitor:
+        sandbox.enter("bench")
+        names = [name for name in only.split(",") if name]
+        found = bench_.measure(
+            monitor, Path(config), only=names, rounds=rounds, quick=quick, out=OUT / "bench"
+        )
+        show.measured(bench_.keep(found, OUT, add=bool(names)))
+        if readme:
+            bench_.into_readme(OUT, CHECKOUT / "README.md")
 
 
 @task(auto_shortflags=False, help={"all": "also the packages that were fetched"})

@@ -1,9 +1,9 @@
 """Run a build under another time of day, to prove that its bytes do not depend on it.
 
-`reproduce` alone uses this. libfaketime answers what programs ask, on the host and in every root,
-native and emulated: its library for each processor lies at the same path but for `$LIB`, which each
-processor's own loader expands. The kernel's stamps on files stay true; a layer's files get the
-build's time anyway. QEMU itself and other static programs are not reached.
+`reproduce` alone uses this. Programs of the build machine, on the host and in every root, are
+answered by libfaketime; those of the target, emulated, by `clock.c`. Both lie at the same path but
+for `$LIB`, which each processor's own loader expands. The kernel's stamps on files stay true; a
+layer's files get the build's time anyway. QEMU itself and other static programs are not reached.
 """
 
 from __future__ import annotations

@@ -41,8 +41,18 @@ class Site:
         before: Sequence[str] = (),
     ) -> None:
         """Run ``build-image`` here, locked; ``before`` are words to start it with."""
+        self.run("build-image", "--locked", *options, line=line, before=before)
+
+    def run(
+        self,
+        verb: str,
+        *options: str,
+        line: Callable[[str], None],
+        before: Sequence[str] = (),
+    ) -> None:
+        """Run a verb on this configuration; raises CommandError when it fails."""
         command = [
-            *before, sys.executable, "-m", "invoke", "build-image", "--locked",
+            *before, sys.executable, "-m", "invoke", verb,
             "--config", str(self.config), "--out", str(self.out), *options,
         ]  # fmt: skip
         caller = {name: os.environ[name] for name in ("HOME", "SUDO_USER") if name in os.environ}

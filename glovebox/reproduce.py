@@ -13,8 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glovebox import apt, clock, compare, compare_image, elsewhere, files, lock, plan, project
-from glovebox.build import Builder
+from glovebox import clock, compare, compare_image, elsewhere, files, native, project
 from glovebox.errors import HostError, VerifyError
 from glovebox.native import TRIPLETS, host_arch
 from glovebox.plan import StepKind
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from glovebox.project import Project
     from glovebox.store import Store
 
-_CLOCK_PACKAGE = "libfaketime"
+_CLOCK_SOURCE = Path(__file__).with_name("clock.c")
 DAYS = 400
 UMASK = 0o077
 # Tools of the build, not part of an image: logs and caches in them may differ.
@@ -91,8 +90,10 @@ def reproduce(
             first = _built(opened.store, _build_here(opened, work / "first/out"), opened)
         else:
             usual = Circumstances()
-            first = _build(opened, config, overrides, work / "first", usual, usual_place=True)
-        second = _build(opened, config, overrides, work / "second", circumstances)
+            first = _build(opened, config, overrides, work / "first", usual)
+        second = _build(
+            opened, config, overrides, work / "second", circumstances, tools=_tools(opened, first)
+        )
         differences = _differences(opened, first, second)
         digest = files.sha256_file(first.image)
     except BaseException:
@@ -119,14 +120,16 @@ def _build(
     work: Path,
     how: Circumstances,
     *,
-    usual_place: bool = False,
+    tools: native.Root | None = None,
 ) -> Built:
     """Build in a process of its own, from empty layers."""
     env: dict[str, str] = {}
-    if how.days:
-        _prepare_clock(work / "clock", opened)
+    if how.days and tools:
+        _prepare_clock(work / "clock", opened, tools)
         env = clock.environment(work / "clock", how.days)
-    site = elsewhere.prepare(opened, config, work / "site", copy_checkout=not usual_place, env=env)
+    site = elsewhere.prepare(
+        opened, config, work / "site", copy_checkout=tools is not None, env=env
+    )
     before = [
         *(["taskset", "--cpu-list", how.cpus] if how.cpus else []),
         *([] if how.umask is None else ["sh", "-c", f'umask {how.umask:o}; exec "$@"', "sh"]),
@@ -136,7 +139,7 @@ def _build(
         *([] if how.accelerator else ["--no-accelerator"]),
         *(word for one in overrides for word in ("--set", one)),
     ]
-    what = "as usual" if usual_place else str(how)
+    what = "as usual" if tools is None else str(how)
     with opened.monitor.step(work.name, f"building from empty layers, {what}") as line:
         try:
             site.build(*options, line=line, before=before)
@@ -150,41 +153,33 @@ def _built(store: Store, image: Path, opened: Project) -> Built:
     return Built(store=store, image=image, keys=json.loads(papers.read_text())["steps"])
 
 
-def _prepare_clock(folder: Path, opened: Project) -> None:
-    """Fill ``folder`` with libfaketime for this machine's processor and for the board's."""
-    arch, store = opened.board.arch, opened.store
+def _prepare_clock(folder: Path, opened: Project, tools: native.Root) -> None:
+    """Fill ``folder`` with what answers another time: for this processor and for the board's."""
     own = Path("usr/lib") / TRIPLETS[host_arch()] / clock.LIBRARY
     if not ("/" / own).exists():
-        raise HostError(f"{_CLOCK_PACKAGE} is not installed", hint="./invoke setup --tests")
+        raise HostError("libfaketime is not installed", hint="./invoke setup --tests")
     (folder / own).parent.mkdir(parents=True)
     shutil.copy(Path("/") / own, folder / own)
-    if arch != host_arch():
-        requests = (
-            lock.Request(name="base", packages=plan.BASE_PACKAGES),
-            lock.Request(name=_CLOCK_PACKAGE, packages=(_CLOCK_PACKAGE,)),
-        )
-        chain = lock.Chain(name="clock", arch=arch, requests=requests)
-        found = lock.resolve(
-            store,
-            suite=opened.lock.suite,
-            mirror=project.mirror_of(opened.loaded.config),
-            chains=(chain,),
-            sources=(),
-        )
-        package = next(one for one in found.packages(chain.name) if one.name == _CLOCK_PACKAGE)
-        apt.fetch([package.download()], store.root / "debs")
-        run(["dpkg-deb", "--extract", store.root / "debs" / package.sha256, folder])
-        shutil.rmtree(folder / "usr/share", ignore_errors=True)
+    triplet = TRIPLETS[opened.board.arch]
+    if opened.board.arch != host_arch():
+        with opened.store.scratch() as scratch, tools.enter(scratch / "tools") as root:
+            shutil.copy(_CLOCK_SOURCE, root / "run")
+            compiler = [f"/usr/bin/{triplet}-gcc", "-O2", "-Wall", "-shared", "-fPIC"]
+            run(["chroot", root, *compiler, "-o", "/run/clock.so", "/run/clock.c"])
+            target = folder / "usr/lib" / triplet / clock.LIBRARY
+            target.parent.mkdir(parents=True)
+            shutil.copy(root / "run/clock.so", target)
     for visited, _, _ in os.walk(folder):
         Path(visited).chmod(0o755)
 
 
+def _tools(opened: Project, first: Built) -> native.Root:
+    return replace(opened.builder(), store=first.store).native()
+
+
 def _differences(opened: Project, first: Built, second: Built) -> list[str]:
     """Name the first differing key, the first differing files of layers, and the structure."""
-    tools = Builder(
-        plan=opened.plan, lock=opened.lock, store=first.store, monitor=opened.monitor,
-        checkout=project.CHECKOUT,
-    ).native()  # fmt: skip
+    tools = _tools(opened, first)
     with opened.monitor.step("compare", "the images, byte by byte"):
         said = compare_image.difference(first.image, second.image, tools)
     if said is None:

@@ -98,6 +98,7 @@ def _scripts(checkout: Path) -> list[Path]:
     return [
         checkout / "invoke",
         checkout / ".ci/run",
+        *checkout.glob("tests/bench/*.sh"),
         *checkout.glob("stages/*/*/*.sh"),
         *checkout.glob("stages/**/initramfs-tools/hooks/*"),
     ]
