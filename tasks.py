@@ -281,8 +281,9 @@ def bench(
         found = bench_.measure(
             monitor, Path(config), only=names, rounds=rounds, quick=quick, out=OUT / "bench"
         )
-        show.measured(bench_.keep(found, OUT, add=bool(names)))
-        if readme:
+        # What was measured once and small is not kept.
+        show.measured(found if quick else bench_.keep(found, OUT, add=bool(names)))
+        if readme and not quick:
             bench_.into_readme(OUT, CHECKOUT / "README.md")
 
 

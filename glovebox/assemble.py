@@ -6,7 +6,6 @@ root of the suite, so the same plan gives the same bytes on any host.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -137,7 +136,10 @@ def assemble(
     tools: Root,
     scratch: Path,
 ) -> Layout:
-    """Write the image ``target`` from the trees ``root`` and ``boot``, seen through mounts."""
+    """Write the image ``target`` from the trees ``root`` and ``boot``, seen through mounts.
+
+    It is not flushed to the disk yet.
+    """
     layout = lay_out(disk, measure(root))
     require_room(disk, measure(boot))
     with target.open("wb") as file:
@@ -145,8 +147,6 @@ def assemble(
     _partition(target, layout, made, tools)
     _make_boot(target, layout, boot, made, tools, scratch)
     _make_root(target, layout, root, made, tools, scratch)
-    with target.open("rb+") as file:
-        os.fsync(file.fileno())
     return layout
 
 

@@ -69,7 +69,10 @@ def export(project: Project, prepared: Prepared, *, verified: bool) -> Path:
 def _prepare(project: Project, builder: Builder, part: Path) -> Prepared:
     with project.monitor.step("image", "assembling partitions and file systems"):
         _assemble(project, builder, part)
-        digest = files.sha256_file(part)
+        with ThreadPoolExecutor(max_workers=1) as beside:
+            flushed = beside.submit(files.fsync, part)
+            digest = files.sha256_file(part)
+            flushed.result()
     with builder.merged(project.plan.top.name) as root:
         status = (root / "var/lib/dpkg/status").read_text(errors="replace")
     return Prepared(part=part, sha256=digest, installed=packages_in(status))

@@ -44,6 +44,12 @@ def fsync_folder(path: Path) -> None:
         os.close(descriptor)
 
 
+def fsync(path: Path) -> None:
+    """Flush one file to the disk."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
 def syncfs(path: Path) -> None:
     """Flush the whole file system that holds ``path``: one call a layer, not one a file."""
     import ctypes  # noqa: PLC0415  the standard library has no syncfs; loaded only where needed
