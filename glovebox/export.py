@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import re
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,36 +37,28 @@ def is_current(project: Project, *, verified: bool) -> bool:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Prepared:
-    """An image that is whole and lies under a temporary name."""
-
-    part: Path
-    sha256: str
-    installed: str
-
-
 @contextmanager
-def prepared(project: Project, builder: Builder) -> Iterator[Future[Prepared]]:
-    """Assemble the image while the block goes on, on the other core; without ``export`` it goes."""
+def export(project: Project, builder: Builder, *, verified: bool) -> Iterator[None]:
+    """Assemble the image while the block proves it; hand it over when that has ended well."""
     project.out.mkdir(parents=True, exist_ok=True)
-    part = project.out / f".{project.image.name}.part"
-    try:
-        with ThreadPoolExecutor(max_workers=1) as beside:
-            yield beside.submit(_prepare, project, builder, part)
-    finally:
-        part.unlink(missing_ok=True)
+    image = project.image
+    # Two builds into one folder: each image gets its own papers.
+    with project.store.exclusive(f"export-{files.digest(str(image.resolve()))[:16]}"):
+        # It may hold Wi-Fi keys: for its owner alone.
+        with files.replacing(image, mode=0o600) as part:
+            with ThreadPoolExecutor(max_workers=1) as beside:
+                prepared = beside.submit(_prepare, project, builder, part)
+                yield
+                digest, installed = prepared.result()
+            # Killed between here and the last paper, an image has none, not another's.
+            for paper in _papers(project):
+                paper.unlink(missing_ok=True)
+        with project.monitor.step("export", "checksum, package list and manifests"):
+            _write_papers(project, digest, installed, verified=verified)
 
 
-def export(project: Project, prepared: Prepared, *, verified: bool) -> Path:
-    """Give the image its name, and write its manifest, package list and checksum beside it."""
-    with project.monitor.step("export", "checksum, package list and manifests"):
-        prepared.part.replace(project.image)
-        _write_papers(project, prepared.sha256, prepared.installed, verified=verified)
-    return project.image
-
-
-def _prepare(project: Project, builder: Builder, part: Path) -> Prepared:
+def _prepare(project: Project, builder: Builder, part: Path) -> tuple[str, str]:
+    """Fill the image; give its sha256 and the list of what is installed."""
     with project.monitor.step("image", "assembling partitions and file systems"):
         _assemble(project, builder, part)
         with ThreadPoolExecutor(max_workers=1) as beside:
@@ -75,7 +67,7 @@ def _prepare(project: Project, builder: Builder, part: Path) -> Prepared:
             flushed.result()
     with builder.merged(project.plan.top.name) as root:
         status = (root / "var/lib/dpkg/status").read_text(errors="replace")
-    return Prepared(part=part, sha256=digest, installed=packages_in(status))
+    return digest, packages_in(status)
 
 
 def packages_in(status: str) -> str:
@@ -95,8 +87,6 @@ def _assemble(project: Project, builder: Builder, part: Path) -> None:
         builder.merged(top) as whole,
         project.store.scratch() as scratch,
     ):
-        # It may hold Wi-Fi keys: for its owner alone.
-        part.touch(mode=0o600)
         assemble.assemble(
             part,
             root=root,
@@ -113,16 +103,27 @@ def papers(project: Project) -> Path:
     return project.out / f"{project.name}.manifest.json"
 
 
+def _papers(project: Project) -> tuple[Path, Path, Path, Path]:
+    """Give the places of checksum, package list, Imager's manifest and our own."""
+    out, name = project.out, project.name
+    return (
+        out / f"{project.image.name}.sha256",
+        out / f"{name}.packages.txt",
+        out / f"{name}.rpi-imager-manifest",
+        papers(project),
+    )
+
+
 def _write_papers(project: Project, digest: str, installed: str, *, verified: bool) -> None:
     image = project.image
-    files.write_whole(project.out / f"{image.name}.sha256", f"{digest}  {image.name}\n")
-    files.write_whole(
-        project.out / f"{project.name}.packages.txt",
-        installed,
-    )
+    checksum, packages, imager, own = _papers(project)
     status = image.stat()
+    files.write_whole(checksum, f"{digest}  {image.name}\n")
+    files.write_whole(packages, installed)
+    files.write_whole(imager, json.dumps(_imager(project, digest, status.st_size), indent=1) + "\n")
+    # Last: by this one the next build sees that nothing is missing.
     files.write_whole(
-        papers(project),
+        own,
         manifest(
             project,
             verified=verified,
@@ -130,10 +131,6 @@ def _write_papers(project: Project, digest: str, installed: str, *, verified: bo
             size=status.st_size,
             written_ns=status.st_mtime_ns,
         ),
-    )
-    files.write_whole(
-        project.out / f"{project.name}.rpi-imager-manifest",
-        json.dumps(_imager(project, digest, status.st_size), indent=1) + "\n",
     )
 
 
