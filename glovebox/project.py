@@ -34,6 +34,7 @@ from glovebox.store import Store, default_root
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from glovebox.config import Config
     from glovebox.keys import AccessKeys
     from glovebox.monitor import Monitor
 
@@ -125,11 +126,11 @@ def open_project(  # noqa: PLR0913  what a person can ask of a run
         resolved = lock.resolve(
             store,
             suite=suite,
-            mirror=_mirror(settings.mirror),
+            mirror=mirror_of(settings),
             chains=chains,
             sources=sources,
             refresh=refresh,
-            own=imported.archives(base, _mirror(settings.mirror)) if base else (),
+            own=imported.archives(base, mirror_of(settings)) if base else (),
         )
     if not quiet:
         for warning in resolved.warnings:
@@ -191,9 +192,9 @@ def build_image(
         project.builder(shell=shell).build(names, fresh=fresh)
     for one in wanted:
         builder = one.builder()
-        if verify:
-            verify_tree(one, builder)
-        export.export(one, builder, verified=verify)
+        with export.export(one, builder, verified=verify):
+            if verify:
+                verify_tree(one, builder)
     if wanted:
         postrun.run_all(project)
     return project.image
@@ -260,9 +261,12 @@ def _imported(base: str, store: Store, monitor: Monitor, board: Board) -> import
     return imported.bring_in(Path(base), store, monitor, arch=board.arch)
 
 
-def _mirror(given: str | None) -> apt.Mirror:
+def mirror_of(settings: Config) -> apt.Mirror:
+    """Give the mirror of the configuration, else the host's own."""
     found = apt.host_mirror()
-    return found if given is None else apt.Mirror(main=given, security=found.security)
+    if settings.mirror is None:
+        return found
+    return apt.Mirror(main=settings.mirror, security=found.security)
 
 
 def _volatile_run(store: Store, stages: Sequence[stage.Stage], *, begin: bool) -> str:

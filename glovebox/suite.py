@@ -111,6 +111,7 @@ def _scripts(checkout: Path) -> list[Path]:
     return [
         checkout / "invoke",
         checkout / ".ci/run",
+        *checkout.glob("tests/bench/*.sh"),
         *checkout.glob("stages/*/*/*.sh"),
         checkout / "glovebox/stage_site.sh",
         checkout / "tests/conformance/compare",
