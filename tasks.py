@@ -81,6 +81,7 @@ def _opened(
     accelerate: bool = True,
     refresh: bool = False,
     locked: bool = False,
+    run_volatile: bool = False,
 ) -> Iterator[project.Project]:
     """Give the project a task works on; one that is ``logged`` mounts, and gets namespaces."""
     with _ending(Path(out) / f"{what}.log" if logged else None) as monitor:
@@ -95,6 +96,7 @@ def _opened(
             refresh=refresh,
             quiet=quiet,
             locked=locked,
+            run_volatile=run_volatile,
         )
         with opened.store.in_use(), opened.store.temporary():
             yield opened
@@ -159,6 +161,7 @@ def build_image(
         accelerate=not no_accelerator,
         refresh=refresh,
         locked=locked,
+        run_volatile=True,
     ) as opened:
         project.build_image(opened, fresh=no_cache, verify=not no_verify, shell=shell)
         show.how_to_flash(opened)

@@ -150,7 +150,7 @@ def manifest(project: Project, **more: object) -> str:
         "timezone": config.timezone,
         "server": str(config.queue.server),
         "service": asdict(config.service),
-        "stages": [Path(name).name for name in config.stages],
+        "stages": [Path(entry.path).name for entry in config.stages],
         "disk_id": project.plan.disk_id,
         "epoch": project.plan.epoch,
         "warnings": list(project.lock.warnings),
