@@ -34,6 +34,7 @@ from glovebox.store import Store, default_root
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from glovebox.config import Config
     from glovebox.keys import AccessKeys
     from glovebox.monitor import Monitor
 
@@ -129,7 +130,7 @@ def open_project(  # noqa: PLR0913  what a person can ask of a run
             chains=chains,
             sources=sources,
             refresh=refresh,
-            own=imported.archives(base, _mirror(settings.mirror)) if base else (),
+            own=_archives(settings, base, suite),
         )
     if not quiet:
         for warning in resolved.warnings:
@@ -258,6 +259,24 @@ def _imported(base: str, store: Store, monitor: Monitor, board: Board) -> import
         return None
     sandbox.require_root("reading an image")
     return imported.bring_in(Path(base), store, monitor, arch=board.arch)
+
+
+def _archives(settings: Config, base: imported.Base | None, suite: str) -> list[apt.Archive]:
+    """Give where the image's packages come from, where that is not Debian alone."""
+    mirror = _mirror(settings.mirror)
+    more = [
+        apt.Archive(
+            url=one.url,
+            suite=one.suite,
+            optional=False,
+            components=one.components,
+            keyring=Path(one.keyring),
+        )
+        for one in settings.archives
+    ]
+    if base is not None:
+        return [*imported.archives(base, mirror), *more]
+    return [*apt.archives(mirror, suite), *more] if more else []
 
 
 def _mirror(given: str | None) -> apt.Mirror:
