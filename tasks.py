@@ -13,8 +13,23 @@ sys.path[:0] = [path for path in (str(CHECKOUT), str(CHECKOUT / "app")) if path 
 
 from invoke import Context, Exit, task
 
-from glovebox import board_session, doctor as doctor_, project, sandbox, show, suite, why as why_
-from glovebox.errors import GloveboxError, HostError
+from glovebox import (
+    board_session,
+    differ,
+    doctor as doctor_,
+    enter,
+    inventory,
+    media,
+    mounted,
+    project,
+    resize as resize_,
+    sandbox,
+    show,
+    show_image,
+    suite,
+    why as why_,
+)
+from glovebox.errors import ConfigError, GloveboxError, HostError
 from glovebox.monitor import Monitor
 from glovebox.store import Store, default_root
 
@@ -28,6 +43,7 @@ _HELP = {
     "config": "the YAML file to build",
     "out": "the folder for the image and its papers",
     "json": "print JSON, for programs",
+    "image": "an image of a card: .img, or packed as .xz, .zst, .gz, .bz2, .zip",
 }
 
 
@@ -36,9 +52,14 @@ def _help(*names: str, **more: str) -> dict[str, str]:
 
 
 @contextmanager
-def _ending(log: Path | None = None) -> Iterator[Monitor]:
+def _ending(
+    log: Path | None = None,
+    *,
+    quiet: bool = False,
+    stopped: str = "stopped; the next run goes on from here",
+) -> Iterator[Monitor]:
     """Turn what goes wrong into one message and a status; no traceback for a user's mistake."""
-    monitor = Monitor(log_file=log)
+    monitor = Monitor(log_file=log, quiet=quiet)
     try:
         yield monitor
     except GloveboxError as error:
@@ -46,7 +67,7 @@ def _ending(log: Path | None = None) -> Iterator[Monitor]:
         where = f"\n  log: {log}" if log else ""
         raise Exit(f"error: {error}{where}", code=error.exit_code) from error
     except KeyboardInterrupt as error:
-        raise Exit("stopped; the next run goes on from here", code=INTERRUPTED) from error
+        raise Exit(stopped, code=INTERRUPTED) from error
     except OSError as error:
         # A full disk and the like: the machine's trouble, not ours.
         failed = HostError(f"{error.strerror}: {error.filename}" if error.filename else str(error))
@@ -214,6 +235,170 @@ def boot(
             monitor, config=Path(config), overrides=set or [], out=Path(out)
         )
         board_session.run(opened, drive=Path(drive) if drive else None)
+
+
+_UNCHANGED = "stopped; nothing was changed"
+
+
+@task(
+    auto_shortflags=False,
+    help=_help("image", "json", board="whose view of config.txt is shown: zero-w, 3, 4, 5, cm4 …"),
+)
+def info(_c: Context, image: str, board: str = "", json: bool = False) -> None:  # noqa: FBT001, FBT002
+    """Say what any Raspberry Pi image is: system, boards, config.txt, users, units, packages."""
+    with _ending(quiet=json, stopped=_UNCHANGED) as monitor:
+        sandbox.enter("info")
+        model = inventory.model_named(board) if board else None
+        with inventory.viewed(Path(image), Store(root=default_root()).open(), monitor) as view:
+            found = inventory.facts(view, model)
+        show_image.as_json(found) if json else show_image.info(found)
+
+
+@task(
+    auto_shortflags=False,
+    help=_help("json", a="an image", b="another one", all="every line, however many"),
+)
+def diff(_c: Context, a: str, b: str, json: bool = False, all: bool = False) -> None:  # noqa: A002, FBT001, FBT002
+    """Say what two images differ in; ends with status 1 if they do, 0 if not."""
+    with _ending(quiet=json, stopped=_UNCHANGED) as monitor:
+        sandbox.enter("diff")
+        store = Store(root=default_root()).open()
+        with (
+            inventory.viewed(Path(a), store, monitor) as one,
+            inventory.viewed(Path(b), store, monitor) as other,
+        ):
+            found = differ.compare(one, other)
+        show_image.as_json(found) if json else show_image.diff(found, everything=all)
+    if found:
+        raise Exit(code=1)
+
+
+@task(
+    auto_shortflags=False,
+    help=_help(
+        "image",
+        write="keep what is changed, in the image itself",
+        output="keep what is changed, in a copy of this name",
+        network="let it use this machine's network",
+    ),
+)
+def chroot(
+    _c: Context,
+    image: str,
+    write: bool = False,  # noqa: FBT001, FBT002
+    output: str = "",
+    network: bool = False,  # noqa: FBT001, FBT002
+) -> None:
+    """Open a shell in an image, or run a command: ./invoke chroot IMAGE -- uname -m.
+
+    The image stays as it is, unless --write or --output says otherwise.
+    """
+    # What follows `--` as it was typed: invoke would join the words.
+    words = sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else []
+    with _ending(quiet=bool(words), stopped=_UNCHANGED) as monitor:
+        sandbox.enter("chroot")
+        status = enter.enter(
+            Path(image),
+            words,
+            store=Store(root=default_root()).open(),
+            monitor=monitor,
+            write=write,
+            output=Path(output) if output else None,
+            network=network,
+        )
+    if status:
+        raise Exit(code=status)
+
+
+@task(
+    auto_shortflags=False,
+    help=_help(
+        "image",
+        to="the size of the image afterwards: 4GiB, 16GB, or `least`",
+        grow="add this to the root partition: 500MiB",
+        shrink="take this from the root partition: 500MiB",
+        output="write the resized image under this name",
+        in_place="replace the image itself",
+    ),
+)
+def resize(
+    _c: Context,
+    image: str,
+    to: str = "",
+    grow: str = "",
+    shrink: str = "",
+    output: str = "",
+    in_place: bool = False,  # noqa: FBT001, FBT002
+) -> None:
+    """Give the root partition and its file system another size.
+
+    Shows the sizes before and after; writes only with --output or --in-place.
+    """
+    with _ending(stopped=_UNCHANGED) as monitor:
+        sandbox.enter("resize")
+        wanted = resize_.wish(to, grow, shrink)
+        if output and in_place:
+            raise ConfigError("--output or --in-place, not both")
+        found = media.look(Path(image), Store(root=default_root()).open(), monitor)
+        if in_place:
+            media.require_writable(found)
+        before, after, least = resize_.plan(found, wanted)
+        show_image.resize(before, after, least)
+        if output or in_place:
+            target = Path(output) if output else Path(image)
+            resize_.apply(found, after, target, monitor)
+            monitor.say(f"{target} is written")
+        else:
+            monitor.say("nothing is written; to do it: --output NEW.img, or --in-place")
+
+
+@task(
+    auto_shortflags=False,
+    help=_help(
+        "image",
+        at="the folder to mount it on (default: /mnt/NAME)",
+        write="writable: what you change, you change in the image",
+    ),
+)
+def mount(_c: Context, image: str = "", at: str = "", write: bool = False) -> None:  # noqa: FBT001, FBT002
+    """Mount both partitions of an image at their places, read-only; without IMAGE: list them.
+
+    It stays mounted until ./invoke umount.
+    """
+    with _ending(stopped=_UNCHANGED) as monitor:
+        sandbox.require_root("mount")
+        if not image:
+            show_image.mounts(mounted.records())
+            return
+        store = Store(root=default_root()).open()
+        place = Path(at) if at else None
+        record = mounted.mount(Path(image), store, monitor, place=place, write=write)
+        show_image.mounted(record)
+        monitor.say(f"take it away: ./invoke umount {image}")
+
+
+@task(
+    auto_shortflags=False,
+    help={"image": "the image, or the folder it is mounted on", "all": "all that are mounted"},
+)
+def umount(_c: Context, image: str = "", all: bool = False) -> None:  # noqa: A002, FBT001, FBT002
+    """Unmount what `mount` mounted; boot files shown as a copy are written back."""
+    with _ending(stopped="stopped; to go on: ./invoke umount") as monitor:
+        sandbox.require_root("umount")
+        known = list(mounted.records())
+        if image:
+            found = mounted.find(Path(image))
+            chosen = [found] if found else []
+        else:
+            chosen = known
+            if len(known) > 1 and not all:
+                show_image.mounts(known)
+                raise ConfigError("several images are mounted", hint="name one, or say --all")
+        for folder, record in chosen:
+            mounted.umount(folder, record, monitor)
+            monitor.say(f"{record.place} is unmounted")
+        if not chosen:
+            monitor.say(f"{image or 'no image'} is not mounted" if image else "no image is mounted")
 
 
 @task(auto_shortflags=False, help={"all": "also the packages that were fetched"})

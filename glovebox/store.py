@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 META = "meta.json"
+UNPACKED = "unpacked"  # images that came packed, see packing.py
 # File systems that cannot hold overlayfs upper folders, by their magic numbers (statfs(2)).
 UNFIT = {0x794C7630: "overlayfs", 0x6969: "NFS", 0x4D44: "FAT", 0x65735546: "FUSE"}
 
@@ -152,6 +153,10 @@ class Store:
         for layer in self.layers():
             freed += size_of(layer.path)
             self.remove(layer)
+        unpacked = self.root / UNPACKED
+        if unpacked.exists():
+            freed += size_of(unpacked)
+            _remove(unpacked)
         if downloads:
             for name in ("debs", "sources", "apt"):
                 freed += size_of(self.root / name)
