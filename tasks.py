@@ -245,7 +245,10 @@ _UNCHANGED = "stopped; nothing was changed"
     help=_help("image", "json", board="whose view of config.txt is shown: zero-w, 3, 4, 5, cm4 …"),
 )
 def info(_c: Context, image: str, board: str = "", json: bool = False) -> None:  # noqa: FBT001, FBT002
-    """Say what any Raspberry Pi image is: system, boards, config.txt, users, units, packages."""
+    """Say what an image is: system, boards, config.txt, users, units, packages.
+
+    ./invoke info IMAGE [--board 4] [--json]
+    """
     with _ending(quiet=json, stopped=_UNCHANGED) as monitor:
         sandbox.enter("info")
         model = inventory.model_named(board) if board else None
@@ -259,7 +262,10 @@ def info(_c: Context, image: str, board: str = "", json: bool = False) -> None: 
     help=_help("json", a="an image", b="another one", all="every line, however many"),
 )
 def diff(_c: Context, a: str, b: str, json: bool = False, all: bool = False) -> None:  # noqa: A002, FBT001, FBT002
-    """Say what two images differ in; ends with status 1 if they do, 0 if not."""
+    """Say what two images differ in, in packages, files, units, boot configuration and sizes.
+
+    ./invoke diff A B [--all | --json]; ends with status 1 if they differ, 0 if not.
+    """
     with _ending(quiet=json, stopped=_UNCHANGED) as monitor:
         sandbox.enter("diff")
         store = Store(root=default_root()).open()
@@ -289,9 +295,10 @@ def chroot(
     output: str = "",
     network: bool = False,  # noqa: FBT001, FBT002
 ) -> None:
-    """Open a shell in an image, or run a command: ./invoke chroot IMAGE -- uname -m.
+    """Open a shell in an image, or run one command, through QEMU if need be.
 
-    The image stays as it is, unless --write or --output says otherwise.
+    ./invoke chroot IMAGE [--write | --output NEW.img] [--network] [-- COMMAND …]; without --write
+    or --output the image stays as it is.
     """
     # What follows `--` as it was typed: invoke would join the words.
     words = sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else []
@@ -332,7 +339,8 @@ def resize(
 ) -> None:
     """Give the root partition and its file system another size.
 
-    Shows the sizes before and after; writes only with --output or --in-place.
+    ./invoke resize IMAGE --to 4GiB [--output NEW.img | --in-place]. Shows the sizes before and
+    after; writes only with --output or --in-place.
     """
     with _ending(stopped=_UNCHANGED) as monitor:
         sandbox.enter("resize")
@@ -360,16 +368,13 @@ def resize(
         write="writable: what you change, you change in the image",
     ),
 )
-def mount(_c: Context, image: str = "", at: str = "", write: bool = False) -> None:  # noqa: FBT001, FBT002
-    """Mount both partitions of an image at their places, read-only; without IMAGE: list them.
+def mount(_c: Context, image: str, at: str = "", write: bool = False) -> None:  # noqa: FBT001, FBT002
+    """Mount both partitions of an image at their places, read-only, until `umount`.
 
-    It stays mounted until ./invoke umount.
+    ./invoke mount IMAGE [--at FOLDER] [--write]
     """
     with _ending(stopped=_UNCHANGED) as monitor:
         sandbox.require_root("mount")
-        if not image:
-            show_image.mounts(mounted.records())
-            return
         store = Store(root=default_root()).open()
         place = Path(at) if at else None
         record = mounted.mount(Path(image), store, monitor, place=place, write=write)
@@ -377,28 +382,31 @@ def mount(_c: Context, image: str = "", at: str = "", write: bool = False) -> No
         monitor.say(f"take it away: ./invoke umount {image}")
 
 
+@task
+def mounts(_c: Context) -> None:
+    """List the images that are mounted."""
+    with _ending():
+        show_image.mounts(mounted.records())
+
+
 @task(
     auto_shortflags=False,
-    help={"image": "the image, or the folder it is mounted on", "all": "all that are mounted"},
+    help={"image": "the image, or the folder it is mounted on, or `all` that are mounted"},
 )
-def umount(_c: Context, image: str = "", all: bool = False) -> None:  # noqa: A002, FBT001, FBT002
-    """Unmount what `mount` mounted; boot files shown as a copy are written back."""
+def umount(_c: Context, image: str) -> None:
+    """Unmount what `mount` mounted; boot files shown as a copy are written back.
+
+    ./invoke umount IMAGE, or FOLDER, or all
+    """
     with _ending(stopped="stopped; to go on: ./invoke umount") as monitor:
         sandbox.require_root("umount")
-        known = list(mounted.records())
-        if image:
-            found = mounted.find(Path(image))
-            chosen = [found] if found else []
-        else:
-            chosen = known
-            if len(known) > 1 and not all:
-                show_image.mounts(known)
-                raise ConfigError("several images are mounted", hint="name one, or say --all")
+        found = mounted.find(Path(image))
+        chosen = list(mounted.records()) if image == "all" else [found] if found else []
         for folder, record in chosen:
             mounted.umount(folder, record, monitor)
             monitor.say(f"{record.place} is unmounted")
         if not chosen:
-            monitor.say(f"{image or 'no image'} is not mounted" if image else "no image is mounted")
+            monitor.say("no image is mounted" if image == "all" else f"{image} is not mounted")
 
 
 @task(auto_shortflags=False, help={"all": "also the packages that were fetched"})

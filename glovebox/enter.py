@@ -153,7 +153,8 @@ def _greeting(root: Path, arch: str, *, into: Path | None, network: bool) -> str
 
 def _run(root: Path, words: Sequence[str], arch: str, *, network: bool) -> int:
     env = {"PATH": PATH, "LANG": "C.UTF-8", "HOME": "/root", "USER": "root", "LOGNAME": "root"}
-    env["TERM"] = os.environ.get("TERM", "dumb")
+    # An empty HISTFILE: what is typed here is not to stay in the image.
+    env |= {"TERM": os.environ.get("TERM", "dumb"), "HISTFILE": ""}
     if arch in chroot.QEMU_CPU and _foreign(arch):
         env["QEMU_CPU"] = chroot.QEMU_CPU[arch]
     shell = "/bin/bash" if system.inside(root, "bin/bash").is_file() else "/bin/sh"

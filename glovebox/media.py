@@ -83,8 +83,11 @@ def examine(source: Path, raw: Path, packing: Packing | None) -> Card:
     size = raw.stat().st_size
     _require_card(source, raw)
     table = card.table(raw, name=source)
-    boot = table.boot
-    root = card.root_of(table, cmdline(raw, boot))
+    try:
+        boot = table.boot
+        root = card.root_of(table, cmdline(raw, boot))
+    except ImageError as error:
+        raise ImageError(f"{source}: {error.message}", hint=error.hint) from error
     for what, part in (("boot", boot), ("root", root)):
         if part.start + part.size > size:
             raise ImageError(

@@ -113,7 +113,8 @@ def unpack(image: Path, packing: Packing, target: Path) -> None:
     except (lzma.LZMAError, zlib.error, EOFError, gzip.BadGzipFile, zipfile.BadZipFile) as error:
         raise ImageError(f"{image} is damaged: {error}", hint=AGAIN) from error
     except CommandError as error:
-        raise ImageError(f"{image} is damaged: {error.tail}", hint=AGAIN) from error
+        said = " ".join(error.tail.split())
+        raise ImageError(f"{image} is damaged: {said}", hint=AGAIN) from error
 
 
 def unpacked_size(image: Path, packing: Packing) -> int | None:

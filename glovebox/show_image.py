@@ -132,11 +132,16 @@ def diff(found: Mapping[str, object], *, everything: bool) -> None:
         return
     for name in ("sizes", "system"):
         if facts.get(name):
-            _title(name.capitalize())
-            _rows(
-                (key, f"{_shown(one, name)} → {_shown(other, name)}")
+            pairs = {
+                key: (_shown(one, name), _shown(other, name))
                 for key, (one, other) in facts[name].items()
-            )
+            }
+            rows = [
+                (key, f"{one} → {other}") for key, (one, other) in pairs.items() if one != other
+            ]
+            if rows:  # less than a tenth of a MiB shows in --json alone
+                _title(name.capitalize())
+                _rows(rows)
     for name in ("packages", "units", "users"):
         if facts.get(name):
             changes = facts[name]
