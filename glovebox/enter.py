@@ -157,8 +157,10 @@ def _run(root: Path, words: Sequence[str], arch: str, *, network: bool) -> int:
     env |= {"TERM": os.environ.get("TERM", "dumb"), "HISTFILE": ""}
     if arch in chroot.QEMU_CPU and _foreign(arch):
         env["QEMU_CPU"] = chroot.QEMU_CPU[arch]
-    shell = "/bin/bash" if system.inside(root, "bin/bash").is_file() else "/bin/sh"
-    command = chroot.command(root, list(words) or [shell, "-i"], env, network=network)
+    # dash would look for the process group it came from, which is not in its own PID namespace.
+    bash = system.inside(root, "bin/bash").is_file()
+    shell = ["/bin/bash", "-i"] if bash else ["/bin/sh", "-i", "+m"]
+    command = chroot.command(root, list(words) or shell, env, network=network)
     sys.stdout.flush()
     # ^C is for the command: we wait until it ends, and clear up. A handler of ours, unlike ignoring
     # the signal, is not handed down to it.
