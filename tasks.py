@@ -19,11 +19,13 @@ from glovebox import (
     doctor as doctor_,
     enter,
     inventory,
+    keep as room,
     media,
     mounted,
     project,
     resize as resize_,
     sandbox,
+    shell as shell_,
     show,
     show_image,
     suite,
@@ -67,13 +69,46 @@ def _ending(
         where = f"\n  log: {log}" if log else ""
         raise Exit(f"error: {error}{where}", code=error.exit_code) from error
     except KeyboardInterrupt as error:
-        raise Exit(stopped, code=INTERRUPTED) from error
+        # Asked by a signal other than Ctrl-C, it is told which.
+        code = 128 + error.args[0] if error.args else INTERRUPTED
+        raise Exit(stopped, code=code) from error
     except OSError as error:
         # A full disk and the like: the machine's trouble, not ours.
         failed = HostError(f"{error.strerror}: {error.filename}" if error.filename else str(error))
         raise Exit(f"error: {failed}", code=failed.exit_code) from error
     finally:
         monitor.close()
+
+
+@contextmanager
+def _opened(
+    what: str,
+    *,
+    overrides: list[str] | None,
+    config: str,
+    out: str | Path = OUT,
+    logged: bool = False,
+    quiet: bool = False,
+    accelerate: bool = True,
+    refresh: bool = False,
+    locked: bool = False,
+) -> Iterator[project.Project]:
+    """Give the project a task works on; one that is ``logged`` mounts, and gets namespaces."""
+    with _ending(Path(out) / f"{what}.log" if logged else None) as monitor:
+        if logged:
+            sandbox.enter(what)
+        opened = project.open_project(
+            monitor,
+            config=Path(config),
+            overrides=overrides or [],
+            out=Path(out),
+            accelerate=accelerate,
+            refresh=refresh,
+            quiet=quiet,
+            locked=locked,
+        )
+        with opened.store.in_use(), opened.store.temporary():
+            yield opened
 
 
 @task(auto_shortflags=False, help={"tests": "also what `test` and `lint` need"})
@@ -107,6 +142,7 @@ def doctor(_c: Context, json: bool = False) -> None:  # noqa: FBT001, FBT002  a 
         no_accelerator="emulate everything: much slower",
         refresh="ask the mirror for newer packages now",
         locked="use the versions of the lock file and no others; needs no network once fetched",
+        shell="open a shell in the state in which a step fails",
     ),
 )
 def build_image(
@@ -119,20 +155,23 @@ def build_image(
     no_accelerator: bool = False,  # noqa: FBT001, FBT002
     refresh: bool = False,  # noqa: FBT001, FBT002
     locked: bool = False,  # noqa: FBT001, FBT002
+    shell: bool = False,  # noqa: FBT001, FBT002
 ) -> None:
     """Build the image of image.yaml, verify it in a chroot, say how to flash it."""
-    with _ending(Path(out) / "build.log") as monitor:
-        sandbox.enter("build-image")
-        opened = project.open_project(
-            monitor,
-            config=Path(config),
-            overrides=set or [],
-            out=Path(out),
-            accelerate=not no_accelerator,
-            refresh=refresh,
-            locked=locked,
-        )
-        project.build_image(opened, fresh=no_cache, verify=not no_verify)
+    if shell:
+        with _ending():
+            shell_.require_terminal()
+    with _opened(
+        "build",
+        overrides=set,
+        config=config,
+        out=out,
+        logged=True,
+        accelerate=not no_accelerator,
+        refresh=refresh,
+        locked=locked,
+    ) as opened:
+        project.build_image(opened, fresh=no_cache, verify=not no_verify, shell=shell)
         show.how_to_flash(opened)
 
 
@@ -143,10 +182,7 @@ def lock(
     config: str = "image.yaml",
 ) -> None:
     """Resolve packages and sources now and write the lock file for `build-image --locked`."""
-    with _ending() as monitor:
-        opened = project.open_project(
-            monitor, config=Path(config), overrides=set or [], out=OUT, refresh=True
-        )
+    with _opened("lock", overrides=set, config=config, refresh=True) as opened:
         show.lock_written(opened, project.write_lock(opened, Path(config)))
 
 
@@ -160,12 +196,9 @@ def why(
     config: str = "image.yaml",
 ) -> None:
     """Say why a step runs again: the file, variable or package that changed."""
-    with _ending() as monitor:
-        opened = project.open_project(
-            monitor, config=Path(config), overrides=set or [], out=OUT, quiet=True
-        )
+    with _opened("why", overrides=set, config=config, quiet=True) as opened:
         for line in why_.explain(opened.plan, opened.store, step):
-            monitor.say(line)
+            opened.monitor.say(line)
 
 
 @task(auto_shortflags=False, iterable=["set"], help=_help("set", "config", "json"))
@@ -176,10 +209,7 @@ def plan(
     json: bool = False,  # noqa: FBT001, FBT002
 ) -> None:
     """Show the steps of a build: key, cached or not, size."""
-    with _ending() as monitor:
-        opened = project.open_project(
-            monitor, config=Path(config), overrides=set or [], out=OUT, quiet=json
-        )
+    with _opened("plan", overrides=set, config=config, quiet=json) as opened:
         show.steps(opened, as_json=json)
 
 
@@ -203,11 +233,7 @@ def verify(
     out: str = str(OUT),
 ) -> None:
     """Prove an image: in a chroot, booted in an emulator, or on a real board by ssh."""
-    with _ending(Path(out) / "verify.log") as monitor:
-        sandbox.enter("verify")
-        opened = project.open_project(
-            monitor, config=Path(config), overrides=set or [], out=Path(out)
-        )
+    with _opened("verify", overrides=set, config=config, out=out, logged=True) as opened:
         project.verify_target(opened, target, report=Path(report).resolve() if report else None)
 
 
@@ -229,15 +255,62 @@ def boot(
     out: str = str(OUT),
 ) -> None:
     """Boot the image in an emulator and open a shell on it; the image stays as it is."""
-    with _ending(Path(out) / "boot.log") as monitor:
-        sandbox.enter("boot")
-        opened = project.open_project(
-            monitor, config=Path(config), overrides=set or [], out=Path(out)
-        )
+    with _opened("boot", overrides=set, config=config, out=out, logged=True) as opened:
         board_session.run(opened, drive=Path(drive) if drive else None)
 
 
+@task(
+    auto_shortflags=False,
+    help={
+        "all": "also the packages that were fetched",
+        "keep": "remove what was used longest ago until the store takes this much: 10G",
+    },
+)
+def clean(_c: Context, all: bool = False, keep: str = "") -> None:  # noqa: A002, FBT001, FBT002
+    """Remove the store's layers; downloads stay unless --all. With --keep, only as many as needed.
+
+    What the last plan of each configuration and board needs is not touched by --keep.
+    """
+    with _ending() as monitor:
+        size = room.parse_size(keep) if keep else None
+        store = Store(root=default_root()).open(monitor.say)
+        if size is None:
+            freed = store.clear(downloads=all)
+            monitor.say(f"{freed / 1e9:.1f} GB freed in {store.root}")
+            return
+        made = room.shrink(store, size)
+        monitor.say(f"{made.freed / 1e9:.1f} GB freed in {store.root}, {made.left / 1e9:.1f} left")
+        if made.left > size:
+            monitor.warn("the rest is what current plans need; all of it goes with: clean --all")
+
+
+@task
+def lint(_c: Context) -> None:
+    """Check types, style and shell scripts."""
+    with _ending() as monitor:
+        suite.lint(monitor, CHECKOUT)
+
+
+@task(auto_shortflags=False, help={"quick": "only what takes seconds: style, types, unit tests"})
+def test(_c: Context, quick: bool = False) -> None:  # noqa: FBT001, FBT002, PT028  a task
+    """Run all tests: both boards built, verified, booted, with a drive replayed (needs root)."""
+    with _ending(OUT / "test.log") as monitor:
+        if quick:
+            suite.quick(monitor, CHECKOUT)
+        else:
+            sandbox.enter("test")
+            suite.everything(monitor, CHECKOUT, OUT)
+
+
 _UNCHANGED = "stopped; nothing was changed"
+
+
+@contextmanager
+def _store() -> Iterator[Store]:
+    """Give the store to a verb for any image; it is not cleared meanwhile."""
+    store = Store(root=default_root()).open()
+    with store.in_use():
+        yield store
 
 
 @task(
@@ -252,7 +325,7 @@ def info(_c: Context, image: str, board: str = "", json: bool = False) -> None: 
     with _ending(quiet=json, stopped=_UNCHANGED) as monitor:
         sandbox.enter("info")
         model = inventory.model_named(board) if board else None
-        with inventory.viewed(Path(image), Store(root=default_root()).open(), monitor) as view:
+        with _store() as store, inventory.viewed(Path(image), store, monitor) as view:
             found = inventory.facts(view, model)
         show_image.as_json(found) if json else show_image.info(found)
 
@@ -268,8 +341,8 @@ def diff(_c: Context, a: str, b: str, json: bool = False, all: bool = False) -> 
     """
     with _ending(quiet=json, stopped=_UNCHANGED) as monitor:
         sandbox.enter("diff")
-        store = Store(root=default_root()).open()
         with (
+            _store() as store,
             inventory.viewed(Path(a), store, monitor) as one,
             inventory.viewed(Path(b), store, monitor) as other,
         ):
@@ -304,15 +377,16 @@ def chroot(
     words = sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else []
     with _ending(quiet=bool(words), stopped=_UNCHANGED) as monitor:
         sandbox.enter("chroot")
-        status = enter.enter(
-            Path(image),
-            words,
-            store=Store(root=default_root()).open(),
-            monitor=monitor,
-            write=write,
-            output=Path(output) if output else None,
-            network=network,
-        )
+        with _store() as store:
+            status = enter.enter(
+                Path(image),
+                words,
+                store=store,
+                monitor=monitor,
+                write=write,
+                output=Path(output) if output else None,
+                network=network,
+            )
     if status:
         raise Exit(code=status)
 
@@ -347,17 +421,18 @@ def resize(
         wanted = resize_.wish(to, grow, shrink)
         if output and in_place:
             raise ConfigError("--output or --in-place, not both")
-        found = media.look(Path(image), Store(root=default_root()).open(), monitor)
-        if in_place:
-            media.require_writable(found)
-        before, after, least = resize_.plan(found, wanted)
-        show_image.resize(before, after, least)
-        if output or in_place:
-            target = Path(output) if output else Path(image)
-            resize_.apply(found, after, target, monitor)
-            monitor.say(f"{target} is written")
-        else:
-            monitor.say("nothing is written; to do it: --output NEW.img, or --in-place")
+        with _store() as store:
+            found = media.look(Path(image), store, monitor)
+            if in_place:
+                media.require_writable(found)
+            before, after, least = resize_.plan(found, wanted)
+            show_image.resize(before, after, least)
+            if output or in_place:
+                target = Path(output) if output else Path(image)
+                resize_.apply(found, after, target, monitor)
+                monitor.say(f"{target} is written")
+            else:
+                monitor.say("nothing is written; to do it: --output NEW.img, or --in-place")
 
 
 @task(
@@ -375,9 +450,9 @@ def mount(_c: Context, image: str, at: str = "", write: bool = False) -> None:  
     """
     with _ending(stopped=_UNCHANGED) as monitor:
         sandbox.require_root("mount")
-        store = Store(root=default_root()).open()
         place = Path(at) if at else None
-        record = mounted.mount(Path(image), store, monitor, place=place, write=write)
+        with _store() as store:
+            record = mounted.mount(Path(image), store, monitor, place=place, write=write)
         show_image.mounted(record)
         monitor.say(f"take it away: ./invoke umount {image}")
 
@@ -407,29 +482,3 @@ def umount(_c: Context, image: str) -> None:
             monitor.say(f"{record.place} is unmounted")
         if not chosen:
             monitor.say("no image is mounted" if image == "all" else f"{image} is not mounted")
-
-
-@task(auto_shortflags=False, help={"all": "also the packages that were fetched"})
-def clean(_c: Context, all: bool = False) -> None:  # noqa: A002, FBT001, FBT002
-    """Remove the store's layers; downloads stay unless --all."""
-    with _ending() as monitor:
-        freed = Store(root=default_root()).open().clear(downloads=all)
-        monitor.say(f"{freed / 1e9:.1f} GB freed in {default_root()}")
-
-
-@task
-def lint(_c: Context) -> None:
-    """Check types, style and shell scripts."""
-    with _ending() as monitor:
-        suite.lint(monitor, CHECKOUT)
-
-
-@task(auto_shortflags=False, help={"quick": "only what takes seconds: style, types, unit tests"})
-def test(_c: Context, quick: bool = False) -> None:  # noqa: FBT001, FBT002, PT028  a task
-    """Run all tests: both boards built, verified, booted, with a drive replayed (needs root)."""
-    with _ending(OUT / "test.log") as monitor:
-        if quick:
-            suite.quick(monitor, CHECKOUT)
-        else:
-            sandbox.enter("test")
-            suite.everything(monitor, CHECKOUT, OUT)

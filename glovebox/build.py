@@ -13,13 +13,26 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from glovebox import accelerator, apt, chroot, files, layer, lock, mounts, native, runner, stage
+from glovebox import (
+    accelerator,
+    apt,
+    chroot,
+    failure,
+    files,
+    layer,
+    lock,
+    mounts,
+    native,
+    runner,
+    shell,
+    stage,
+)
 from glovebox.errors import GloveboxError, StepError
 from glovebox.plan import EMULATOR, TARGET, TOOLS, Step, StepKind, order
 from glovebox.run import CommandError, end_streams, stream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from glovebox.lock import Lock
@@ -52,14 +65,12 @@ class Builder:
     store: Store
     monitor: Monitor
     checkout: Path
+    # Whether a step that fails opens a shell where it did.
+    shell: bool = False
 
     def build(self, wanted: Sequence[str], *, fresh: bool = False) -> None:
         """Make the results ``wanted`` and all they need; with ``fresh`` even those that stand."""
-        standing = frozenset(
-            name
-            for name, step in self.plan.steps.items()
-            if step.kind is not StepKind.IMAGE and not fresh and self.store.find(step.key)
-        )
+        standing = frozenset() if fresh else self._standing(wanted)
         steps = order(self.plan, wanted, standing)
         self._download(steps)
         for name in [one.name for one in self.plan.steps.values() if one.name in standing]:
@@ -68,6 +79,23 @@ class Builder:
         if reused:
             self.monitor.say(f"  {len(reused)} of {len(reused) + len(steps)} steps are cached")
         _run_all(self.plan, steps, lambda step: self._run(step, fresh=fresh))
+
+    def _standing(self, wanted: Sequence[str]) -> frozenset[str]:
+        """Name the steps whose results are there; what is damaged and would be used is removed."""
+        found = {
+            name: layer
+            for name, step in self.plan.steps.items()
+            if step.kind is not StepKind.IMAGE and (layer := self.store.find(step.key))
+        }
+        steps = order(self.plan, wanted, frozenset(found))
+        used = {need for step in steps for need in self.plan.needs(step.name)} & found.keys()
+        for name in sorted(used):
+            # An imported image's was looked at when it was brought in.
+            imported = self.plan.steps[name].kind is StepKind.IMPORT
+            if not imported and not self.store.is_intact(found[name]):
+                self.monitor.warn(f"the result of {name} is damaged: it is made again")
+                self.store.remove(found.pop(name))
+        return frozenset(found)
 
     def layers(self, name: str) -> list[Path]:
         """Give the trees of the layers, lowest first, that make the root as ``name`` leaves it."""
@@ -169,7 +197,7 @@ class Builder:
     def _fill(self, step: Step, tree: Path, scratch: Path, line: Callable[[str], None]) -> None:
         match step.kind:
             case StepKind.NATIVE_ROOT:
-                self._native_root(step, tree, scratch)
+                self._native_root(step, tree, scratch, line)
             case StepKind.ACCELERATOR:
                 accelerator.build(self.layer(TOOLS).tree, tree, arch=self.plan.arch)
             case StepKind.EXTRACT:
@@ -195,13 +223,16 @@ class Builder:
         (folder / "pool").symlink_to(self.store.root / "debs")
         return folder
 
-    def _native_root(self, step: Step, tree: Path, scratch: Path) -> None:
+    def _native_root(
+        self, step: Step, tree: Path, scratch: Path, line: Callable[[str], None]
+    ) -> None:
         native.bootstrap(
             tree,
             suite=self.lock.suite,
             repository=self._repository(scratch, step.name),
             packages=[one.name for one in self.lock.chains[step.name][step.name]],
             epoch=self.plan.epoch,
+            line=line,
         )
 
     def _extract(self, tree: Path, scratch: Path, line: Callable[[str], None]) -> None:
@@ -286,6 +317,9 @@ class Builder:
                     "JOBS": str(os.cpu_count() or 1),
                 },
             )
+            watch = failure.Watch(root=root)
+            env |= watch.environment(f"./{action.path.name}", inside=True)
+            begun = time.monotonic()
             try:
                 with mounts.bind(tree, here / "out"):
                     stream(
@@ -297,10 +331,11 @@ class Builder:
                         line=line,
                     )
             except CommandError as error:
-                raise StepError(
-                    f"{step.name} failed, its last lines:\n{error.tail}",
-                    hint=f"the file is {action.path}",
-                ) from error
+                told = watch.line(action.path.read_text(errors="replace"), error.tail)
+                seconds = time.monotonic() - begun
+                failed = failure.located(step.name, action.path, error, line=told, seconds=seconds)
+                self._open_shell(root, env, failed)
+                raise failed from error
 
     def _bring_sources(self, sub: stage.SubStage, action: stage.Action, folder: Path) -> None:
         for listing in sub.of(stage.Kind.SOURCES):
@@ -346,7 +381,18 @@ class Builder:
                 accelerated=bool(step.helped_by),
                 line=line,
             )
-            runner.run_sub_stage(step, site)
+            try:
+                runner.run_sub_stage(step, site)
+            except StepError as error:
+                self._open_shell(root, site.environment(), error)
+                raise
+
+    def _open_shell(self, root: Path, env: Mapping[str, str], error: StepError) -> None:
+        """With ``shell``, let a person look at the root as the failed step left it."""
+        if self.shell:
+            with self.monitor.handed_over():
+                self.monitor.note(f"error: {error}")
+                shell.open_in(root, env, said=str(error))
 
 
 def _bring_stage(sub: stage.SubStage, action: stage.Action, folder: Path) -> None:

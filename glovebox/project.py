@@ -14,6 +14,7 @@ from glovebox import (
     export,
     files,
     imported,
+    keep,
     keys,
     lock,
     plan,
@@ -39,6 +40,7 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 class Project:
     """A loaded, locked and planned build."""
 
+    config: Path
     loaded: Loaded
     board: Board
     lock: lock.Lock
@@ -58,14 +60,15 @@ class Project:
         """Where the image lies when it is done."""
         return self.out / f"{self.name}.img"
 
-    def builder(self) -> Builder:
-        """Give what runs the steps."""
+    def builder(self, *, shell: bool = False) -> Builder:
+        """Give what runs the steps; with ``shell`` one that fails opens a shell where it did."""
         return Builder(
             plan=self.plan,
             lock=self.lock,
             store=self.store,
             monitor=self.monitor,
             checkout=CHECKOUT,
+            shell=shell,
         )
 
 
@@ -88,7 +91,7 @@ def open_project(
     settings = loaded.config
     board = BOARDS[settings.board]
     doctor.require_emulation(board.arch)
-    store = Store(root=default_root()).open()
+    store = Store(root=default_root()).open(monitor.note if quiet else monitor.say)
     caller = keys.caller(os.environ)
     access = keys.access_keys(
         settings.user, home=caller.home, data_home=caller.data_home, owner=caller.owner
@@ -127,6 +130,7 @@ def open_project(
         imported=base,
     )
     return Project(
+        config=config,
         loaded=loaded,
         board=board,
         lock=resolved,
@@ -150,12 +154,18 @@ def write_lock(project: Project, config: Path) -> Path:
     return path
 
 
-def build_image(project: Project, *, fresh: bool = False, verify: bool = True) -> Path:
+def build_image(
+    project: Project, *, fresh: bool = False, verify: bool = True, shell: bool = False
+) -> Path:
     """Build the layers, verify them, export the image; give its place."""
+    swept = files.sweep_halves(project.out)
+    if swept:
+        project.monitor.say(f"resuming after a killed build: swept {swept} in {project.out}")
+    keep.remember(project.store, project.config, project.board.name, project.plan, project.lock)
     if not fresh and export.is_current(project, verified=verify):
         project.monitor.say(f"  ✓ {project.image} is up to date")
         return project.image
-    builder = project.builder()
+    builder = project.builder(shell=shell)
     builder.build(["image"], fresh=fresh)
     if verify:
         verify_tree(project, builder)
@@ -203,7 +213,7 @@ def verify_target(project: Project, target: str, *, report: Path | None = None) 
         target = f"emulated:{project.image}" if target == "emulated" else target
     chosen = proof.parse_target(target)
     folder = project.out / "verify" / project.name / str(chosen.level)
-    with project.monitor.step("verify", f"asking {chosen}") as line:
+    with project.monitor.step(f"verify {project.board.name}", f"asking {chosen}") as line:
         summary = proof.verify(
             chosen,
             manifest,

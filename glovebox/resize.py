@@ -11,9 +11,10 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from glovebox import ext4, loop, media
+from glovebox import ext4, loop, media, rules
 from glovebox.card import EXTENDED_TYPES, Partition, Table
 from glovebox.errors import ConfigError, ImageError
+from glovebox.problem import WrongValueError
 from glovebox.run import CommandError, run
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 SECTOR = 512
 MIB = 1 << 20
 _MBR_SECTORS = 1 << 32
-_UNITS = {"": 1, "B": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
-_DECIMAL = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _FIRST_LOGICAL = 5
 _SPARE = 1.005
 
@@ -72,13 +71,11 @@ def wish(to: str, grow: str, shrink: str) -> Wish:
 
 
 def parse_size(text: str) -> int:
-    """Read a size: ``4GiB`` or ``4G`` (1024³ bytes), ``4GB`` (1000³), ``1.5GiB``, or bytes."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(I?B?)", text.strip().upper())
-    if found is None:
-        raise ConfigError(f"{text!r} is no size", hint="4GiB, 500MiB, 32GB, or a number of bytes")
-    number, unit, rest = found.groups()
-    factor = _DECIMAL[f"{unit}B"] if unit and rest == "B" else _UNITS[unit]
-    return int(float(number) * factor) if "." in number else int(number) * factor
+    """Read a size as the configuration does: ``4GiB`` (1024³ bytes), ``4GB`` (1000³), or bytes."""
+    try:
+        return rules.size(text)
+    except WrongValueError as error:
+        raise ConfigError(f"{text!r} {error.what}", hint=error.cure) from error
 
 
 def limit(table: Table, root: Partition) -> int | None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from glovebox import chroot, mounts, stage
+from glovebox import chroot, failure, mounts, stage
 from glovebox.accelerator import HOME
-from glovebox.errors import StepError
 from glovebox.run import CommandError, stream
 
 if TYPE_CHECKING:
@@ -65,12 +65,18 @@ def run_sub_stage(step: Step, site: Site) -> None:
         raise AssertionError(message)
     for action in sub.actions:
         site.line(f"--- {sub.name}/{action.path.name}")
+        begun = time.monotonic()
         try:
             _run_action(action, step, site)
         except CommandError as error:
-            raise StepError(
-                f"{sub.name}/{action.path.name} failed, its last lines:\n{error.tail}",
-                hint=f"the file is {action.path}",
+            script = action.kind in (stage.Kind.RUN, stage.Kind.RUN_CHROOT)
+            text = action.path.read_text() if script else ""
+            raise failure.located(
+                f"{sub.name}/{action.path.name}",
+                action.path,
+                error,
+                line=failure.Watch(root=site.root).line(text, error.tail) if script else None,
+                seconds=time.monotonic() - begun,
             ) from error
 
 
@@ -88,7 +94,9 @@ def _run_action(action: stage.Action, step: Step, site: Site) -> None:
         case stage.Kind.RUN:
             _run_on_host(action, step, site)
         case stage.Kind.RUN_CHROOT:
-            _in_chroot(site, ["/bin/bash", "-e"], script=action.path.read_text(), network=True)
+            watch = failure.Watch(root=site.root).environment("/bin/bash", inside=True)
+            script = action.path.read_text()
+            _in_chroot(site, ["/bin/bash", "-e"], script=script, network=True, extra=watch)
         case stage.Kind.SOURCES | stage.Kind.ON_TOOLS:
             pass  # a step of its own has done it
 
@@ -168,6 +176,7 @@ def _run_on_host(action: stage.Action, step: Step, site: Site) -> None:
         "WORK_DIR": str(site.work.parent),
         "ROOTFS_DIR": str(site.root),
         "BASH_FUNC_on_chroot%%": _ON_CHROOT,
+        **failure.Watch(root=site.root).environment(str(action.path), inside=False),
     }
     for number, path in site.results.items():
         env[f"TOOLS_OUT_{number}"] = str(path)

@@ -21,21 +21,17 @@ BLOCK = 4096
 
 @pytest.mark.parametrize(
     ("text", "size"),
-    [
-        ("4GiB", 4 << 30), ("4G", 4 << 30), ("4g", 4 << 30), ("500MiB", 500 << 20),
-        ("32GB", 32 * 10**9), ("1.5GiB", 3 << 29), ("1048576", 1 << 20), ("16 kib", 16 << 10),
-        ("7B", 7),
-    ],
-)  # fmt: skip
+    [("4GiB", 4 << 30), ("500MiB", 500 << 20), ("32GB", 32 * 10**9), ("1048576", 1 << 20)],
+)
 def test_sizes(text: str, size: int) -> None:
-    """GiB and G are powers of two, GB is what is printed on a card."""
+    """GiB is a power of two, GB is what is printed on a card."""
     assert parse_size(text) == size
 
 
-@pytest.mark.parametrize("text", ["", "big", "-4G", "4XB", "4GiBit", "1e9", "1.2.3G"])
+@pytest.mark.parametrize("text", ["big", "-4GiB", "4G", "4XB", "1.5GiB"])
 def test_no_sizes(text: str) -> None:
-    """What is no size is refused with examples of some."""
-    with pytest.raises(ConfigError, match="is no size"):
+    """What is no size, or could be read in two ways, is refused with one that is meant."""
+    with pytest.raises(ConfigError, match="is not a size"):
         parse_size(text)
 
 
@@ -44,7 +40,7 @@ def test_one_wish_at_a_time() -> None:
     assert wish("least", "", "") == Wish()
     assert wish("", "1GiB", "") == Wish(by=1 << 30)
     assert wish("", "", "1GiB") == Wish(by=-(1 << 30))
-    for options in (("", "", ""), ("4G", "1G", ""), ("", "1G", "1G")):
+    for options in (("", "", ""), ("4GiB", "1GiB", ""), ("", "1GiB", "1GiB")):
         with pytest.raises(ConfigError, match="say one of"):
             wish(*options)
 
