@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import struct
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,10 +21,11 @@ from glovebox.run import run
 from glovebox.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 MIB = 1 << 20
-TABLE = "label: dos\nlabel-id: 0x0badcafe\nstart=2048, size=2048, type=c\nstart=4096, type=83\n"
+# Type and first and number of sectors of each partition.
+TABLE = ((0x0C, 2048, 2048), (0x83, 4096, 4096))
 
 
 @pytest.fixture
@@ -32,14 +34,25 @@ def store(tmp_path: Path) -> Store:
     return Store(root=tmp_path / "store").open()
 
 
-def partitioned(path: Path, script: str, *, at_root: bytes = b"", place: int = 0) -> Path:
+def partitioned(
+    path: Path, parts: Sequence[tuple[int, int, int]], *, at_root: bytes = b"", place: int = 0
+) -> Path:
     """Make an image of 4 MiB with a table, and bytes in its root partition."""
+    entries = b"".join(struct.pack("<4xB3x2I", *part) for part in parts)
+    sector = bytes(440) + b"\xfe\xca\xad\x0b" + bytes(2) + entries.ljust(64, b"\0") + b"\x55\xaa"
     with path.open("wb") as file:
-        file.truncate(4 * MIB)
-    run(["sfdisk", "--quiet", path], input=script)
-    with path.open("rb+") as file:
+        file.write(sector)
         file.seek(2 * MIB + place)
         file.write(at_root)
+        file.truncate(4 * MIB)
+    return path
+
+
+def gpt(path: Path) -> Path:
+    """Make an image with a table of another kind."""
+    with path.open("wb") as file:
+        file.truncate(4 * MIB)
+    run(["sfdisk", "--quiet", path], input="label: gpt\nsize=1MiB\n")
     return path
 
 
@@ -100,13 +113,13 @@ BAD: dict[str, tuple[Callable[[Path], Path], str]] = {
     "iso": (lambda path: bytes_at(path, 0x8001, b"CD001"), "is a CD image"),
     "bare ext4": (lambda path: bytes_at(path, 1080, b"\x53\xef"), "is one ext4 file system"),
     "bare FAT": (lambda path: bytes_at(path, 82, b"FAT32"), "is one FAT file system"),
-    "gpt": (lambda path: partitioned(path, "label: gpt\nsize=1MiB\n"), "is GPT, only MBR"),
+    "gpt": (gpt, "is GPT, only MBR"),
     "no boot": (
-        lambda path: partitioned(path, "label: dos\nstart=2048, type=83\n"),
+        lambda path: partitioned(path, TABLE[1:]),
         "no FAT partition",
     ),
     "no root": (
-        lambda path: partitioned(path, "label: dos\nstart=2048, type=c\n"),
+        lambda path: partitioned(path, TABLE[:1]),
         "no Linux partition",
     ),
     "cut off": (cut_off, "is cut off: its root partition ends at byte 4194304, the file at 3145"),
