@@ -28,6 +28,9 @@ _ARMV6 = ("kernel.img",)
 _ARMV7 = ("kernel7.img", "kernel8.img")
 _PI_4 = ("kernel8.img", "kernel7l.img")
 _PI_5 = ("kernel_2712.img", "kernel8.img")
+# The instruction sets a kernel can be built for; a 64-bit processor takes ARMv7 too, but the Pi 5's
+# firmware starts nothing but 64 bits.
+ARMV6, ARMV7, ARM64 = "ARMv6", "ARMv7", "64-bit Arm"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +44,15 @@ class Model:
     kernels: tuple[str, ...]  # what is started when config.txt names none, in this order
     dtbs: tuple[str, ...]  # Raspberry Pi's name, then the upstream kernel's
     firmware: tuple[str, ...]  # what has to lie on the card for the boot ROM or EEPROM
+
+    @property
+    def takes(self) -> frozenset[str]:
+        """The instruction sets its processor starts a kernel of."""
+        if self.kernels is _ARMV6:
+            return frozenset({ARMV6})
+        if self.name == "2":
+            return frozenset({ARMV7})
+        return frozenset({ARM64} if self.kernels is _PI_5 else {ARMV7, ARM64})
 
 
 _OLD = ("bootcode.bin", "start.elf", "fixup.dat")
@@ -232,8 +244,16 @@ class Verdict:
         return not self.missing
 
 
-def judge(reading: Reading, model: Model, names: Collection[str]) -> Verdict:
-    """Look for all that a model loads among the files ``names`` of the boot partition."""
+def judge(
+    reading: Reading,
+    model: Model,
+    names: Collection[str],
+    built_for: Callable[[str], Collection[str]] | None = None,
+) -> Verdict:
+    """Look for all that a model loads among the files ``names`` of the boot partition.
+
+    ``built_for`` tells the instruction sets a kernel is for, none when it cannot tell.
+    """
     # The names of a FAT file system are the same in either case.
     there = {name.lower() for name in names}
     values = reading.values
@@ -246,6 +266,8 @@ def judge(reading: Reading, model: Model, names: Collection[str]) -> Verdict:
     missing = [name for name in model.firmware if name not in there and "start_file" not in values]
     if kernel is None:
         missing.append(" or ".join(kernels))
+    elif built_for and (sets := built_for(kernel)) and not model.takes & set(sets):
+        missing.append(f"kernel for it ({kernel} is for {' and '.join(sorted(sets))})")
     if dtb is None:
         missing.append(" or ".join(dtbs[:2]))
     return Verdict(model=model, kernel=kernel, dtb=dtb, missing=tuple(missing))
@@ -261,6 +283,22 @@ def kernel_names(values: Mapping[str, str], model: Model) -> tuple[str, ...]:
         wide = bits != "0"
         names = tuple(name for name in names if (name == "kernel8.img") == wide)
     return names
+
+
+def instruction_sets(kernel: str, head: bytes, settings: str) -> frozenset[str]:
+    """Tell what a kernel was built for: by its first 64 bytes, the settings it was built with.
+
+    Where neither tells, the name Raspberry Pi gives it does. Sources: the kernel's
+    Documentation/arch/arm64/booting.rst (magic number at 56) and the head of its zImage (at 36).
+    """
+    if head[56:60] == b"ARM\x64" or head[:2] == b"\x1f\x8b":  # only those are started packed
+        return frozenset({ARM64})
+    found = set(re.findall(r"^CONFIG_(ARM64|CPU_V7|CPU_V6K?)=y", settings, re.MULTILINE))
+    sets = {{"ARM64": ARM64, "CPU_V7": ARMV7}.get(name, ARMV6) for name in found}
+    if not sets and head[36:40] == b"\x18\x28\x6f\x01":
+        name = kernel.rpartition("/")[2]
+        sets = {ARMV6} if name == "kernel.img" else {ARMV7} if name.startswith("kernel7") else set()
+    return frozenset(sets)
 
 
 def _first(names: Iterable[str], there: Collection[str], prefix: str) -> str | None:

@@ -43,6 +43,17 @@ class View:
                 return (self.boot / found).read_text(errors="replace")
         return None
 
+    def built_for(self, kernel: str) -> frozenset[str]:
+        """Tell the instruction sets a kernel of the boot partition is for."""
+        version = kernel.removeprefix("vmlinuz-")
+        name = next((one for one in self.boot_names if one.lower() == kernel.lower()), kernel)
+        with (self.boot / name).open("rb") as file:
+            head = file.read(64)
+        settings = system.text(self.root, f"boot/config-{version}")
+        return firmware.instruction_sets(
+            name, head, settings or self.boot_text(f"config-{version}") or ""
+        )
+
     def config(self, model: firmware.Model) -> firmware.Reading:
         """Read config.txt as a model does."""
         return firmware.read(self.boot_text(CONFIG) or "", model, self.boot_text)
@@ -72,7 +83,10 @@ def model_named(name: str) -> firmware.Model:
 def facts(view: View, model: firmware.Model | None) -> dict[str, object]:
     """Gather all that is known of an image, for `--json`; sizes in bytes."""
     names = view.boot_names
-    verdicts = [firmware.judge(view.config(each), each, names) for each in firmware.MODELS.values()]
+    verdicts = [
+        firmware.judge(view.config(each), each, names, view.built_for)
+        for each in firmware.MODELS.values()
+    ]
     read_as = model or next((each.model for each in verdicts if each.boots), None)
     reading = view.config(read_as) if read_as else None
     release = system.os_release(view.root)

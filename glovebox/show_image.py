@@ -74,20 +74,26 @@ def _system_rows(system: Facts) -> list[tuple[str, str]]:
 
 
 def _boards(boards: Sequence[Facts]) -> None:
-    _title("Boards, by the files for them")
+    _title("Boards it has all files for  (Raspberry Pi …)")
     boots = [board for board in boards if board["boots"]]
     # Which kernel starts is one question, so boards with the same answer share a line.
     kernels: dict[str, list[str]] = {}
     for board in boots:
-        kernels.setdefault(board["kernel"], []).append(board["title"])
+        kernels.setdefault(board["kernel"], []).append(_short(board))
     for kernel, titles in kernels.items():
         _console().print(f"  [green]✓[/] {escape(', '.join(titles))}  [dim]{escape(kernel)}[/]")
     missing: dict[str, list[str]] = {}
     for board in boards:
         if not board["boots"]:
-            missing.setdefault(board["missing"][-1], []).append(board["title"])
+            what = board["missing"][-1]
+            what = "device tree" if what.endswith(".dtb") else what
+            missing.setdefault(what, []).append(_short(board))
     for what, titles in missing.items():
         _console().print(f"  [dim]✗ {escape(', '.join(titles))}: no {escape(what)}[/]")
+
+
+def _short(board: Facts) -> str:
+    return str(board["title"]).removeprefix("Raspberry Pi ")
 
 
 def _config(config: Facts) -> None:

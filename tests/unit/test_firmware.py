@@ -160,6 +160,40 @@ def test_a_prefix_counts_where_files_lie_under_it() -> None:
     assert judge(rooted, MODELS["4"], {*PI_4_FILES, "next/kernel8.img"}).kernel == "kernel8.img"
 
 
+ZIMAGE = bytes(36) + b"\x18\x28\x6f\x01" + bytes(24)
+IMAGE_64 = bytes(56) + b"ARM\x64" + bytes(4)
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "settings", "sets"),
+    [
+        ("kernel8.img", IMAGE_64, "", {"64-bit Arm"}),
+        ("kernel8.img", b"\x1f\x8b" + bytes(62), "", {"64-bit Arm"}),
+        ("kernel.img", ZIMAGE, "", {"ARMv6"}),
+        ("kernel7l.img", ZIMAGE, "", {"ARMv7"}),
+        ("vmlinuz-6.12-rpi", ZIMAGE, "CONFIG_CPU_V6K=y\n# CONFIG_CPU_V7 is not set\n", {"ARMv6"}),
+        ("vmlinuz-6.12", ZIMAGE, "CONFIG_CPU_V6K=y\nCONFIG_CPU_V7=y\n", {"ARMv6", "ARMv7"}),
+        ("vmlinuz-6.12", ZIMAGE, "", set()),
+        ("mine", b"text", "", set()),
+    ],
+)
+def test_what_a_kernel_is_for(name: str, head: bytes, settings: str, sets: set[str]) -> None:
+    """Its head tells 64 bits, its settings ARMv6 from ARMv7; what nothing tells stays open."""
+    assert firmware.instruction_sets(name, head, settings) == sets
+
+
+def test_a_kernel_for_another_processor_boots_no_board() -> None:
+    """All files being there is not enough: the processor must know the instructions."""
+    reading = read("kernel=mine\n", MODELS["4"])
+    names = {*PI_4_FILES, "mine"}
+
+    assert judge(reading, MODELS["4"], names, lambda _name: {"ARMv6"}).missing == (
+        "kernel for it (mine is for ARMv6)",
+    )
+    assert judge(reading, MODELS["4"], names, lambda _name: {"ARMv6", "ARMv7"}).boots
+    assert judge(reading, MODELS["4"], names, lambda _name: ()).boots
+
+
 def test_flat_lines_keep_their_filter() -> None:
     """For a comparison each line carries the filter it stands under."""
     assert firmware.flat("a=1\n[pi4]\n# no\nb=1 # so\n[all]\nc=1") == ["a=1", "[pi4] b=1", "c=1"]
