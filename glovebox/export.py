@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -11,15 +10,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glovebox import assemble, files
+from glovebox import assemble, files, system
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from glovebox.build import Builder
     from glovebox.project import Project
-
-_FIELD = re.compile(r"^(Package|Version|Architecture|Status): (.+)$", re.MULTILINE)
 
 
 def is_current(project: Project, *, verified: bool) -> bool:
@@ -72,12 +69,10 @@ def _prepare(project: Project, builder: Builder, part: Path) -> tuple[str, str]:
 
 def packages_in(status: str) -> str:
     """Give name, version and architecture of every installed package, a line each, sorted."""
-    lines: list[str] = []
-    for stanza in status.split("\n\n"):
-        fields = dict(_FIELD.findall(stanza))
-        if fields.get("Status", "").endswith(" installed"):
-            lines.append(f"{fields['Package']} {fields['Version']} {fields['Architecture']}\n")
-    return "".join(sorted(lines))
+    return "".join(
+        f"{name} {version} {arch}\n"
+        for (name, arch), version in sorted(system.installed(status).items())
+    )
 
 
 def _assemble(project: Project, builder: Builder, part: Path) -> None:
