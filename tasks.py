@@ -68,7 +68,7 @@ def _ending(log: Path | None = None) -> Iterator[Monitor]:
 
 
 @contextmanager
-def _opened(  # noqa: PLR0913  what the tasks around a project share
+def _opened(
     what: str,
     *,
     overrides: list[str] | None,
