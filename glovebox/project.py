@@ -213,7 +213,7 @@ def verify_target(project: Project, target: str, *, report: Path | None = None) 
         target = f"emulated:{project.image}" if target == "emulated" else target
     chosen = proof.parse_target(target)
     folder = project.out / "verify" / project.name / str(chosen.level)
-    with project.monitor.step("verify", f"asking {chosen}") as line:
+    with project.monitor.step(f"verify {project.board.name}", f"asking {chosen}") as line:
         summary = proof.verify(
             chosen,
             manifest,

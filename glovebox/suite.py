@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glovebox import project
 from glovebox.errors import VerifyError
-from glovebox.run import PATH, CommandError, run, stream
+from glovebox.run import PATH, CommandError, end_streams, run, stream
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,9 +50,21 @@ def everything(monitor: Monitor, checkout: Path, out: Path) -> None:
     # They take their mke2fs from the native root that the builds made.
     _pytest(monitor, "root tests", ["tests/root"], checkout)
     _pytest(monitor, "service tests", ["tests/service"], checkout)
-    for board in boards:
-        monitor.say(f"board {board.board.name}: boot, plug in a receiver, drive")
-        project.verify_target(board, "emulated")
+    monitor.say("both boards: boot, plug in a receiver, drive")
+    _boot_side_by_side(boards)
+
+
+def _boot_side_by_side(boards: Sequence[project.Project]) -> None:
+    """Verify boards booted in emulators, at once: each takes about one processor."""
+    with ThreadPoolExecutor(max_workers=len(boards)) as pool:
+        proofs = [pool.submit(project.verify_target, board, "emulated") for board in boards]
+        try:
+            for proof in as_completed(proofs):
+                proof.result()
+        except BaseException as error:
+            if not isinstance(error, Exception):
+                end_streams()  # somebody wants it to stop: leaving this block waits for the threads
+            raise
 
 
 def _open(monitor: Monitor, checkout: Path, out: Path, *overrides: str) -> project.Project:
