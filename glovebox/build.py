@@ -17,6 +17,7 @@ from glovebox import (
     accelerator,
     apt,
     chroot,
+    details,
     failure,
     files,
     layer,
@@ -185,6 +186,7 @@ class Builder:
                     "kind": str(step.kind),
                     "arch": self.plan.arch,
                     "inputs": dict(step.inputs),
+                    "details": details.of(step, self.lock, self.checkout),
                     "before": self._before(step),
                     "seconds": round(time.monotonic() - begun, 1),
                 }

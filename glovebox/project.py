@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from glovebox import (
     apt,
+    details,
     doctor,
     export,
     files,
@@ -20,6 +21,7 @@ from glovebox import (
     plan,
     sandbox,
     verify as proof,
+    why,
 )
 from glovebox.boards import BOARDS, Board
 from glovebox.build import Builder
@@ -139,6 +141,16 @@ def open_project(
         store=store,
         monitor=monitor,
         out=out,
+    )
+
+
+def reasons(project: Project, step: str) -> list[str]:
+    """Say why a step runs again, a line for each reason."""
+    return why.explain(
+        project.plan,
+        project.store,
+        step,
+        detail=lambda one: details.of(one, project.lock, CHECKOUT),
     )
 
 
