@@ -16,6 +16,7 @@ from invoke import Context, Exit, task
 from glovebox import (
     board_session,
     doctor as doctor_,
+    hints,
     keep as room,
     project,
     sandbox,
@@ -60,7 +61,8 @@ def _ending(log: Path | None = None) -> Iterator[Monitor]:
         raise Exit("stopped; the next run goes on from here", code=code) from error
     except OSError as error:
         # A full disk and the like: the machine's trouble, not ours.
-        failed = HostError(f"{error.strerror}: {error.filename}" if error.filename else str(error))
+        said = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        failed = HostError(said, hint=hints.hint_for(said))
         raise Exit(f"error: {failed}", code=failed.exit_code) from error
     finally:
         monitor.close()

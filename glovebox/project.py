@@ -71,6 +71,7 @@ class Project:
             monitor=self.monitor,
             checkout=CHECKOUT,
             shell=shell,
+            out=self.out,
         )
 
 
