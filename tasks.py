@@ -14,11 +14,13 @@ sys.path[:0] = [path for path in (str(CHECKOUT), str(CHECKOUT / "app")) if path 
 from invoke import Context, Exit, task
 
 from glovebox import (
+    bench as bench_,
     board_session,
     doctor as doctor_,
     hints,
     keep as room,
     project,
+    reproduce as reproduce_,
     sandbox,
     shell as shell_,
     show,
@@ -80,6 +82,7 @@ def _opened(
     accelerate: bool = True,
     refresh: bool = False,
     locked: bool = False,
+    run_volatile: bool = False,
 ) -> Iterator[project.Project]:
     """Give the project a task works on; one that is ``logged`` mounts, and gets namespaces."""
     with _ending(Path(out) / f"{what}.log" if logged else None) as monitor:
@@ -94,6 +97,7 @@ def _opened(
             refresh=refresh,
             quiet=quiet,
             locked=locked,
+            run_volatile=run_volatile,
         )
         with opened.store.in_use(), opened.store.temporary():
             yield opened
@@ -159,6 +163,7 @@ def build_image(
         accelerate=not no_accelerator,
         refresh=refresh,
         locked=locked,
+        run_volatile=True,
     ) as opened:
         project.build_image(opened, fresh=no_cache, verify=not no_verify, shell=shell)
         show.how_to_flash(opened)
@@ -246,6 +251,63 @@ def boot(
     """Boot the image in an emulator and open a shell on it; the image stays as it is."""
     with _opened("boot", overrides=set, config=config, out=out, logged=True) as opened:
         board_session.run(opened, drive=Path(drive) if drive else None)
+
+
+@task(
+    auto_shortflags=False,
+    iterable=["set"],
+    help=_help(
+        "set",
+        "config",
+        no_accelerator="the second build emulates everything; the rest stays as it is: slow",
+        first_cached="the first build takes what the store has",
+    ),
+)
+def reproduce(
+    _c: Context,
+    set: list[str] | None = None,  # noqa: A002
+    config: str = "image.yaml",
+    no_accelerator: bool = False,  # noqa: FBT001, FBT002
+    first_cached: bool = False,  # noqa: FBT001, FBT002
+) -> None:
+    """Build twice from empty layers, at another time, umask and place, and compare the bytes."""
+    with _opened("reproduce", overrides=set, config=config, logged=True) as opened:
+        how = reproduce_.WITHOUT_ACCELERATOR if no_accelerator else reproduce_.OTHERWISE
+        digest = reproduce_.reproduce(
+            opened, Path(config), set or [], circumstances=how, first_cached=first_cached
+        )
+        opened.monitor.say(f"the same bytes, sha256 {digest}; the second time {how}")
+
+
+@task(
+    auto_shortflags=False,
+    help=_help(
+        "config",
+        only="these parts alone, with commas; the others keep what they found before",
+        rounds="how often what takes seconds is measured; the median counts",
+        quick="once and small: shows that the harness works, its figures mean little",
+        readme="put the table into the README",
+    ),
+)
+def bench(
+    _c: Context,
+    only: str = "",
+    rounds: int = 3,
+    quick: bool = False,  # noqa: FBT001, FBT002
+    readme: bool = False,  # noqa: FBT001, FBT002
+    config: str = "image.yaml",
+) -> None:
+    """Measure builds, and what others take for the same; into out/bench.json and out/bench.md."""
+    with _ending(OUT / "bench.log") as monitor:
+        sandbox.enter("bench")
+        names = [name for name in only.split(",") if name]
+        found = bench_.measure(
+            monitor, Path(config), only=names, rounds=rounds, quick=quick, out=OUT / "bench"
+        )
+        # What was measured once and small is not kept.
+        show.measured(found if quick else bench_.keep(found, OUT, add=bool(names)))
+        if readme and not quick:
+            bench_.into_readme(OUT, CHECKOUT / "README.md")
 
 
 @task(

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from glovebox.run import CommandError
 
 # Below a root's /run, which is a tmpfs while its scripts run.
-_PLACE = Path("run/.glovebox")
+PLACE = Path("run/.glovebox")
 _WATCH = """\
 if [ "$0" = {name} ]; then
   unset BASH_ENV
@@ -48,11 +48,11 @@ class Watch:
 
         ``inside``: the script sees ``root`` as its own root file system.
         """
-        folder = self.root / _PLACE
+        folder = self.root / PLACE
         folder.mkdir(exist_ok=True)
         for old in folder.iterdir():
             old.unlink()
-        place = Path("/") / _PLACE if inside else folder
+        place = Path("/") / PLACE if inside else folder
         text = _WATCH.format(name=shlex.quote(name), place=place)
         (folder / "watch").write_text(text)
         return {"BASH_ENV": str(place / "watch")}
@@ -76,7 +76,7 @@ class Watch:
 
     def _told(self, name: str) -> tuple[int, str] | None:
         with suppress(OSError):
-            number, _, command = (self.root / _PLACE / name).read_text().partition("\n")
+            number, _, command = (self.root / PLACE / name).read_text().partition("\n")
             return int(number or 0), command.strip()
         return None
 

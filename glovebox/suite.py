@@ -111,7 +111,10 @@ def _scripts(checkout: Path) -> list[Path]:
     return [
         checkout / "invoke",
         checkout / ".ci/run",
+        *checkout.glob("tests/bench/*.sh"),
         *checkout.glob("stages/*/*/*.sh"),
+        checkout / "glovebox/stage_site.sh",
+        checkout / "tests/conformance/compare",
         *checkout.glob("stages/**/initramfs-tools/hooks/*"),
     ]
 
