@@ -19,12 +19,14 @@ from glovebox import (
     apt,
     chroot,
     clock,
+    details,
     failure,
     files,
     layer,
     lock,
     mounts,
     native,
+    room,
     runner,
     shell,
     sources,
@@ -72,11 +74,14 @@ class Builder:
     checkout: Path
     # Whether a step that fails opens a shell where it did.
     shell: bool = False
+    # Where the image will lie, if one is made.
+    out: Path | None = None
 
     def build(self, wanted: Sequence[str], *, fresh: bool = False) -> None:
         """Make the results ``wanted`` and all they need; with ``fresh`` even those that stand."""
         standing = frozenset() if fresh else self._standing(wanted)
         steps = order(self.plan, wanted, standing)
+        self._require_room(steps)
         self._download(steps)
         for name in [one.name for one in self.plan.steps.values() if one.name in standing]:
             self.monitor.note(f"cached: {name}")
@@ -141,6 +146,15 @@ class Builder:
                 upper.mkdir()
             yield stack.enter_context(mounts.overlay(trees, target, scratch=scratch, upper=upper))
 
+    def _require_room(self, steps: Sequence[Step]) -> None:
+        chains = {step.name for step in steps if step.kind is StepKind.NATIVE_ROOT}
+        if any(step.kind in (StepKind.EXTRACT, StepKind.SUB_STAGE) for step in steps):
+            chains.add(TARGET)
+        debs = self.store.root / "debs"
+        packages = {one.sha256: one.size for name in chains for one in self.lock.packages(name)}
+        downloads = sum(size for name, size in packages.items() if not (debs / name).exists())
+        room.require(steps, self.lock, downloads=downloads, store=self.store.root, out=self.out)
+
     def _download(self, steps: Sequence[Step]) -> None:
         names = {step.name for step in steps}
         wanted = [chain for chain in (TOOLS, EMULATOR, QUILT) if chain in names]
@@ -190,6 +204,7 @@ class Builder:
                     "kind": str(step.kind),
                     "arch": self.plan.arch,
                     "inputs": dict(step.inputs),
+                    "details": details.of(step, self.lock, self.checkout),
                     "before": self._before(step),
                     "seconds": round(time.monotonic() - begun, 1),
                 }
