@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from glovebox import accelerator, files, native, stage, template
+from glovebox.config import CAR_STAGE
 from glovebox.lock import Chain, Request
 
 if TYPE_CHECKING:
@@ -152,7 +153,8 @@ def variables(config: Config, board: Board) -> dict[str, str]:
 
 def read_stages(config: Config, checkout: Path) -> tuple[stage.SubStage, ...]:
     """Read all sub-stages of the configuration; the settings come last."""
-    names = (*config.stages, SETTINGS_STAGE)
+    kept = [name for name in config.stages if name != CAR_STAGE or config.car]
+    names = (*kept, SETTINGS_STAGE)
     return tuple(sub for name in names for sub in stage.read(stage.find(name, checkout)).sub_stages)
 
 
@@ -414,6 +416,7 @@ class _Maker:
             "disk.boot": str(config.disk.boot),
             "disk.root": str(config.disk.root),
             "disk.root_free": str(config.disk.root_free),
+            "disk.data": str(config.disk.data) if config.car else "none",
             "time": str(self._lock.epoch),
         }
         self._add("image", StepKind.IMAGE, below=self.below, uses=(TOOLS,), inputs=inputs)
