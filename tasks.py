@@ -13,7 +13,17 @@ sys.path[:0] = [path for path in (str(CHECKOUT), str(CHECKOUT / "app")) if path 
 
 from invoke import Context, Exit, task
 
-from glovebox import board_session, doctor as doctor_, project, sandbox, show, suite, why as why_
+from glovebox import (
+    board_session,
+    doctor as doctor_,
+    keep as room,
+    project,
+    sandbox,
+    shell as shell_,
+    show,
+    suite,
+    why as why_,
+)
 from glovebox.errors import GloveboxError, HostError
 from glovebox.monitor import Monitor
 from glovebox.store import Store, default_root
@@ -46,13 +56,48 @@ def _ending(log: Path | None = None) -> Iterator[Monitor]:
         where = f"\n  log: {log}" if log else ""
         raise Exit(f"error: {error}{where}", code=error.exit_code) from error
     except KeyboardInterrupt as error:
-        raise Exit("stopped; the next run goes on from here", code=INTERRUPTED) from error
+        # Asked by a signal other than Ctrl-C, it is told which.
+        code = 128 + error.args[0] if error.args else INTERRUPTED
+        raise Exit("stopped; the next run goes on from here", code=code) from error
     except OSError as error:
         # A full disk and the like: the machine's trouble, not ours.
         failed = HostError(f"{error.strerror}: {error.filename}" if error.filename else str(error))
         raise Exit(f"error: {failed}", code=failed.exit_code) from error
     finally:
         monitor.close()
+
+
+@contextmanager
+def _opened(
+    what: str,
+    *,
+    overrides: list[str] | None,
+    config: str,
+    out: str | Path = OUT,
+    logged: bool = False,
+    quiet: bool = False,
+    accelerate: bool = True,
+    refresh: bool = False,
+    locked: bool = False,
+    run_volatile: bool = False,
+) -> Iterator[project.Project]:
+    """Give the project a task works on; one that is ``logged`` mounts, and gets namespaces."""
+    with _ending(Path(out) / f"{what}.log" if logged else None) as monitor:
+        if logged:
+            sandbox.enter(what)
+        opened = project.open_project(
+            monitor,
+            config=Path(config),
+            overrides=overrides or [],
+            out=Path(out),
+            accelerate=accelerate,
+            refresh=refresh,
+            quiet=quiet,
+            locked=locked,
+            run_volatile=run_volatile,
+        )
+        with opened.store.in_use(), opened.store.temporary():
+            yield opened
 
 
 @task(auto_shortflags=False, help={"tests": "also what `test` and `lint` need"})
@@ -86,6 +131,7 @@ def doctor(_c: Context, json: bool = False) -> None:  # noqa: FBT001, FBT002  a 
         no_accelerator="emulate everything: much slower",
         refresh="ask the mirror for newer packages now",
         locked="use the versions of the lock file and no others; needs no network once fetched",
+        shell="open a shell in the state in which a step fails",
     ),
 )
 def build_image(
@@ -98,20 +144,24 @@ def build_image(
     no_accelerator: bool = False,  # noqa: FBT001, FBT002
     refresh: bool = False,  # noqa: FBT001, FBT002
     locked: bool = False,  # noqa: FBT001, FBT002
+    shell: bool = False,  # noqa: FBT001, FBT002
 ) -> None:
     """Build the image of image.yaml, verify it in a chroot, say how to flash it."""
-    with _ending(Path(out) / "build.log") as monitor:
-        sandbox.enter("build-image")
-        opened = project.open_project(
-            monitor,
-            config=Path(config),
-            overrides=set or [],
-            out=Path(out),
-            accelerate=not no_accelerator,
-            refresh=refresh,
-            locked=locked,
-        )
-        project.build_image(opened, fresh=no_cache, verify=not no_verify)
+    if shell:
+        with _ending():
+            shell_.require_terminal()
+    with _opened(
+        "build",
+        overrides=set,
+        config=config,
+        out=out,
+        logged=True,
+        accelerate=not no_accelerator,
+        refresh=refresh,
+        locked=locked,
+        run_volatile=True,
+    ) as opened:
+        project.build_image(opened, fresh=no_cache, verify=not no_verify, shell=shell)
         show.how_to_flash(opened)
 
 
@@ -122,10 +172,7 @@ def lock(
     config: str = "image.yaml",
 ) -> None:
     """Resolve packages and sources now and write the lock file for `build-image --locked`."""
-    with _ending() as monitor:
-        opened = project.open_project(
-            monitor, config=Path(config), overrides=set or [], out=OUT, refresh=True
-        )
+    with _opened("lock", overrides=set, config=config, refresh=True) as opened:
         show.lock_written(opened, project.write_lock(opened, Path(config)))
 
 
@@ -139,12 +186,9 @@ def why(
     config: str = "image.yaml",
 ) -> None:
     """Say why a step runs again: the file, variable or package that changed."""
-    with _ending() as monitor:
-        opened = project.open_project(
-            monitor, config=Path(config), overrides=set or [], out=OUT, quiet=True
-        )
+    with _opened("why", overrides=set, config=config, quiet=True) as opened:
         for line in why_.explain(opened.plan, opened.store, step):
-            monitor.say(line)
+            opened.monitor.say(line)
 
 
 @task(auto_shortflags=False, iterable=["set"], help=_help("set", "config", "json"))
@@ -155,10 +199,7 @@ def plan(
     json: bool = False,  # noqa: FBT001, FBT002
 ) -> None:
     """Show the steps of a build: key, cached or not, size."""
-    with _ending() as monitor:
-        opened = project.open_project(
-            monitor, config=Path(config), overrides=set or [], out=OUT, quiet=json
-        )
+    with _opened("plan", overrides=set, config=config, quiet=json) as opened:
         show.steps(opened, as_json=json)
 
 
@@ -182,11 +223,7 @@ def verify(
     out: str = str(OUT),
 ) -> None:
     """Prove an image: in a chroot, booted in an emulator, or on a real board by ssh."""
-    with _ending(Path(out) / "verify.log") as monitor:
-        sandbox.enter("verify")
-        opened = project.open_project(
-            monitor, config=Path(config), overrides=set or [], out=Path(out)
-        )
+    with _opened("verify", overrides=set, config=config, out=out, logged=True) as opened:
         project.verify_target(opened, target, report=Path(report).resolve() if report else None)
 
 
@@ -208,20 +245,33 @@ def boot(
     out: str = str(OUT),
 ) -> None:
     """Boot the image in an emulator and open a shell on it; the image stays as it is."""
-    with _ending(Path(out) / "boot.log") as monitor:
-        sandbox.enter("boot")
-        opened = project.open_project(
-            monitor, config=Path(config), overrides=set or [], out=Path(out)
-        )
+    with _opened("boot", overrides=set, config=config, out=out, logged=True) as opened:
         board_session.run(opened, drive=Path(drive) if drive else None)
 
 
-@task(auto_shortflags=False, help={"all": "also the packages that were fetched"})
-def clean(_c: Context, all: bool = False) -> None:  # noqa: A002, FBT001, FBT002
-    """Remove the store's layers; downloads stay unless --all."""
+@task(
+    auto_shortflags=False,
+    help={
+        "all": "also the packages that were fetched",
+        "keep": "remove what was used longest ago until the store takes this much: 10G",
+    },
+)
+def clean(_c: Context, all: bool = False, keep: str = "") -> None:  # noqa: A002, FBT001, FBT002
+    """Remove the store's layers; downloads stay unless --all. With --keep, only as many as needed.
+
+    What the last plan of each configuration and board needs is not touched by --keep.
+    """
     with _ending() as monitor:
-        freed = Store(root=default_root()).open().clear(downloads=all)
-        monitor.say(f"{freed / 1e9:.1f} GB freed in {default_root()}")
+        size = room.parse_size(keep) if keep else None
+        store = Store(root=default_root()).open(monitor.say)
+        if size is None:
+            freed = store.clear(downloads=all)
+            monitor.say(f"{freed / 1e9:.1f} GB freed in {store.root}")
+            return
+        made = room.shrink(store, size)
+        monitor.say(f"{made.freed / 1e9:.1f} GB freed in {store.root}, {made.left / 1e9:.1f} left")
+        if made.left > size:
+            monitor.warn("the rest is what current plans need; all of it goes with: clean --all")
 
 
 @task

@@ -218,6 +218,28 @@ class Queue:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StageEntry:
+    """A stage to run: its name below stages/, or its path; the word alone, or with more keys."""
+
+    path: str = field(
+        metadata={
+            "help": "a name below stages/, or a path",
+            "resolve": rules.stage,
+            # The key that is meant where one word stands for the whole section.
+            "alone": True,
+        }
+    )
+    volatile: bool = field(
+        default=False,
+        metadata={"help": "run in every build: for scripts whose inputs cannot be tracked"},
+    )
+
+    def __str__(self) -> str:
+        """Give the name or path."""
+        return self.path
+
+
+@dataclass(frozen=True, kw_only=True)
 class Config:
     """What the image is."""
 
@@ -260,12 +282,9 @@ class Config:
         default="us", metadata={"help": "XKB layout of the console", "rule": rules.keyboard}
     )
     disk: Disk = field(default_factory=Disk)
-    stages: tuple[str, ...] = field(
-        default=STAGES,
-        metadata={
-            "help": "stages to run, in order: names below stages/, or paths",
-            "resolve": rules.stage,
-        },
+    stages: tuple[StageEntry, ...] = field(
+        default=tuple(StageEntry(path=name) for name in STAGES),
+        metadata={"help": "stages to run, in order: names below stages/, or paths"},
     )
     overlays: tuple[str, ...] = field(
         default=(),
@@ -290,4 +309,4 @@ class Config:
     @property
     def car(self) -> bool:
         """Whether the disk is that of a car: it takes both the profile and the stage."""
-        return self.profile is Profile.CAR and CAR_STAGE in self.stages
+        return self.profile is Profile.CAR and any(entry.path == CAR_STAGE for entry in self.stages)

@@ -36,19 +36,22 @@ def is_current(project: Project, *, verified: bool) -> bool:
 def export(project: Project, builder: Builder, *, verified: bool) -> Path:
     """Assemble the image and write it out with its manifest, package list and checksum."""
     project.out.mkdir(parents=True, exist_ok=True)
-    part = project.out / f".{project.image.name}.part"
-    try:
-        with project.monitor.step("image", "assembling partitions and file systems"):
-            _assemble(project, builder, part)
-        with project.monitor.step("export", "checksum, package list and manifests"):
-            digest = files.sha256_file(part)
-            with builder.merged(project.plan.top.name) as root:
-                installed = packages_in((root / "var/lib/dpkg/status").read_text(errors="replace"))
-            part.replace(project.image)
-            _write_papers(project, digest, installed, verified=verified)
-    finally:
-        part.unlink(missing_ok=True)
-    return project.image
+    image = project.image
+    # Two builds into one folder: each image gets its own papers.
+    with project.store.exclusive(f"export-{files.digest(str(image.resolve()))[:16]}"):
+        # It may hold Wi-Fi keys: for its owner alone.
+        with files.replacing(image, mode=0o600) as part:
+            with project.monitor.step("image", "assembling partitions and file systems"):
+                _assemble(project, builder, part)
+            with project.monitor.step("export", "checksum, package list and manifests"):
+                digest = files.sha256_file(part)
+                with builder.merged(project.plan.top.name) as root:
+                    status = (root / "var/lib/dpkg/status").read_text(errors="replace")
+            # Killed between here and the last paper, an image has none, not another's.
+            for paper in _papers(project):
+                paper.unlink(missing_ok=True)
+        _write_papers(project, digest, packages_in(status), verified=verified)
+    return image
 
 
 def packages_in(status: str) -> str:
@@ -68,8 +71,6 @@ def _assemble(project: Project, builder: Builder, part: Path) -> None:
         builder.merged(top) as whole,
         project.store.scratch() as scratch,
     ):
-        # It may hold Wi-Fi keys: for its owner alone.
-        part.touch(mode=0o600)
         assemble.assemble(
             part,
             root=root,
@@ -87,16 +88,27 @@ def papers(project: Project) -> Path:
     return project.out / f"{project.name}.manifest.json"
 
 
+def _papers(project: Project) -> tuple[Path, Path, Path, Path]:
+    """Give the places of checksum, package list, Imager's manifest and our own."""
+    out, name = project.out, project.name
+    return (
+        out / f"{project.image.name}.sha256",
+        out / f"{name}.packages.txt",
+        out / f"{name}.rpi-imager-manifest",
+        papers(project),
+    )
+
+
 def _write_papers(project: Project, digest: str, installed: str, *, verified: bool) -> None:
     image = project.image
-    files.write_whole(project.out / f"{image.name}.sha256", f"{digest}  {image.name}\n")
-    files.write_whole(
-        project.out / f"{project.name}.packages.txt",
-        installed,
-    )
+    checksum, packages, imager, own = _papers(project)
     status = image.stat()
+    files.write_whole(checksum, f"{digest}  {image.name}\n")
+    files.write_whole(packages, installed)
+    files.write_whole(imager, json.dumps(_imager(project, digest, status.st_size), indent=1) + "\n")
+    # Last: by this one the next build sees that nothing is missing.
     files.write_whole(
-        papers(project),
+        own,
         manifest(
             project,
             verified=verified,
@@ -104,10 +116,6 @@ def _write_papers(project: Project, digest: str, installed: str, *, verified: bo
             size=status.st_size,
             written_ns=status.st_mtime_ns,
         ),
-    )
-    files.write_whole(
-        project.out / f"{project.name}.rpi-imager-manifest",
-        json.dumps(_imager(project, digest, status.st_size), indent=1) + "\n",
     )
 
 
@@ -127,7 +135,7 @@ def manifest(project: Project, **more: object) -> str:
         "timezone": config.timezone,
         "server": str(config.queue.server),
         "service": asdict(config.service),
-        "stages": [Path(name).name for name in config.stages],
+        "stages": [Path(entry.path).name for entry in config.stages],
         "car": config.car,
         "disk_id": project.plan.disk_id,
         "epoch": project.plan.epoch,

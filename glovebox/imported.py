@@ -57,6 +57,10 @@ def bring_in(image: Path, store: Store, monitor: Monitor, *, arch: str) -> Base:
     key = files.digest("import", str(_VERSION), digest)
     with store.exclusive(key):
         found = store.find(key)
+        if found is not None and not store.is_intact(found):
+            monitor.warn(f"the result of {STEP} is damaged: it is made again")
+            store.remove(found)
+            found = None
         if found is None:
             with monitor.step(STEP, f"reading {image.name}"), store.scratch() as scratch:
                 tree = scratch / "result" / "tree"

@@ -110,6 +110,12 @@ class Reader:
     def _section(self, path: str, kind: type, node: Node) -> object:
         if node.is_null:
             node = Node(value={}, source=node.source, line=node.line)
+        alone = [one for one in dataclasses.fields(kind) if one.metadata.get("alone")]
+        if alone and isinstance(node.value, Scalar):
+            # One word stands for the section: what is wrong with it is told of the section's place.
+            hint = typing.get_type_hints(kind)[alone[0].name]
+            value = self._value(path, hint, node, alone[0].metadata)
+            return _WRONG if value is _WRONG else kind(**{alone[0].name: value})
         if not isinstance(node.value, dict):
             shown = _show(node, hidden=_holds_secret(kind))
             keys_ = ", ".join(known.name for known in dataclasses.fields(kind))

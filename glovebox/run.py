@@ -38,9 +38,9 @@ class CommandError(GloveboxError):
 
     def __init__(self, command: Command, status: int, tail: str) -> None:
         """Keep the status and the last lines of what the program said."""
-        name = os.fspath(command[0])
         what = f"was ended by {signal.Signals(-status).name}" if status < 0 else f"status {status}"
-        super().__init__(f"{name}: {what}\n{tail}".rstrip())
+        super().__init__(f"{_name(command)}: {what}\n{tail}".rstrip())
+        self.what = what
         self.status = status
         self.tail = tail
 
@@ -170,6 +170,14 @@ def attach(
         return subprocess.call([os.fspath(word) for word in command], cwd=cwd, env=environment(env))
     except FileNotFoundError as error:
         raise _missing(command, error) from error
+
+
+def _name(command: Command) -> str:
+    """Give the program's name: a loader (ld.so) that starts another is not the one to name."""
+    words = [os.fspath(word) for word in command]
+    if os.path.basename(words[0]).startswith("ld-") and "--library-path" in words:  # noqa: PTH119  words may be no paths
+        return words[words.index("--library-path") + 2]
+    return words[0]
 
 
 def _feed(pipe: IO[bytes], text: str) -> None:

@@ -13,7 +13,7 @@ from glovebox.plan import TARGET
 from glovebox.store import size_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from glovebox.doctor import Finding
@@ -48,6 +48,8 @@ def steps(project: Project, *, as_json: bool) -> None:
                 "key": step.key,
                 "cached": layer is not None,
                 "bytes": size_of(layer.tree) if layer else None,
+                "volatile": "run" in step.inputs,
+                "untracked": list(step.untracked),
             }
         )
     if as_json:
@@ -61,10 +63,20 @@ def steps(project: Project, *, as_json: bool) -> None:
             str(row["step"]),
             str(row["kind"]),
             str(row["key"])[:12],
-            "cached" if row["cached"] else "to do",
+            _state(row),
             f"{size / 1e6:.1f}" if isinstance(size, int) else "",
         )
-    _console().print(table)
+    console = _console()
+    console.print(table)
+    if any(row["untracked"] and not row["volatile"] for row in rows):
+        console.print("? its scripts have inputs that cannot be tracked: ./invoke why STEP")
+
+
+def _state(row: Mapping[str, object]) -> str:
+    if row["volatile"]:
+        return "volatile: in every build"
+    mark = " ?" if row["untracked"] else ""
+    return ("cached" if row["cached"] else "to do") + mark
 
 
 def lock_written(project: Project, path: Path) -> None:
@@ -78,7 +90,10 @@ def lock_written(project: Project, path: Path) -> None:
 
 
 def how_to_flash(project: Project) -> None:
-    """Say where the image lies, how it gets onto a card and how to log in."""
+    """Say where the images lie, how one gets onto a card and how to log in."""
+    for other in project.each_image()[:-1]:
+        size = other.image.stat().st_size / 1e9
+        _console().print(f"Also made: {other.image}  ({size:.1f} GB)", markup=False)
     image, config = project.image, project.loaded.config
     key = f" -i {project.access.private}" if project.access.private else ""
     console = _console()

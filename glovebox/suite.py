@@ -112,6 +112,8 @@ def _scripts(checkout: Path) -> list[Path]:
         checkout / "invoke",
         checkout / ".ci/run",
         *checkout.glob("stages/*/*/*.sh"),
+        checkout / "glovebox/stage_site.sh",
+        checkout / "tests/conformance/compare",
         *checkout.glob("stages/**/initramfs-tools/hooks/*"),
         *checkout.glob("stages/**/initramfs-tools/scripts/*/*"),
         *(

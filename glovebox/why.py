@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from glovebox.errors import ConfigError
+from glovebox.plan import StepKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -19,9 +20,9 @@ def explain(plan: Plan, store: Store, name: str) -> list[str]:
     if step is None:
         raise ConfigError(f"there is no step {name}", hint=f"one of: {', '.join(plan.steps)}")
     if store.find(step.key) is not None:
-        return [f"{name} does not run: its result is in the store"]
-    if name == plan.image.name:
-        below = plan.top
+        return [f"{name} does not run: its result is in the store", *_untracked(step)]
+    if step.kind is StepKind.IMAGE and step.below:
+        below = plan.steps[step.below]
         if store.find(below.key) is None:
             return [
                 f"{below.name} beneath it runs again:",
@@ -29,8 +30,13 @@ def explain(plan: Plan, store: Store, name: str) -> list[str]:
             ]
         return ["an image is assembled whenever the one in out/ has another key"]
     last = _last(plan, store, step)
-    if last is None:
-        return [f"{name} has not run yet for {plan.arch}"]
+    reasons = [f"{name} has not run yet for {plan.arch}"]
+    if last is not None:
+        reasons = _reasons(plan, store, step, last)
+    return [*reasons, *_untracked(step)]
+
+
+def _reasons(plan: Plan, store: Store, step: Step, last: Layer) -> list[str]:
     reasons = list(differences(step.inputs, last.meta.get("inputs", {})))
     before: Mapping[str, str] = last.meta.get("before", {})
     for other in (*((step.below,) if step.below else ()), *step.uses):
@@ -45,10 +51,22 @@ def explain(plan: Plan, store: Store, name: str) -> list[str]:
     return reasons or [f"the builder makes a {step.kind} in another way now"]
 
 
+def _untracked(step: Step) -> list[str]:
+    """Say what could change without this step running again."""
+    if not step.untracked or "run" in step.inputs:
+        return []
+    return [
+        *(f"not tracked: {one}" for one in step.untracked),
+        "  a change there does not run it again; volatile: true for its stage runs it every time",
+    ]
+
+
 def differences(now: Mapping[str, str], then: Mapping[str, str]) -> Iterator[str]:
     """Name each input that is new, gone or changed."""
     for name in sorted(set(now) | set(then)):
-        if name not in then:
+        if name == "run" and now.get(name) != then.get(name):
+            yield "its stage is volatile: it runs in every build"
+        elif name not in then:
             yield f"{name} is new"
         elif name not in now:
             yield f"{name} is gone"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from glovebox import apt, plan
+from glovebox import apt, pi_gen, plan
 from glovebox.boards import BOARDS
 from glovebox.config import (
     BoardName,
@@ -20,6 +20,7 @@ from glovebox.config import (
     Queue,
     Secret,
     Server,
+    StageEntry,
     User,
     Wifi,
 )
@@ -95,7 +96,7 @@ class World:
     checkout: Path
     config: Config = field(
         default_factory=lambda: Config(
-            stages=("car",),
+            stages=(StageEntry(path="car"),),
             overlays=("own",),
             firmware=(FirmwareFile(url="http://example.org/fw/a.bin", sha256="a" * 64),),
             wifi=Wifi(country="DE", networks=(Network(ssid="garage", psk=Secret(PSK)),)),
@@ -143,7 +144,7 @@ class World:
             self.config,
             BOARDS[self.config.board],
             self.lock,
-            sub_stages=plan.read_stages(self.config, self.checkout),
+            stages=plan.read_stages(self.config, self.checkout),
             checkout=self.checkout,
             access=self.access,
             secret=self.secret,
@@ -589,7 +590,7 @@ def test_variables_are_pi_gens() -> None:
     """An existing stage finds pi-gen's names; the owner's own variables win over all."""
     config = Config(hostname="van", environment={"RELEASE": "mine", "EXTRA": "x"})
 
-    given = plan.variables(config, BOARDS[config.board])
+    given = pi_gen.variables(config, BOARDS[config.board])
 
     assert given["TARGET_HOSTNAME"] == "van"
     assert given["RELEASE"] == "mine"
