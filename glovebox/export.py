@@ -90,6 +90,7 @@ def _assemble(project: Project, builder: Builder, part: Path) -> None:
             disk=project.loaded.config.disk,
             tools=builder.native(),
             scratch=scratch,
+            car=project.loaded.config.car,
         )
 
 
@@ -146,6 +147,7 @@ def manifest(project: Project, **more: object) -> str:
         "server": str(config.queue.server),
         "service": asdict(config.service),
         "stages": [Path(entry.path).name for entry in config.stages],
+        "car": config.car,
         "disk_id": project.plan.disk_id,
         "epoch": project.plan.epoch,
         "warnings": list(project.lock.warnings),
