@@ -24,7 +24,7 @@ from glovebox.keys import AccessKeys
 from glovebox.load import Loaded
 from glovebox.lock import Lock, Package
 from glovebox.monitor import Monitor
-from glovebox.plan import TARGET, Plan, Step, StepKind
+from glovebox.plan import TARGET, Made, Plan, Step, StepKind
 from glovebox.run import stream
 from glovebox.store import Store
 from tests.root import small_world, tools
@@ -106,7 +106,11 @@ def plan(salt: str, firmware: FirmwareFile) -> Plan:
         below = name
     steps["image"] = Step(name="image", kind=StepKind.IMAGE, below=below, key=key("image", salt))
     arch = native.host_arch()
-    return Plan(steps=steps, disk_id="01234567", arch=arch, epoch=EPOCH, variables={})
+    image = Made(step="image", disk_id="01234567")
+    return Plan(
+        steps=steps, disk_id=image.disk_id, arch=arch, epoch=EPOCH, variables={},
+        images=(image,), chosen=image,
+    )  # fmt: skip
 
 
 def main() -> None:
