@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -11,15 +10,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glovebox import assemble, files, room
+from glovebox import assemble, files, room, system
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from glovebox.build import Builder
     from glovebox.project import Project
-
-_FIELD = re.compile(r"^(Package|Version|Architecture|Status): (.+)$", re.MULTILINE)
 
 
 def is_current(project: Project, *, verified: bool) -> bool:
@@ -75,12 +72,10 @@ def _prepare(project: Project, builder: Builder, part: Path) -> tuple[str, str]:
 
 def packages_in(status: str) -> str:
     """Give name, version and architecture of every installed package, a line each, sorted."""
-    lines: list[str] = []
-    for stanza in status.split("\n\n"):
-        fields = dict(_FIELD.findall(stanza))
-        if fields.get("Status", "").endswith(" installed"):
-            lines.append(f"{fields['Package']} {fields['Version']} {fields['Architecture']}\n")
-    return "".join(sorted(lines))
+    return "".join(
+        f"{name} {version} {arch}\n"
+        for (name, arch), version in sorted(system.installed(status).items())
+    )
 
 
 def _assemble(project: Project, builder: Builder, part: Path) -> None:
@@ -98,6 +93,7 @@ def _assemble(project: Project, builder: Builder, part: Path) -> None:
             disk=project.loaded.config.disk,
             tools=builder.native(),
             scratch=scratch,
+            car=project.loaded.config.car,
         )
 
 
@@ -154,6 +150,7 @@ def manifest(project: Project, **more: object) -> str:
         "server": str(config.queue.server),
         "service": asdict(config.service),
         "stages": [Path(entry.path).name for entry in config.stages],
+        "car": config.car,
         "disk_id": project.plan.disk_id,
         "epoch": project.plan.epoch,
         "warnings": list(project.lock.warnings),

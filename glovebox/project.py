@@ -133,7 +133,7 @@ def open_project(  # noqa: PLR0913  what a person can ask of a run
             chains=chains,
             sources=sources,
             refresh=refresh,
-            own=imported.archives(base, mirror_of(settings)) if base else (),
+            own=_archives(settings, base, suite),
         )
     if not quiet:
         for warning in resolved.warnings:
@@ -272,6 +272,24 @@ def _imported(base: str, store: Store, monitor: Monitor, board: Board) -> import
         return None
     sandbox.require_root("reading an image")
     return imported.bring_in(Path(base), store, monitor, arch=board.arch)
+
+
+def _archives(settings: Config, base: imported.Base | None, suite: str) -> list[apt.Archive]:
+    """Give where the image's packages come from, where that is not Debian alone."""
+    mirror = mirror_of(settings)
+    more = [
+        apt.Archive(
+            url=one.url,
+            suite=one.suite,
+            optional=False,
+            components=one.components,
+            keyring=Path(one.keyring),
+        )
+        for one in settings.archives
+    ]
+    if base is not None:
+        return [*imported.archives(base, mirror), *more]
+    return [*apt.archives(mirror, suite), *more] if more else []
 
 
 def mirror_of(settings: Config) -> apt.Mirror:

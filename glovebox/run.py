@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import tempfile
 from collections import deque
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from threading import Thread
 from typing import IO, TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from glovebox import clock
 from glovebox.errors import GloveboxError, HostError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     Command = Sequence[str | os.PathLike[str]]
 
@@ -31,6 +32,11 @@ PACKAGE_OF = {
     "ssh-keygen": "openssh-client",
     "xz": "xz-utils",
     "sfdisk": "fdisk",
+    "zstd": "zstd",
+    "mcopy": "mtools",
+    "mtype": "mtools",
+    "resize2fs": "e2fsprogs",
+    "e2fsck": "e2fsprogs",
 }
 
 
@@ -218,3 +224,33 @@ def run_bytes(command: Command, data: bytes) -> bytes:
     except subprocess.CalledProcessError as error:
         said = error.stderr.decode(errors="replace")
         raise CommandError(command, error.returncode, said) from error
+
+
+@contextmanager
+def reading(command: Command) -> Iterator[IO[bytes]]:
+    """Start a program and give what it prints, as a stream of bytes; it ends with the block.
+
+    Raises CommandError when the stream was read to its end and the status is not zero.
+    """
+    with tempfile.TemporaryFile() as said:
+        try:
+            process = subprocess.Popen(
+                [os.fspath(word) for word in command],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=said,
+                env=environment(),
+            )
+        except FileNotFoundError as error:
+            raise _missing(command, error) from error
+        try:
+            if process.stdout is None:
+                raise AssertionError
+            yield process.stdout
+            status = process.wait()
+        finally:
+            process.kill()
+            process.wait()
+        if status != 0:
+            said.seek(0)
+            raise CommandError(command, status, said.read().decode(errors="replace"))

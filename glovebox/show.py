@@ -75,7 +75,7 @@ def steps(project: Project, *, as_json: bool) -> None:
 
 def _state(row: Mapping[str, object]) -> str:
     if row["volatile"]:
-        return "volatile: in every build"
+        return "volatile"
     mark = " ?" if row["untracked"] else ""
     return ("cached" if row["cached"] else "to do") + mark
 

@@ -29,6 +29,8 @@ def explain(
     step = plan.steps.get(name)
     if step is None:
         raise ConfigError(f"there is no step {name}", hint=f"one of: {', '.join(plan.steps)}")
+    if "run" in step.inputs:
+        return [f"{name} runs in every build: its stage is volatile"]
     if store.find(step.key) is not None:
         return [f"{name} does not run: its result is in the store", *_untracked(step)]
     if step.kind is StepKind.IMAGE and step.below:
@@ -76,7 +78,7 @@ def _reasons(
 
 def _untracked(step: Step) -> list[str]:
     """Say what could change without this step running again."""
-    if not step.untracked or "run" in step.inputs:
+    if not step.untracked:
         return []
     return [
         *(f"not tracked: {one}" for one in step.untracked),
@@ -87,9 +89,7 @@ def _untracked(step: Step) -> list[str]:
 def differences(now: Mapping[str, str], then: Mapping[str, str]) -> Iterator[str]:
     """Name each input that is new, gone or changed."""
     for name in sorted(set(now) | set(then)):
-        if name == "run" and now.get(name) != then.get(name):
-            yield "its stage is volatile: it runs in every build"
-        elif name not in then:
+        if name not in then:
             yield f"{name} is new"
         elif name not in now:
             yield f"{name} is gone"

@@ -3,7 +3,7 @@
 # under emulation. Usage: compile.sh COMPILER JOBS SOURCES
 compiler=$1 jobs=$2 source=$3
 cd "$source"
-flags=(-std=gnu11 -O2 -D_GNU_SOURCE -Isrc)
+flags=(-std=gnu11 -O2 -Isrc)
 for folder in hiredis linenoise lua/src hdr_histogram fpconv fast_float; do
   flags+=("-Ideps/$folder")
 done

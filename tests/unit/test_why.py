@@ -100,6 +100,28 @@ def test_differences() -> None:
     ]
 
 
+def test_what_is_not_tracked_is_said(store: Store) -> None:
+    """A step whose scripts read what no key knows says so, also when its result stands."""
+    steps = dict(THEN.steps)
+    steps["top"] = replace(steps["top"], untracked=("00-run.sh:3 reads the clock",))
+
+    said = explain(replace(THEN, steps=steps), store, "top")
+
+    assert said[0] == "top does not run: its result is in the store"
+    assert said[1] == "not tracked: 00-run.sh:3 reads the clock"
+    assert "volatile: true" in said[2]
+
+
+def test_a_volatile_step_says_so(store: Store) -> None:
+    """Why it runs again needs no comparison."""
+    steps = dict(THEN.steps)
+    steps["top"] = replace(steps["top"], inputs={"run": "1"})
+
+    assert explain(replace(THEN, steps=steps), store, "top") == [
+        "top runs in every build: its stage is volatile"
+    ]
+
+
 def test_what_an_input_is_made_of_is_named(store: Store) -> None:
     """Of a list of packages or a folder, the packages and files that differ are named."""
     plan = changed(top={"$A": "1", "00-packages": "b", "files": "b"})
