@@ -28,6 +28,11 @@ if TYPE_CHECKING:
 _CLOCK_SOURCE = Path(__file__).with_name("clock.c")
 DAYS = 400
 UMASK = 0o077
+# What another's shell, or a CI, may have set; none of it may reach a build.
+_OTHER_SHELL = {
+    "CI": "true", "TZ": "Asia/Tokyo", "LC_ALL": "tr_TR.UTF-8", "CFLAGS": "-O0 -g",
+    "MAKEFLAGS": "--keep-going", "SOURCE_DATE_EPOCH": "1", "PYTHONHASHSEED": "7",
+}  # fmt: skip
 # Tools of the build, not part of an image: logs and caches in them may differ.
 _NOT_IN_IMAGE = {StepKind.NATIVE_ROOT, StepKind.ACCELERATOR, StepKind.IMAGE}
 _SHOWN = 5
@@ -40,6 +45,7 @@ class Circumstances:
     days: int = 0
     umask: int | None = None
     cpus: str = ""
+    others_shell: bool = False
     accelerator: bool = True
 
     def __str__(self) -> str:
@@ -48,11 +54,12 @@ class Circumstances:
         told += [f"{self.days} days later"] if self.days else []
         told += [f"umask {self.umask:03o}"] if self.umask is not None else []
         told += ["on one processor"] if self.cpus else []
+        told += ["from another's shell"] if self.others_shell else []
         told += [] if self.accelerator else ["without the accelerator"]
         return ", ".join(told)
 
 
-OTHERWISE = Circumstances(days=DAYS, umask=UMASK, cpus="0")
+OTHERWISE = Circumstances(days=DAYS, umask=UMASK, cpus="0", others_shell=True)
 WITHOUT_ACCELERATOR = Circumstances(accelerator=False)
 
 
@@ -123,10 +130,10 @@ def _build(
     tools: native.Root | None = None,
 ) -> Built:
     """Build in a process of its own, from empty layers."""
-    env: dict[str, str] = {}
+    env = dict(_OTHER_SHELL) if how.others_shell else {}
     if how.days and tools:
         _prepare_clock(work / "clock", opened, tools)
-        env = clock.environment(work / "clock", how.days)
+        env |= clock.environment(work / "clock", how.days)
     site = elsewhere.prepare(
         opened, config, work / "site", copy_checkout=tools is not None, env=env
     )
