@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glovebox import clock, compare, compare_image, elsewhere, files, native, project
+from glovebox import chroot, clock, compare, compare_image, elsewhere, files, native, project
 from glovebox.errors import HostError, VerifyError
 from glovebox.native import TRIPLETS, host_arch
 from glovebox.plan import StepKind
@@ -22,6 +23,7 @@ from glovebox.run import CommandError, run
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from glovebox.build import Builder
     from glovebox.project import Project
     from glovebox.store import Store
 
@@ -36,6 +38,7 @@ _OTHER_SHELL = {
 # Tools of the build, not part of an image: logs and caches in them may differ.
 _NOT_IN_IMAGE = {StepKind.NATIVE_ROOT, StepKind.ACCELERATOR, StepKind.IMAGE}
 _SHOWN = 5
+_DAY_S = 86400
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,9 +101,7 @@ def reproduce(
         else:
             usual = Circumstances()
             first = _build(opened, config, overrides, work / "first", usual)
-        second = _build(
-            opened, config, overrides, work / "second", circumstances, tools=_tools(opened, first)
-        )
+        second = _build(opened, config, overrides, work / "second", circumstances, first=first)
         differences = _differences(opened, first, second)
         digest = files.sha256_file(first.image)
     except BaseException:
@@ -127,16 +128,16 @@ def _build(
     work: Path,
     how: Circumstances,
     *,
-    tools: native.Root | None = None,
+    first: Built | None = None,
 ) -> Built:
     """Build in a process of its own, from empty layers."""
     env = dict(_OTHER_SHELL) if how.others_shell else {}
-    if how.days and tools:
-        _prepare_clock(work / "clock", opened, tools)
+    if how.days and first:
+        _prepare_clock(work / "clock", opened, _builder(opened, first).native())
+        _prove_clock(work / "clock", opened, first, how.days)
         env |= clock.environment(work / "clock", how.days)
-    site = elsewhere.prepare(
-        opened, config, work / "site", copy_checkout=tools is not None, env=env
-    )
+    is_second = first is not None
+    site = elsewhere.prepare(opened, config, work / "site", copy_checkout=is_second, env=env)
     before = [
         *(["taskset", "--cpu-list", how.cpus] if how.cpus else []),
         *([] if how.umask is None else ["sh", "-c", f'umask {how.umask:o}; exec "$@"', "sh"]),
@@ -146,7 +147,7 @@ def _build(
         *([] if how.accelerator else ["--no-accelerator"]),
         *(word for one in overrides for word in ("--set", one)),
     ]
-    what = "as usual" if tools is None else str(how)
+    what = "as usual" if first is None else str(how)
     with opened.monitor.step(work.name, f"building from empty layers, {what}") as line:
         try:
             site.build(*options, line=line, before=before)
@@ -180,13 +181,28 @@ def _prepare_clock(folder: Path, opened: Project, tools: native.Root) -> None:
         Path(visited).chmod(0o755)
 
 
-def _tools(opened: Project, first: Built) -> native.Root:
-    return replace(opened.builder(), store=first.store).native()
+def _prove_clock(folder: Path, opened: Project, first: Built, days: int) -> None:
+    """Ask a program of the finished root what day it is: a library that is not loaded says nothing.
+
+    Raises VerifyError when it is today.
+    """
+    env = chroot.environment(opened.board.arch, opened.plan.epoch, clock.environment(folder, days))
+    with _builder(opened, first).merged(opened.plan.top.name, writable=True) as root:
+        shutil.copytree(folder, root, dirs_exist_ok=True)
+        (root / "proc").mkdir(exist_ok=True)
+        said = run(chroot.command(root, ["date", "+%s"], env)).stdout
+    shifted = (int(said) - time.time()) / _DAY_S
+    if round(shifted) != days:
+        raise VerifyError(f"programs of the target are {shifted:.1f} days ahead, not {days}")
+
+
+def _builder(opened: Project, built: Built) -> Builder:
+    return replace(opened.builder(), store=built.store)
 
 
 def _differences(opened: Project, first: Built, second: Built) -> list[str]:
     """Name the first differing key, the first differing files of layers, and the structure."""
-    tools = _tools(opened, first)
+    tools = _builder(opened, first).native()
     with opened.monitor.step("compare", "the images, byte by byte"):
         said = compare_image.difference(first.image, second.image, tools)
     if said is None:
