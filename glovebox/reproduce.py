@@ -10,12 +10,23 @@ import json
 import os
 import shutil
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glovebox import chroot, clock, compare, compare_image, elsewhere, files, native, project
-from glovebox.errors import HostError, VerifyError
+from glovebox import (
+    chroot,
+    clock,
+    compare,
+    compare_image,
+    elsewhere,
+    files,
+    mounts,
+    native,
+    project,
+)
+from glovebox.errors import VerifyError
 from glovebox.native import TRIPLETS, host_arch
 from glovebox.plan import StepKind
 from glovebox.run import CommandError, run
@@ -27,7 +38,6 @@ if TYPE_CHECKING:
     from glovebox.project import Project
     from glovebox.store import Store
 
-_CLOCK_SOURCE = Path(__file__).with_name("clock.c")
 DAYS = 400
 UMASK = 0o077
 # What another's shell, or a CI, may have set; none of it may reach a build.
@@ -148,7 +158,12 @@ def _build(
         *(word for one in overrides for word in ("--set", one)),
     ]
     what = "as usual" if first is None else str(how)
-    with opened.monitor.step(work.name, f"building from empty layers, {what}") as line:
+    with ExitStack() as stack:
+        line = stack.enter_context(
+            opened.monitor.step(work.name, f"building from empty layers, {what}")
+        )
+        if clock.FOLDER in env:
+            stack.enter_context(mounts.bind(work / "clock", "/" / clock.PLACE))
         try:
             site.build(*options, line=line, before=before)
         except CommandError as error:
@@ -163,18 +178,14 @@ def _built(store: Store, image: Path, opened: Project) -> Built:
 
 def _prepare_clock(folder: Path, opened: Project, tools: native.Root) -> None:
     """Fill ``folder`` with what answers another time: for this processor and for the board's."""
-    own = Path("usr/lib") / TRIPLETS[host_arch()] / clock.LIBRARY
-    if not ("/" / own).exists():
-        raise HostError("libfaketime is not installed", hint="./invoke setup --tests")
-    (folder / own).parent.mkdir(parents=True)
-    shutil.copy(Path("/") / own, folder / own)
-    triplet = TRIPLETS[opened.board.arch]
-    if opened.board.arch != host_arch():
-        with opened.store.scratch() as scratch, tools.enter(scratch / "tools") as root:
-            shutil.copy(_CLOCK_SOURCE, root / "run")
-            compiler = [f"/usr/bin/{triplet}-gcc", "-O2", "-Wall", "-shared", "-fPIC"]
-            run(["chroot", root, *compiler, "-o", "/run/clock.so", "/run/clock.c"])
-            target = folder / "usr/lib" / triplet / clock.LIBRARY
+    compilers = {host_arch(): "gcc", opened.board.arch: f"{TRIPLETS[opened.board.arch]}-gcc"}
+    with opened.store.scratch() as scratch, tools.enter(scratch / "tools") as root:
+        elsewhere.add_compiler(opened, root, arch=host_arch())
+        shutil.copy(clock.SOURCE, root / "run")
+        for arch, compiler in compilers.items():
+            words = [f"/usr/bin/{compiler}", "-O2", "-Wall", "-shared", "-fPIC"]
+            run(["chroot", root, *words, "-o", "/run/clock.so", "/run/clock.c"])
+            target = folder / "lib" / TRIPLETS[arch] / clock.LIBRARY
             target.parent.mkdir(parents=True)
             shutil.copy(root / "run/clock.so", target)
     for visited, _, _ in os.walk(folder):
@@ -188,7 +199,7 @@ def _prove_clock(folder: Path, opened: Project, first: Built, days: int) -> None
     """
     env = chroot.environment(opened.board.arch, opened.plan.epoch, clock.environment(folder, days))
     with _builder(opened, first).merged(opened.plan.top.name, writable=True) as root:
-        shutil.copytree(folder, root, dirs_exist_ok=True)
+        shutil.copytree(folder, root / clock.PLACE, dirs_exist_ok=True)
         (root / "proc").mkdir(exist_ok=True)
         said = run(chroot.command(root, ["date", "+%s"], env)).stdout
     shifted = (int(said) - time.time()) / _DAY_S

@@ -19,9 +19,12 @@ cp --sparse=always "$base" "$result"
 truncate --size=+512M "$result"
 echo ", +" | sfdisk --quiet --no-reread --no-tell-kernel -N 2 "$result"
 start=$(sfdisk --dump "$result" | sed -n 's/.*start= *\([0-9]*\),.*type=83$/\1/p')
-# The loop device ends with the mount, also when this script is killed.
-mount --options loop,offset=$((start * 512)) "$result" "$root"
-resize2fs "$(findmnt --noheadings --output SOURCE "$root")" >/dev/null 2>&1
+loop=$(losetup --find --show --offset $((start * 512)) "$result")
+e2fsck -fp "$loop" >/dev/null || [ $? -lt 2 ]
+resize2fs "$loop" >/dev/null 2>&1
+mount "$loop" "$root"
+# From here on it ends with the mount, also when this script is killed.
+losetup --detach "$loop"
 
 mount -t proc proc "$root/proc"
 mount -t sysfs sysfs "$root/sys"
