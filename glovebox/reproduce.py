@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from glovebox.build import Builder
+    from glovebox.plan import Plan
     from glovebox.project import Project
     from glovebox.store import Store
 
@@ -86,7 +87,7 @@ class Built:
 
     def tree(self, step: str) -> Path | None:
         """Give the files of a step's result."""
-        found = self.store.find(self.keys[step])
+        found = self.store.find(self.keys.get(step, "-"))
         return found.tree if found else None
 
 
@@ -218,11 +219,15 @@ def _differences(opened: Project, first: Built, second: Built) -> list[str]:
         said = compare_image.difference(first.image, second.image, tools)
     if said is None:
         return []
-    return [*_layers(opened, first, second), f"  image: {said}"]
+    return [*differing_layers(opened.plan, first, second), f"  image: {said}"]
 
 
-def _layers(opened: Project, first: Built, second: Built) -> Iterator[str]:
-    for step in opened.plan.steps.values():
+def differing_layers(plan: Plan, first: Built, second: Built) -> Iterator[str]:
+    """Name the first layer, in the order they are built, with files that differ, and some of them.
+
+    A layer of another key is named too: its inputs differ, not only its bytes.
+    """
+    for step in plan.steps.values():
         if step.kind in _NOT_IN_IMAGE:
             continue
         one, other = first.tree(step.name), second.tree(step.name)
