@@ -18,6 +18,7 @@ from glovebox import (
     accelerator,
     apt,
     chroot,
+    clock,
     failure,
     files,
     layer,
@@ -309,6 +310,7 @@ class Builder:
             message = f"{step.name} has nothing to run"
             raise AssertionError(message)
         with self.native().enter(scratch / "tools") as root:
+            clock.lay(root)
             here = root / "run/glovebox"
             for name in ("sources", "stage", "out"):
                 (here / name).mkdir(parents=True)
@@ -322,7 +324,7 @@ class Builder:
                     "SOURCES": "/run/glovebox/sources",
                     "OUT": "/run/glovebox/out",
                     "SYSROOT": "/run/glovebox/sysroot",
-                    "JOBS": str(os.cpu_count() or 1),
+                    "JOBS": str(len(os.sched_getaffinity(0))),
                 },
             )
             watch = failure.Watch(root=root)
@@ -495,6 +497,7 @@ def _harness(folder: Path, *, network: bool, below: Sequence[Path]) -> Path:
     program.chmod(0o755)
     for path in (folder, *(path for path in folder.rglob("*") if path.is_dir())):
         path.chmod(0o755)
+    clock.lay(folder)
     return folder
 
 

@@ -39,7 +39,7 @@ PROGRAMS = {
 }
 KEYRING_PACKAGE = "debian-archive-keyring"
 # For `invoke lint` and the tests alone: the service is tested with real parts on the host, too.
-TEST_PACKAGES = ("dosfstools", "gpsd", "redis-server", "shellcheck")
+TEST_PACKAGES = ("dosfstools", "gpsd", "libfaketime", "redis-server", "shellcheck")
 _POLICY = Path("/usr/sbin/policy-rc.d")
 BINFMT = Path("/proc/sys/fs/binfmt_misc")
 HANDLERS = {"armel": "qemu-arm", "armhf": "qemu-arm", "arm64": "qemu-aarch64"}

@@ -126,7 +126,7 @@ def open_project(  # noqa: PLR0913  what a person can ask of a run
         resolved = lock.resolve(
             store,
             suite=suite,
-            mirror=_mirror(settings.mirror),
+            mirror=mirror_of(settings),
             chains=chains,
             sources=sources,
             refresh=refresh,
@@ -192,9 +192,9 @@ def build_image(
         project.builder(shell=shell).build(names, fresh=fresh)
     for one in wanted:
         builder = one.builder()
-        if verify:
-            verify_tree(one, builder)
-        export.export(one, builder, verified=verify)
+        with export.export(one, builder, verified=verify):
+            if verify:
+                verify_tree(one, builder)
     if wanted:
         postrun.run_all(project)
     return project.image
@@ -263,7 +263,7 @@ def _imported(base: str, store: Store, monitor: Monitor, board: Board) -> import
 
 def _archives(settings: Config, base: imported.Base | None, suite: str) -> list[apt.Archive]:
     """Give where the image's packages come from, where that is not Debian alone."""
-    mirror = _mirror(settings.mirror)
+    mirror = mirror_of(settings)
     more = [
         apt.Archive(
             url=one.url,
@@ -279,9 +279,12 @@ def _archives(settings: Config, base: imported.Base | None, suite: str) -> list[
     return [*apt.archives(mirror, suite), *more] if more else []
 
 
-def _mirror(given: str | None) -> apt.Mirror:
+def mirror_of(settings: Config) -> apt.Mirror:
+    """Give the mirror of the configuration, else the host's own."""
     found = apt.host_mirror()
-    return found if given is None else apt.Mirror(main=given, security=found.security)
+    if settings.mirror is None:
+        return found
+    return apt.Mirror(main=settings.mirror, security=found.security)
 
 
 def _volatile_run(store: Store, stages: Sequence[stage.Stage], *, begin: bool) -> str:

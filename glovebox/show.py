@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from glovebox.doctor import Finding
+    from glovebox.measures import Report
     from glovebox.project import Project
 
 
@@ -107,6 +108,20 @@ def how_to_flash(project: Project) -> None:
         "Try it:    ./invoke boot     Prove it: ./invoke verify",
     ):
         console.print(line, markup=False)
+
+
+def measured(report: Report) -> None:
+    """Print what a benchmark found."""
+    table = Table("what", "measured", "target", "", box=None, header_style="bold")
+    table.columns[1].justify = "right"
+    for row in report.rows:
+        mark = {True: "✓", False: "✗", None: ""}[row.met]
+        table.add_row(row.name, row.value(), row.target(), mark)
+        if row.note:
+            table.add_row(f"  {row.note}", "", "", "", style="dim")
+    _console().print(table)
+    for name, value in {**report.machine, **report.facts}.items():
+        _console().print(f"  {name}: {value}", markup=False)
 
 
 def _json(value: object) -> None:
