@@ -6,7 +6,6 @@ root of the suite, so the same plan gives the same bytes on any host.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -155,7 +154,10 @@ def assemble(
     scratch: Path,
     car: bool = False,
 ) -> Layout:
-    """Write the image ``target`` from the trees ``root`` and ``boot``, seen through mounts."""
+    """Write the image ``target`` from the trees ``root`` and ``boot``, seen through mounts.
+
+    It is not flushed to the disk yet.
+    """
     layout = lay_out(disk, measure(root), car=car)
     require_room(disk, measure(boot))
     with target.open("wb") as file:
@@ -165,8 +167,6 @@ def assemble(
     _make_root(target, layout, root, made, tools, scratch)
     if layout.data_size:
         _make_data(target, layout, made, tools, scratch)
-    with target.open("rb+") as file:
-        os.fsync(file.fileno())
     return layout
 
 
@@ -209,7 +209,7 @@ def _make_boot(
     for folder, names in folders.items():
         inside = "::/" if folder == "." else f"::/{folder}/"
         run([*tools.command("mtools"), "-c", "mcopy", "-m", "-i", where, *names, inside], env=env)
-    _copy_into(target, layout.boot_start, where)
+    files.copy_data(where, target, to=layout.boot_start)
     where.unlink()
 
 
@@ -279,26 +279,6 @@ def _make_ext4(
         env={"SOURCE_DATE_EPOCH": str(made.epoch), "MKE2FS_CONFIG": str(config),
              "E2FSPROGS_FAKE_TIME": str(made.epoch), "MKE2FS_SYNC": "0"},
     )  # fmt: skip
-
-
-def _copy_into(target: Path, offset: int, source: Path) -> None:
-    """Copy a file into another at ``offset``, leaving its holes holes."""
-    with source.open("rb") as inside, target.open("rb+") as outside:
-        size = source.stat().st_size
-        at = 0
-        while at < size:
-            try:
-                start = os.lseek(inside.fileno(), at, os.SEEK_DATA)
-            except OSError:  # only a hole is left
-                break
-            end = os.lseek(inside.fileno(), start, os.SEEK_HOLE)
-            inside.seek(start)
-            outside.seek(offset + start)
-            while start < end:
-                block = inside.read(min(MIB, end - start))
-                outside.write(block)
-                start += len(block)
-            at = end
 
 
 def _up(number: int, unit: int) -> int:

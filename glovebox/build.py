@@ -18,12 +18,15 @@ from glovebox import (
     accelerator,
     apt,
     chroot,
+    clock,
+    details,
     failure,
     files,
     layer,
     lock,
     mounts,
     native,
+    room,
     runner,
     shell,
     sources,
@@ -71,11 +74,14 @@ class Builder:
     checkout: Path
     # Whether a step that fails opens a shell where it did.
     shell: bool = False
+    # Where the image will lie, if one is made.
+    out: Path | None = None
 
     def build(self, wanted: Sequence[str], *, fresh: bool = False) -> None:
         """Make the results ``wanted`` and all they need; with ``fresh`` even those that stand."""
         standing = frozenset() if fresh else self._standing(wanted)
         steps = order(self.plan, wanted, standing)
+        self._require_room(steps)
         self._download(steps)
         for name in [one.name for one in self.plan.steps.values() if one.name in standing]:
             self.monitor.note(f"cached: {name}")
@@ -140,6 +146,15 @@ class Builder:
                 upper.mkdir()
             yield stack.enter_context(mounts.overlay(trees, target, scratch=scratch, upper=upper))
 
+    def _require_room(self, steps: Sequence[Step]) -> None:
+        chains = {step.name for step in steps if step.kind is StepKind.NATIVE_ROOT}
+        if any(step.kind in (StepKind.EXTRACT, StepKind.SUB_STAGE) for step in steps):
+            chains.add(TARGET)
+        debs = self.store.root / "debs"
+        packages = {one.sha256: one.size for name in chains for one in self.lock.packages(name)}
+        downloads = sum(size for name, size in packages.items() if not (debs / name).exists())
+        room.require(steps, self.lock, downloads=downloads, store=self.store.root, out=self.out)
+
     def _download(self, steps: Sequence[Step]) -> None:
         names = {step.name for step in steps}
         wanted = [chain for chain in (TOOLS, EMULATOR, QUILT) if chain in names]
@@ -189,6 +204,7 @@ class Builder:
                     "kind": str(step.kind),
                     "arch": self.plan.arch,
                     "inputs": dict(step.inputs),
+                    "details": details.of(step, self.lock, self.checkout),
                     "before": self._before(step),
                     "seconds": round(time.monotonic() - begun, 1),
                 }
@@ -309,6 +325,7 @@ class Builder:
             message = f"{step.name} has nothing to run"
             raise AssertionError(message)
         with self.native().enter(scratch / "tools") as root:
+            clock.lay(root)
             here = root / "run/glovebox"
             for name in ("sources", "stage", "out"):
                 (here / name).mkdir(parents=True)
@@ -322,7 +339,7 @@ class Builder:
                     "SOURCES": "/run/glovebox/sources",
                     "OUT": "/run/glovebox/out",
                     "SYSROOT": "/run/glovebox/sysroot",
-                    "JOBS": str(os.cpu_count() or 1),
+                    "JOBS": str(len(os.sched_getaffinity(0))),
                 },
             )
             watch = failure.Watch(root=root)
@@ -495,6 +512,7 @@ def _harness(folder: Path, *, network: bool, below: Sequence[Path]) -> Path:
     program.chmod(0o755)
     for path in (folder, *(path for path in folder.rglob("*") if path.is_dir())):
         path.chmod(0o755)
+    clock.lay(folder)
     return folder
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from glovebox import clock
 from glovebox.run import PATH
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def environment(arch: str, epoch: int, extra: Mapping[str, str] | None = None) -
         "INITRD": "No",
         # Compiling the hardware database takes 15 s emulated; nothing on these boards asks it.
         "SYSTEMD_HWDB_UPDATE_BYPASS": "1",
+        **clock.passed_on(),
         **(extra or {}),
     }
     if arch in QEMU_CPU:

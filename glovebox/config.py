@@ -211,6 +211,18 @@ class FirmwareFile:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ArchiveEntry:
+    """A package archive beside Debian's; the image's own list of sources does not name it."""
+
+    url: str = field(metadata={"help": "its address", "rule": rules.url})
+    suite: str = field(metadata={"help": "its suite, which need not be one of Debian's"})
+    components: tuple[str, ...] = field(default=("main",), metadata={"help": "its components"})
+    keyring: str = field(
+        metadata={"help": "the file with the keys it is signed with", "resolve": rules.existing}
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Queue:
     """The queue between the receiver and the network."""
 
@@ -302,6 +314,16 @@ class Config:
     )
     firmware: tuple[FirmwareFile, ...] = field(
         default=(), metadata={"help": "firmware files to add"}
+    )
+    archives: tuple[ArchiveEntry, ...] = field(
+        default=(), metadata={"help": "package archives to install from, beside Debian's"}
+    )
+    pi_gen_config: str | None = field(
+        default=None,
+        metadata={
+            "help": "a `config` file of pi-gen: what it sets counts where this file says nothing",
+            "resolve": rules.existing,
+        },
     )
     queue: Queue = field(default_factory=Queue)
     service: Settings = field(default_factory=Settings)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from glovebox import (
     apt,
+    details,
     doctor,
     export,
     files,
@@ -24,6 +25,7 @@ from glovebox import (
     stage,
     stage_check,
     verify as proof,
+    why,
 )
 from glovebox.boards import BOARDS, Board
 from glovebox.build import Builder
@@ -34,6 +36,7 @@ from glovebox.store import Store, default_root
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from glovebox.config import Config
     from glovebox.keys import AccessKeys
     from glovebox.monitor import Monitor
 
@@ -77,6 +80,7 @@ class Project:
             monitor=self.monitor,
             checkout=CHECKOUT,
             shell=shell,
+            out=self.out,
         )
 
 
@@ -125,11 +129,11 @@ def open_project(  # noqa: PLR0913  what a person can ask of a run
         resolved = lock.resolve(
             store,
             suite=suite,
-            mirror=_mirror(settings.mirror),
+            mirror=mirror_of(settings),
             chains=chains,
             sources=sources,
             refresh=refresh,
-            own=imported.archives(base, _mirror(settings.mirror)) if base else (),
+            own=_archives(settings, base, suite),
         )
     if not quiet:
         for warning in resolved.warnings:
@@ -157,6 +161,16 @@ def open_project(  # noqa: PLR0913  what a person can ask of a run
         store=store,
         monitor=monitor,
         out=out,
+    )
+
+
+def reasons(project: Project, step: str) -> list[str]:
+    """Say why a step runs again, a line for each reason."""
+    return why.explain(
+        project.plan,
+        project.store,
+        step,
+        detail=lambda one: details.of(one, project.lock, CHECKOUT),
     )
 
 
@@ -191,9 +205,9 @@ def build_image(
         project.builder(shell=shell).build(names, fresh=fresh)
     for one in wanted:
         builder = one.builder()
-        if verify:
-            verify_tree(one, builder)
-        export.export(one, builder, verified=verify)
+        with export.export(one, builder, verified=verify):
+            if verify:
+                verify_tree(one, builder)
     if wanted:
         postrun.run_all(project)
     return project.image
@@ -260,9 +274,30 @@ def _imported(base: str, store: Store, monitor: Monitor, board: Board) -> import
     return imported.bring_in(Path(base), store, monitor, arch=board.arch)
 
 
-def _mirror(given: str | None) -> apt.Mirror:
+def _archives(settings: Config, base: imported.Base | None, suite: str) -> list[apt.Archive]:
+    """Give where the image's packages come from, where that is not Debian alone."""
+    mirror = mirror_of(settings)
+    more = [
+        apt.Archive(
+            url=one.url,
+            suite=one.suite,
+            optional=False,
+            components=one.components,
+            keyring=Path(one.keyring),
+        )
+        for one in settings.archives
+    ]
+    if base is not None:
+        return [*imported.archives(base, mirror), *more]
+    return [*apt.archives(mirror, suite), *more] if more else []
+
+
+def mirror_of(settings: Config) -> apt.Mirror:
+    """Give the mirror of the configuration, else the host's own."""
     found = apt.host_mirror()
-    return found if given is None else apt.Mirror(main=given, security=found.security)
+    if settings.mirror is None:
+        return found
+    return apt.Mirror(main=settings.mirror, security=found.security)
 
 
 def _volatile_run(store: Store, stages: Sequence[stage.Stage], *, begin: bool) -> str:

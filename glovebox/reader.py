@@ -225,7 +225,7 @@ class Reader:
             value = _convert(kind, scalar)
             if isinstance(value, str) and not isinstance(value, StrEnum):
                 if "resolve" in meta:
-                    value = meta["resolve"](value, self._place_of(node))
+                    value = meta["resolve"](value, self.place_of(node))
                 elif rule is not None:
                     value = rule(value)
                 _check_pattern(cast("str", value), meta)
@@ -233,7 +233,7 @@ class Reader:
             _check_bounds(value, meta)
         return Secret(cast("str", value)) if kind is Secret else value
 
-    def _place_of(self, node: Node) -> Place:
+    def place_of(self, node: Node) -> Place:
         """Look paths up where their author stands: beside the file, or in the shell's folder."""
         if node.source == SET:
             return dataclasses.replace(self.place, folder=Path.cwd())

@@ -221,7 +221,7 @@ def ends_openly(script: str) -> bool:
         return False
     lines = script.splitlines()
     for number, line in enumerate(lines):
-        for found in re.finditer(r"<<(?!<)-?\s*[\"'\\]?(\w+)", line):
+        for found in re.finditer(r"(?<!<)<<(?!<)-?\s*[\"'\\]?(\w+)", line):
             if found[1] not in {later.strip("\t") for later in lines[number + 1 :]}:
                 return False
     return not script.rstrip("\n").endswith("\\")

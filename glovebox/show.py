@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from glovebox.doctor import Finding
+    from glovebox.measures import Report
     from glovebox.project import Project
 
 
@@ -33,7 +34,7 @@ def findings(found: Sequence[Finding], *, as_json: bool) -> None:
             console.print(f"  ✗ {one.what}", style="red", markup=False)
             console.print(f"      cure: {one.cure}", markup=False)
     bad = sum(not one.good for one in found)
-    console.print("This machine can build." if not bad else f"{bad} of {len(found)} are not right.")
+    console.print("All is well." if not bad else f"{bad} of {len(found)} are not right.")
 
 
 def steps(project: Project, *, as_json: bool) -> None:
@@ -74,7 +75,7 @@ def steps(project: Project, *, as_json: bool) -> None:
 
 def _state(row: Mapping[str, object]) -> str:
     if row["volatile"]:
-        return "volatile: in every build"
+        return "volatile"
     mark = " ?" if row["untracked"] else ""
     return ("cached" if row["cached"] else "to do") + mark
 
@@ -107,6 +108,20 @@ def how_to_flash(project: Project) -> None:
         "Try it:    ./invoke boot     Prove it: ./invoke verify",
     ):
         console.print(line, markup=False)
+
+
+def measured(report: Report) -> None:
+    """Print what a benchmark found."""
+    table = Table("what", "measured", "target", "", box=None, header_style="bold")
+    table.columns[1].justify = "right"
+    for row in report.rows:
+        mark = {True: "✓", False: "✗", None: ""}[row.met]
+        table.add_row(row.name, row.value(), row.target(), mark)
+        if row.note:
+            table.add_row(f"  {row.note}", "", "", "", style="dim")
+    _console().print(table)
+    for name, value in {**report.machine, **report.facts}.items():
+        _console().print(f"  {name}: {value}", markup=False)
 
 
 def _json(value: object) -> None:

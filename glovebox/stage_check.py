@@ -157,7 +157,7 @@ def reads_input(path: Path) -> Iterator[str]:
         if end is not None:  # a here-document
             end = None if line.strip("\t") == end else end
             continue
-        opened = re.search(r"<<-?\s*[\"'\\]?(\w+)", line)
+        opened = re.search(r"(?<!<)<<(?!<)-?\s*[\"'\\]?(\w+)", line)
         if opened:
             end = opened[1]
         elif _READERS.search(line) and not _REDIRECTED.search(line):

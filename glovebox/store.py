@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 META = "meta.json"
+UNPACKED = "unpacked"  # images that came packed, see packing.py
 _IN_USE = "in-use"
 # A socket in a folder below it, and what ssh adds to its name, must come to 107 bytes at most.
 _LONGEST = 60
@@ -233,6 +234,10 @@ class Store:
             for layer in self.layers():
                 freed += size_of(layer.path)
                 self.remove(layer)
+            unpacked = self.root / UNPACKED
+            if unpacked.exists():
+                freed += size_of(unpacked)
+                _remove(unpacked)
             if downloads:
                 for name in ("debs", "sources", "apt"):
                     freed += size_of(self.root / name)

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.image.drives import DRIVE_S, epochs
 
 from glovebox.nmea import Epoch
 from telematics import record
+from tests.image.drives import DRIVE_S, epochs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

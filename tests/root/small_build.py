@@ -87,6 +87,7 @@ class SmallProject(project.Project):
             monitor=self.monitor,
             checkout=Path(FOLDER),
             shell=shell,
+            out=self.out,
         )
 
 

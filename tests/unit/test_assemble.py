@@ -130,21 +130,3 @@ def test_measure_counts_a_hole_as_full(tmp_path: Path) -> None:
         file.truncate(MIB)
 
     assert measure(tmp_path).size == MIB
-
-
-@pytest.mark.parametrize("size", [0, 1, 5000, 3 * MIB + 17])
-def test_copy_into(tmp_path: Path, size: int) -> None:
-    """A file is copied to its place in another, holes staying holes, nothing around it touched."""
-    source, target = tmp_path / "source", tmp_path / "target"
-    with source.open("wb") as file:
-        file.truncate(size)
-        if size > MIB:
-            file.seek(2 * MIB)
-            file.write(b"data")
-        elif size:
-            file.write(b"d" * size)
-    target.write_bytes(b"before" + bytes(size) + b"after")
-
-    assemble._copy_into(target, 6, source)
-
-    assert target.read_bytes() == b"before" + source.read_bytes() + b"after"
