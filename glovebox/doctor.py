@@ -12,10 +12,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glovebox import apt, files, sandbox
+from glovebox import apt, files, jars, sandbox
 from glovebox.errors import GloveboxError, HostError
 from glovebox.run import PATH, CommandError, run
-from glovebox.store import UNFIT, Store
+from glovebox.store import UNFIT, Store, default_root
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +39,11 @@ PROGRAMS = {
 }
 KEYRING_PACKAGE = "debian-archive-keyring"
 # For `invoke lint` and the tests alone: the service is tested with real parts on the host, too.
-TEST_PACKAGES = ("dosfstools", "gpsd", "libfaketime", "redis-server", "shellcheck")
+# The JRE and Maven bring its broker.
+TEST_PACKAGES = (
+    "default-jre-headless", "dosfstools", "gpsd", "libfaketime", "maven", "openssl",
+    "redis-server", "shellcheck",
+)  # fmt: skip
 _POLICY = Path("/usr/sbin/policy-rc.d")
 BINFMT = Path("/proc/sys/fs/binfmt_misc")
 HANDLERS = {"armel": "qemu-arm", "armhf": "qemu-arm", "arm64": "qemu-aarch64"}
@@ -117,6 +121,9 @@ def set_up(monitor: Monitor, *, tests: bool) -> None:
                 raise HostError(
                     f"apt could not install {' '.join(missing)}:\n{error.tail}"
                 ) from error
+    if tests:
+        with monitor.step("broker", "fetching Apache Kafka by Maven"):
+            jars.fetch(default_root())
     with monitor.step("emulation", "registering the emulators with the kernel"):
         _register()
 
