@@ -13,8 +13,27 @@ sys.path[:0] = [path for path in (str(CHECKOUT), str(CHECKOUT / "app")) if path 
 
 from invoke import Context, Exit, task
 
-from glovebox import board_session, doctor as doctor_, project, sandbox, show, suite, why as why_
-from glovebox.errors import GloveboxError, HostError
+from glovebox import (
+    bench as bench_,
+    board_session,
+    differ,
+    doctor as doctor_,
+    enter,
+    hints,
+    inventory,
+    keep as room,
+    media,
+    mounted,
+    project,
+    reproduce as reproduce_,
+    resize as resize_,
+    sandbox,
+    shell as shell_,
+    show,
+    show_image,
+    suite,
+)
+from glovebox.errors import ConfigError, GloveboxError, HostError
 from glovebox.monitor import Monitor
 from glovebox.store import Store, default_root
 
@@ -28,6 +47,7 @@ _HELP = {
     "config": "the YAML file to build",
     "out": "the folder for the image and its papers",
     "json": "print JSON, for programs",
+    "image": "an image of a card: .img, or packed as .xz, .zst, .gz, .bz2, .zip",
 }
 
 
@@ -36,9 +56,14 @@ def _help(*names: str, **more: str) -> dict[str, str]:
 
 
 @contextmanager
-def _ending(log: Path | None = None) -> Iterator[Monitor]:
+def _ending(
+    log: Path | None = None,
+    *,
+    quiet: bool = False,
+    stopped: str = "stopped; the next run goes on from here",
+) -> Iterator[Monitor]:
     """Turn what goes wrong into one message and a status; no traceback for a user's mistake."""
-    monitor = Monitor(log_file=log)
+    monitor = Monitor(log_file=log, quiet=quiet)
     try:
         yield monitor
     except GloveboxError as error:
@@ -46,13 +71,49 @@ def _ending(log: Path | None = None) -> Iterator[Monitor]:
         where = f"\n  log: {log}" if log else ""
         raise Exit(f"error: {error}{where}", code=error.exit_code) from error
     except KeyboardInterrupt as error:
-        raise Exit("stopped; the next run goes on from here", code=INTERRUPTED) from error
+        # Asked by a signal other than Ctrl-C, it is told which.
+        code = 128 + error.args[0] if error.args else INTERRUPTED
+        raise Exit(stopped, code=code) from error
     except OSError as error:
         # A full disk and the like: the machine's trouble, not ours.
-        failed = HostError(f"{error.strerror}: {error.filename}" if error.filename else str(error))
+        said = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        failed = HostError(said, hint=hints.hint_for(said))
         raise Exit(f"error: {failed}", code=failed.exit_code) from error
     finally:
         monitor.close()
+
+
+@contextmanager
+def _opened(
+    what: str,
+    *,
+    overrides: list[str] | None,
+    config: str,
+    out: str | Path = OUT,
+    logged: bool = False,
+    quiet: bool = False,
+    accelerate: bool = True,
+    refresh: bool = False,
+    locked: bool = False,
+    run_volatile: bool = False,
+) -> Iterator[project.Project]:
+    """Give the project a task works on; one that is ``logged`` mounts, and gets namespaces."""
+    with _ending(Path(out) / f"{what}.log" if logged else None) as monitor:
+        if logged:
+            sandbox.enter(what)
+        opened = project.open_project(
+            monitor,
+            config=Path(config),
+            overrides=overrides or [],
+            out=Path(out),
+            accelerate=accelerate,
+            refresh=refresh,
+            quiet=quiet,
+            locked=locked,
+            run_volatile=run_volatile,
+        )
+        with opened.store.in_use(), opened.store.temporary():
+            yield opened
 
 
 @task(auto_shortflags=False, help={"tests": "also what `test` and `lint` need"})
@@ -64,11 +125,12 @@ def setup(_c: Context, tests: bool = False) -> None:  # noqa: FBT001, FBT002  a 
         doctor_.set_up(monitor, tests=tests)
 
 
-@task(auto_shortflags=False, help=_help("json"))
-def doctor(_c: Context, json: bool = False) -> None:  # noqa: FBT001, FBT002  a flag
+@task(auto_shortflags=False, help=_help("json", store="look at what is in the store instead"))
+def doctor(_c: Context, json: bool = False, store: bool = False) -> None:  # noqa: FBT001, FBT002
     """Look at this machine: all it lacks for a build, each with its cure."""
-    with _ending():
-        found = doctor_.examine(Store(root=default_root()))
+    with _ending() as monitor:
+        own = Store(root=default_root())
+        found = doctor_.examine_store(own.open(monitor.say)) if store else doctor_.examine(own)
         show.findings(found, as_json=json)
         if not all(one.good for one in found):
             raise Exit(code=HostError.exit_code)
@@ -86,6 +148,7 @@ def doctor(_c: Context, json: bool = False) -> None:  # noqa: FBT001, FBT002  a 
         no_accelerator="emulate everything: much slower",
         refresh="ask the mirror for newer packages now",
         locked="use the versions of the lock file and no others; needs no network once fetched",
+        shell="open a shell in the state in which a step fails",
     ),
 )
 def build_image(
@@ -98,20 +161,24 @@ def build_image(
     no_accelerator: bool = False,  # noqa: FBT001, FBT002
     refresh: bool = False,  # noqa: FBT001, FBT002
     locked: bool = False,  # noqa: FBT001, FBT002
+    shell: bool = False,  # noqa: FBT001, FBT002
 ) -> None:
     """Build the image of image.yaml, verify it in a chroot, say how to flash it."""
-    with _ending(Path(out) / "build.log") as monitor:
-        sandbox.enter("build-image")
-        opened = project.open_project(
-            monitor,
-            config=Path(config),
-            overrides=set or [],
-            out=Path(out),
-            accelerate=not no_accelerator,
-            refresh=refresh,
-            locked=locked,
-        )
-        project.build_image(opened, fresh=no_cache, verify=not no_verify)
+    if shell:
+        with _ending():
+            shell_.require_terminal()
+    with _opened(
+        "build",
+        overrides=set,
+        config=config,
+        out=out,
+        logged=True,
+        accelerate=not no_accelerator,
+        refresh=refresh,
+        locked=locked,
+        run_volatile=True,
+    ) as opened:
+        project.build_image(opened, fresh=no_cache, verify=not no_verify, shell=shell)
         show.how_to_flash(opened)
 
 
@@ -122,10 +189,7 @@ def lock(
     config: str = "image.yaml",
 ) -> None:
     """Resolve packages and sources now and write the lock file for `build-image --locked`."""
-    with _ending() as monitor:
-        opened = project.open_project(
-            monitor, config=Path(config), overrides=set or [], out=OUT, refresh=True
-        )
+    with _opened("lock", overrides=set, config=config, refresh=True) as opened:
         show.lock_written(opened, project.write_lock(opened, Path(config)))
 
 
@@ -139,12 +203,9 @@ def why(
     config: str = "image.yaml",
 ) -> None:
     """Say why a step runs again: the file, variable or package that changed."""
-    with _ending() as monitor:
-        opened = project.open_project(
-            monitor, config=Path(config), overrides=set or [], out=OUT, quiet=True
-        )
-        for line in why_.explain(opened.plan, opened.store, step):
-            monitor.say(line)
+    with _opened("why", overrides=set, config=config, quiet=True) as opened:
+        for line in project.reasons(opened, step):
+            opened.monitor.say(line)
 
 
 @task(auto_shortflags=False, iterable=["set"], help=_help("set", "config", "json"))
@@ -155,10 +216,7 @@ def plan(
     json: bool = False,  # noqa: FBT001, FBT002
 ) -> None:
     """Show the steps of a build: key, cached or not, size."""
-    with _ending() as monitor:
-        opened = project.open_project(
-            monitor, config=Path(config), overrides=set or [], out=OUT, quiet=json
-        )
+    with _opened("plan", overrides=set, config=config, quiet=json) as opened:
         show.steps(opened, as_json=json)
 
 
@@ -182,11 +240,7 @@ def verify(
     out: str = str(OUT),
 ) -> None:
     """Prove an image: in a chroot, booted in an emulator, or on a real board by ssh."""
-    with _ending(Path(out) / "verify.log") as monitor:
-        sandbox.enter("verify")
-        opened = project.open_project(
-            monitor, config=Path(config), overrides=set or [], out=Path(out)
-        )
+    with _opened("verify", overrides=set, config=config, out=out, logged=True) as opened:
         project.verify_target(opened, target, report=Path(report).resolve() if report else None)
 
 
@@ -208,20 +262,90 @@ def boot(
     out: str = str(OUT),
 ) -> None:
     """Boot the image in an emulator and open a shell on it; the image stays as it is."""
-    with _ending(Path(out) / "boot.log") as monitor:
-        sandbox.enter("boot")
-        opened = project.open_project(
-            monitor, config=Path(config), overrides=set or [], out=Path(out)
-        )
+    with _opened("boot", overrides=set, config=config, out=out, logged=True) as opened:
         board_session.run(opened, drive=Path(drive) if drive else None)
 
 
-@task(auto_shortflags=False, help={"all": "also the packages that were fetched"})
-def clean(_c: Context, all: bool = False) -> None:  # noqa: A002, FBT001, FBT002
-    """Remove the store's layers; downloads stay unless --all."""
+@task(
+    auto_shortflags=False,
+    iterable=["set"],
+    help=_help(
+        "set",
+        "config",
+        no_accelerator="the second build emulates everything; the rest stays as it is: slow",
+        first_cached="the first build takes what the store has",
+    ),
+)
+def reproduce(
+    _c: Context,
+    set: list[str] | None = None,  # noqa: A002
+    config: str = "image.yaml",
+    no_accelerator: bool = False,  # noqa: FBT001, FBT002
+    first_cached: bool = False,  # noqa: FBT001, FBT002
+) -> None:
+    """Build twice from empty layers, at another time, umask and place, and compare the bytes."""
+    with _opened("reproduce", overrides=set, config=config, logged=True) as opened:
+        how = reproduce_.WITHOUT_ACCELERATOR if no_accelerator else reproduce_.OTHERWISE
+        digest = reproduce_.reproduce(
+            opened, Path(config), set or [], circumstances=how, first_cached=first_cached
+        )
+        opened.monitor.say(f"the same bytes, sha256 {digest}; the second time {how}")
+
+
+@task(
+    auto_shortflags=False,
+    help=_help(
+        "config",
+        only="these parts alone, with commas; the others keep what they found before",
+        rounds="how often what takes seconds is measured; the median counts",
+        quick="once and small: shows that the harness works, its figures mean little",
+        readme="put the table into the README",
+    ),
+)
+def bench(
+    _c: Context,
+    only: str = "",
+    rounds: int = 3,
+    quick: bool = False,  # noqa: FBT001, FBT002
+    readme: bool = False,  # noqa: FBT001, FBT002
+    config: str = "image.yaml",
+) -> None:
+    """Measure builds, and what others take for the same; into out/bench.json and out/bench.md."""
+    with _ending(OUT / "bench.log") as monitor:
+        sandbox.enter("bench")
+        names = [name for name in only.split(",") if name]
+        found = bench_.measure(
+            monitor, Path(config), only=names, rounds=rounds, quick=quick, out=OUT / "bench"
+        )
+        # What was measured once and small is not kept.
+        show.measured(found if quick else bench_.keep(found, OUT, add=bool(names)))
+        if readme and not quick:
+            bench_.into_readme(OUT, CHECKOUT / "README.md")
+
+
+@task(
+    auto_shortflags=False,
+    help={
+        "all": "also the packages that were fetched",
+        "keep": "remove what was used longest ago until the store takes this much: 10G",
+    },
+)
+def clean(_c: Context, all: bool = False, keep: str = "") -> None:  # noqa: A002, FBT001, FBT002
+    """Remove the store's layers; downloads stay unless --all. With --keep, only as many as needed.
+
+    What the last plan of each configuration and board needs is not touched by --keep.
+    """
     with _ending() as monitor:
-        freed = Store(root=default_root()).open().clear(downloads=all)
-        monitor.say(f"{freed / 1e9:.1f} GB freed in {default_root()}")
+        size = room.parse_size(keep) if keep else None
+        store = Store(root=default_root()).open(monitor.say)
+        if size is None:
+            freed = store.clear(downloads=all)
+            monitor.say(f"{freed / 1e9:.1f} GB freed in {store.root}")
+            return
+        made = room.shrink(store, size)
+        monitor.say(f"{made.freed / 1e9:.1f} GB freed in {store.root}, {made.left / 1e9:.1f} left")
+        if made.left > size:
+            monitor.warn("the rest is what current plans need; all of it goes with: clean --all")
 
 
 @task
@@ -240,3 +364,185 @@ def test(_c: Context, quick: bool = False) -> None:  # noqa: FBT001, FBT002, PT0
         else:
             sandbox.enter("test")
             suite.everything(monitor, CHECKOUT, OUT)
+
+
+_UNCHANGED = "stopped; nothing was changed"
+
+
+@contextmanager
+def _store() -> Iterator[Store]:
+    """Give the store to a verb for any image; it is not cleared meanwhile."""
+    store = Store(root=default_root()).open()
+    with store.in_use():
+        yield store
+
+
+@task(
+    auto_shortflags=False,
+    help=_help("image", "json", board="whose view of config.txt is shown: zero-w, 3, 4, 5, cm4 …"),
+)
+def info(_c: Context, image: str, board: str = "", json: bool = False) -> None:  # noqa: FBT001, FBT002
+    """Say what an image is: system, boards, config.txt, users, units, packages.
+
+    ./invoke info IMAGE [--board 4] [--json]
+    """
+    with _ending(quiet=json, stopped=_UNCHANGED) as monitor:
+        sandbox.enter("info")
+        model = inventory.model_named(board) if board else None
+        with _store() as store, inventory.viewed(Path(image), store, monitor) as view:
+            found = inventory.facts(view, model)
+        show_image.as_json(found) if json else show_image.info(found)
+
+
+@task(
+    auto_shortflags=False,
+    help=_help("json", a="an image", b="another one", all="every line, however many"),
+)
+def diff(_c: Context, a: str, b: str, json: bool = False, all: bool = False) -> None:  # noqa: A002, FBT001, FBT002
+    """Say what two images differ in, in packages, files, units, boot configuration and sizes.
+
+    ./invoke diff A B [--all | --json]; ends with status 1 if they differ, 0 if not.
+    """
+    with _ending(quiet=json, stopped=_UNCHANGED) as monitor:
+        sandbox.enter("diff")
+        with (
+            _store() as store,
+            inventory.viewed(Path(a), store, monitor) as one,
+            inventory.viewed(Path(b), store, monitor) as other,
+        ):
+            found = differ.compare(one, other)
+        show_image.as_json(found) if json else show_image.diff(found, everything=all)
+    if found:
+        raise Exit(code=1)
+
+
+@task(
+    auto_shortflags=False,
+    help=_help(
+        "image",
+        write="keep what is changed, in the image itself",
+        output="keep what is changed, in a copy of this name",
+        network="let it use this machine's network",
+    ),
+)
+def chroot(
+    _c: Context,
+    image: str,
+    write: bool = False,  # noqa: FBT001, FBT002
+    output: str = "",
+    network: bool = False,  # noqa: FBT001, FBT002
+) -> None:
+    """Open a shell in an image, or run one command, through QEMU if need be.
+
+    ./invoke chroot IMAGE [--write | --output NEW.img] [--network] [-- COMMAND …]; without --write
+    or --output the image stays as it is.
+    """
+    # What follows `--` as it was typed: invoke would join the words.
+    words = sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else []
+    with _ending(quiet=bool(words), stopped=_UNCHANGED) as monitor:
+        sandbox.enter("chroot")
+        with _store() as store:
+            status = enter.enter(
+                Path(image),
+                words,
+                store=store,
+                monitor=monitor,
+                write=write,
+                output=Path(output) if output else None,
+                network=network,
+            )
+    if status:
+        raise Exit(code=status)
+
+
+@task(
+    auto_shortflags=False,
+    help=_help(
+        "image",
+        to="the size of the image afterwards: 4GiB, 16GB, or `least`",
+        grow="add this to the root partition: 500MiB",
+        shrink="take this from the root partition: 500MiB",
+        output="write the resized image under this name",
+        in_place="replace the image itself",
+    ),
+)
+def resize(
+    _c: Context,
+    image: str,
+    to: str = "",
+    grow: str = "",
+    shrink: str = "",
+    output: str = "",
+    in_place: bool = False,  # noqa: FBT001, FBT002
+) -> None:
+    """Give the root partition and its file system another size.
+
+    ./invoke resize IMAGE --to 4GiB [--output NEW.img | --in-place]. Shows the sizes before and
+    after; writes only with --output or --in-place.
+    """
+    with _ending(stopped=_UNCHANGED) as monitor:
+        sandbox.enter("resize")
+        wanted = resize_.wish(to, grow, shrink)
+        if output and in_place:
+            raise ConfigError("--output or --in-place, not both")
+        with _store() as store:
+            found = media.look(Path(image), store, monitor)
+            if in_place:
+                media.require_writable(found)
+            before, after, least = resize_.plan(found, wanted)
+            show_image.resize(before, after, least)
+            if output or in_place:
+                target = Path(output) if output else Path(image)
+                resize_.apply(found, after, target, monitor)
+                monitor.say(f"{target} is written")
+            else:
+                monitor.say("nothing is written; to do it: --output NEW.img, or --in-place")
+
+
+@task(
+    auto_shortflags=False,
+    help=_help(
+        "image",
+        at="the folder to mount it on (default: /mnt/NAME)",
+        write="writable: what you change, you change in the image",
+    ),
+)
+def mount(_c: Context, image: str, at: str = "", write: bool = False) -> None:  # noqa: FBT001, FBT002
+    """Mount both partitions of an image at their places, read-only, until `umount`.
+
+    ./invoke mount IMAGE [--at FOLDER] [--write]
+    """
+    with _ending(stopped=_UNCHANGED) as monitor:
+        sandbox.require_root("mount")
+        place = Path(at) if at else None
+        with _store() as store:
+            record = mounted.mount(Path(image), store, monitor, place=place, write=write)
+        show_image.mounted(record)
+        monitor.say(f"take it away: ./invoke umount {image}")
+
+
+@task
+def mounts(_c: Context) -> None:
+    """List the images that are mounted."""
+    with _ending():
+        show_image.mounts(mounted.records())
+
+
+@task(
+    auto_shortflags=False,
+    help={"image": "the image, or the folder it is mounted on, or `all` that are mounted"},
+)
+def umount(_c: Context, image: str) -> None:
+    """Unmount what `mount` mounted; boot files shown as a copy are written back.
+
+    ./invoke umount IMAGE, or FOLDER, or all
+    """
+    with _ending(stopped="stopped; to go on: ./invoke umount") as monitor:
+        sandbox.require_root("umount")
+        found = mounted.find(Path(image))
+        chosen = list(mounted.records()) if image == "all" else [found] if found else []
+        for folder, record in chosen:
+            mounted.umount(folder, record, monitor)
+            monitor.say(f"{record.place} is unmounted")
+        if not chosen:
+            monitor.say("no image is mounted" if image == "all" else f"{image} is not mounted")

@@ -7,24 +7,31 @@ debian-archive-keyring of the host.
 from __future__ import annotations
 
 import email.utils
+import fcntl
 import functools
+import os
 import re
 import shlex
 import urllib.parse
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glovebox import files
+from glovebox import files, hints
 from glovebox.errors import HostError, LockError
 from glovebox.run import CommandError, run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 COMPONENTS = ("main", "non-free-firmware")
 HELPER = "/usr/lib/apt/apt-helper"
+TIMEOUT_S = 30
+RETRIES = 3
+# A failed download names so many files.
+_NAMED = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +121,14 @@ def archives(mirror: Mirror, suite: str) -> tuple[Archive, ...]:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Change:
+    """What an installation would do: files to fetch, and names of packages it takes away."""
+
+    downloads: tuple[Download, ...]
+    removed: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Apt:
     """A private apt state for one architecture."""
 
@@ -150,7 +165,8 @@ class Apt:
                     raise LockError(
                         f"the package index of {entry.suite} ({self.arch}) could not be fetched:\n"
                         + error.tail,
-                        hint="check the network and the clock (date); another mirror can be set"
+                        hint=hints.hint_for(error.tail)
+                        or "check the network and the clock (date); another mirror can be set"
                         " in image.yaml: mirror: http://…/debian",
                     ) from error
                 warnings.append(
@@ -181,10 +197,8 @@ class Apt:
                     return int(email.utils.parsedate_to_datetime(found[1]).timestamp())
         raise LockError(f"no Release file of {suite} was fetched", hint="run: invoke lock")
 
-    def install_uris(
-        self, packages: Sequence[str], *, recommends: bool, status: str
-    ) -> list[Download]:
-        """Give what ``apt-get install`` would fetch on a system whose dpkg status is ``status``.
+    def install_uris(self, packages: Sequence[str], *, recommends: bool, status: str) -> Change:
+        """Give what ``apt-get install`` would do on a system whose dpkg status is ``status``.
 
         Raises LockError when the list cannot be satisfied.
         """
@@ -200,7 +214,7 @@ class Apt:
                 f"apt cannot resolve {' '.join(packages)} for {self.arch}:\n{error.tail}",
                 hint="a name may be wrong, or gone from the mirror; apt's words above say which",
             ) from error
-        return list(_uris(said))
+        return Change(downloads=tuple(_uris(said)), removed=_removed(said))
 
     def source_versions(self, package: str) -> list[str]:
         """Give the versions of a source package that the indices know, newest first."""
@@ -236,36 +250,91 @@ class Apt:
         return run(command, env=conf, cwd=self.folder).stdout
 
 
-def fetch(downloads: Sequence[Download], folder: Path) -> None:
+def fetch(
+    downloads: Sequence[Download],
+    folder: Path,
+    *,
+    timeout_s: int = TIMEOUT_S,
+    retries: int = RETRIES,
+) -> None:
     """Fetch files into ``folder``, each checked against its sha256 and named by it.
 
-    Raises LockError when one cannot be had.
+    A server that says nothing for ``timeout_s`` seconds, or hangs up, is asked for the rest
+    ``retries`` times more, after longer and longer pauses. Raises LockError when a file cannot be
+    had; what came of it is kept.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    missing = {one.sha256: one for one in downloads if not (folder / one.sha256).exists()}
-    if not missing:
+    if all((folder / one.sha256).exists() for one in downloads):
         return
-    words: list[str] = []
-    for one in missing.values():
-        # apt-helper keeps what it has and resumes it; the final name appears only when whole.
-        words += [one.url, str(folder / f".{one.sha256}.part"), f"SHA256:{one.sha256}"]
-    options = ["--option", "APT::Sandbox::User=root", "--option", "Acquire::Retries=3"]
+    folder.mkdir(parents=True, exist_ok=True)
+    with _alone_in(folder):  # another build may want the same, and its file is the same
+        missing = {one.sha256: one for one in downloads if not (folder / one.sha256).exists()}
+        if not missing:
+            return
+        words: list[str] = []
+        for one in missing.values():
+            # apt-helper keeps what it has and resumes it; the final name appears only when whole.
+            words += [one.url, str(folder / f".{one.sha256}.part"), f"SHA256:{one.sha256}"]
+        options = ("APT::Sandbox::User=root", f"Acquire::Retries={retries}", *(
+            f"Acquire::{kind}::Timeout={timeout_s}" for kind in ("http", "https", "ftp")
+        ))  # fmt: skip
+        try:
+            run([HELPER, *(f"--option={one}" for one in options), "download-file", *words],
+                cwd=folder)  # fmt: skip
+        except CommandError as error:
+            raise _not_fetched(list(missing.values()), folder, error) from error
+        files.syncfs(folder)
+        for one in missing.values():
+            (folder / f".{one.sha256}.part").rename(folder / one.sha256)
+
+
+def _not_fetched(missing: Sequence[Download], folder: Path, error: CommandError) -> LockError:
+    """Say which files did not come; what came whole keeps its final name."""
+    failed: list[Download] = []
+    for one in missing:
+        part = folder / f".{one.sha256}.part"
+        if part.is_file() and files.sha256_file(part) == one.sha256:
+            with part.open("rb") as file:
+                os.fsync(file.fileno())
+            part.rename(folder / one.sha256)
+            continue
+        failed.append(one)
+        if "Hash Sum mismatch" in error.tail:  # resumed, it would stay wrong
+            part.unlink(missing_ok=True)
+    names = ", ".join(one.name for one in failed[:_NAMED]) + (", …" * (len(failed) > _NAMED))
+    return LockError(
+        f"could not fetch {len(failed)} of {len(missing)} files ({names}):\n{error.tail}",
+        hint=hints.hint_for(error.tail)
+        or "the next run goes on where this one stopped; if a package is gone from the mirror:"
+        " ./invoke build-image --refresh",
+    )
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        run([HELPER, *options, "download-file", *words], cwd=folder)
-    except CommandError as error:
-        raise LockError(
-            f"could not fetch {len(missing)} files:\n{error.tail}",
-            hint="the next run goes on where this one stopped; if a package is gone from the"
-            " mirror, run: invoke lock",
-        ) from error
-    files.syncfs(folder)
-    for one in missing.values():
-        (folder / f".{one.sha256}.part").rename(folder / one.sha256)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def status_of(stanzas: Sequence[str]) -> str:
     """Give the dpkg status of a system on which exactly these packages are installed."""
     return "".join(f"{stanza}\nStatus: install ok installed\n\n" for stanza in stanzas)
+
+
+def without(status: str, names: Collection[str]) -> str:
+    """Give a dpkg status without these packages."""
+    if not any(f"Package: {name}\n" in status for name in names):
+        return status
+    stanzas = [stanza for stanza in status.split("\n\n") if stanza.strip()]
+    kept = [
+        stanza
+        for stanza in stanzas
+        if stanza.lstrip("\n").partition("\n")[0].removeprefix("Package: ") not in names
+    ]
+    return "".join(f"{stanza.strip(chr(10))}\n\n" for stanza in kept)
 
 
 def sources_of(etc: Path) -> Iterator[Source]:
@@ -309,6 +378,14 @@ def _uris(said: str) -> Iterator[Download]:
     for found in re.finditer(r"^'([^']+)' (\S+) (\d+) SHA256:([0-9a-f]{64})", said, re.MULTILINE):
         name = urllib.parse.unquote(found[1]).rpartition("/")[2]
         yield Download(url=found[1], name=name, size=int(found[3]), sha256=found[4])
+
+
+def _removed(said: str) -> frozenset[str]:
+    """Read the names below apt's headline: they stand on the indented lines that follow it."""
+    found = re.search(r"packages will be REMOVED:\n((?: .*\n)+)", said)
+    # A star marks what is purged, an architecture what is of another one.
+    words = found[1].split() if found else []
+    return frozenset(word.rstrip("*").partition(":")[0] for word in words)
 
 
 def _reason(tail: str) -> str:

@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from glovebox import firmware
 from glovebox.config import BoardName
 from glovebox.errors import ImageError
 from glovebox.run import CommandError, run
@@ -21,15 +22,13 @@ if TYPE_CHECKING:
 
 FAT_TYPES = frozenset({"1", "4", "6", "b", "c", "e"})
 LINUX_TYPE = "83"
-
-# The firmware's model filters, see "Model filters" in Raspberry Pi's documentation of config.txt.
-_MODELS = {
-    BoardName.ZERO_W: {"pi0", "pi0w"},
-    BoardName.ZERO_2_W: {"pi0", "pi0w", "pi02"},
-    BoardName.PI_3: {"pi3"},
-    BoardName.PI_4: {"pi4"},
-    BoardName.PI_5: {"pi5"},
+EXTENDED_TYPES = frozenset({"5", "f", "85"})
+MTOOLS = {
+    # Debian's FAT has geometry values mtools doubts; the kernel does not care.
+    "MTOOLS_SKIP_CHECK": "1",
+    "MTOOLSRC": "/dev/null",  # neither the host's nor the owner's configuration
 }
+
 # What the firmware starts when config.txt names no kernel.
 _KERNELS = {BoardName.ZERO_W: "kernel.img"}
 _KERNEL_64 = "kernel8.img"
@@ -81,21 +80,28 @@ class Start:
     initramfs: str | None
 
 
-def table(image: Path) -> Table:
-    """Read the partition table."""
+def table(image: Path, *, name: Path | None = None) -> Table:
+    """Read the partition table; errors call the image ``name``."""
+    called = name or image
     try:
         told = run(["sfdisk", "--json", "--", image]).stdout
     except CommandError as error:
-        message = f"{image} has no partition table"
+        message = f"{called} has no partition table"
         raise ImageError(message, hint="give an unpacked image of a whole card") from error
-    return parse_table(told)
+    try:
+        return parse_table(told)
+    except ImageError as error:
+        raise ImageError(f"{called}: {error.message}", hint=error.hint) from error
 
 
 def parse_table(told: str) -> Table:
     """Read what ``sfdisk --json`` prints."""
     found = json.loads(told)["partitiontable"]
     if found["label"] != "dos":
-        raise ImageError(f"the partition table is {found['label']}, the firmware wants MBR")
+        raise ImageError(
+            f"the partition table is {found['label'].upper()}, only MBR is known here",
+            hint="is it for a Raspberry Pi? Their images have an MBR",
+        )
     sector = found.get("sectorsize", 512)
     return Table(
         disk_id=f"{int(found['id'], 16):08x}",
@@ -106,20 +112,28 @@ def parse_table(told: str) -> Table:
                 size=each["size"] * sector,
                 kind=each["type"],
             )
-            for each in found["partitions"]
+            for each in found.get("partitions", ())
         ),
     )
+
+
+def root_of(table: Table, cmdline: str) -> Partition:
+    """Give the partition the kernel's command line calls root, else the first Linux one."""
+    found = re.search(
+        rf"\broot=(?:PARTUUID={table.disk_id}-0?|/dev/(?:mmcblk\d+p|sd[a-z]))([0-9a-f]+)\b",
+        cmdline,
+        re.IGNORECASE,
+    )
+    number = int(found[1], 16) if found else None
+    named = (one for one in table.partitions if one.number == number)
+    return next(named, None) or table.root
 
 
 def copy_out(image: Path, name: str, target: Path) -> Path:
     """Copy a file or folder of the boot partition to the host; ``/`` is all of it."""
     place = f"{image}@@{table(image).boot.start}"
     try:
-        run(
-            ["mcopy", "-s", "-n", "-p", "-m", "-i", place, f"::{name}", target],
-            # Debian's FAT has geometry values mtools doubts; the kernel does not care.
-            env={"MTOOLS_SKIP_CHECK": "1"},
-        )
+        run(["mcopy", "-s", "-n", "-p", "-m", "-i", place, f"::{name}", target], env=MTOOLS)
     except CommandError as error:
         message = f"{image}: no {name} in its boot partition: {error.tail}"
         raise ImageError(message) from error
@@ -146,11 +160,5 @@ def start_of(config: str, board: BoardName) -> Start:
 
 def lines_for(config: str, board: BoardName) -> Iterator[str]:
     """Give the lines of config.txt that count for a board, without comments."""
-    counts = True
-    for raw in config.splitlines():
-        line = raw.partition("#")[0].strip()
-        if line.startswith("[") and line.endswith("]"):
-            # Filters other than of the model ask for a display, a serial number or a pin.
-            counts = line[1:-1].lower() in {"all", *_MODELS[board]}
-        elif line and counts:
-            yield line
+    for line in firmware.read(config, firmware.model_of(board)).certain:
+        yield line.text

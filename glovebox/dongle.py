@@ -49,6 +49,7 @@ class Dongle:
         self._path = path
         self._pace_s = pace_s
         self._road: deque[Epoch | Burst] = deque()
+        self._turn = threading.Lock()  # road and arrival change together
         self._arrived = threading.Event()
         self._arrived.set()
         self._off = threading.Event()
@@ -56,8 +57,14 @@ class Dongle:
 
     def drive(self, epochs: Iterable[Epoch | Burst]) -> None:
         """Send these next, one each pace; a drive under way goes on first."""
-        self._arrived.clear()
-        self._road.extend(epochs)
+        with self._turn:
+            self._arrived.clear()
+            self._road.extend(epochs)
+
+    def stop(self) -> None:
+        """End the drive here: what was not sent yet is not sent; `wait` waits for what is."""
+        with self._turn:
+            self._road.clear()
 
     def wait(self, timeout_s: float) -> None:
         """Wait until the drive is over."""
@@ -102,12 +109,13 @@ class Dongle:
     def _speak(self, link: socket.socket) -> None:
         due = time.monotonic()
         while not self._off.wait(max(0.0, due - time.monotonic())):
-            driving = bool(self._road)
-            epoch = self._road.popleft() if driving else _void()
+            with self._turn:
+                epoch = self._road.popleft() if self._road else _void()
             data = epoch.encode() if isinstance(epoch, Burst) else encode(sentences(epoch))
             self.sent.append(Sent(epoch=epoch, at=time.monotonic(), taken=_send(link, data)))
-            if driving and not self._road:
-                self._arrived.set()
+            with self._turn:
+                if not self._road:
+                    self._arrived.set()
             due += self._pace_s
 
 

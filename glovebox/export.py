@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-import re
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glovebox import assemble, files
+from glovebox import assemble, files, room, system
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from glovebox.build import Builder
     from glovebox.project import Project
-
-_FIELD = re.compile(r"^(Package|Version|Architecture|Status): (.+)$", re.MULTILINE)
 
 
 def is_current(project: Project, *, verified: bool) -> bool:
@@ -33,32 +34,48 @@ def is_current(project: Project, *, verified: bool) -> bool:
     )
 
 
-def export(project: Project, builder: Builder, *, verified: bool) -> Path:
-    """Assemble the image and write it out with its manifest, package list and checksum."""
+@contextmanager
+def export(project: Project, builder: Builder, *, verified: bool) -> Iterator[None]:
+    """Assemble the image while the block proves it; hand it over when that has ended well."""
     project.out.mkdir(parents=True, exist_ok=True)
-    part = project.out / f".{project.image.name}.part"
-    try:
-        with project.monitor.step("image", "assembling partitions and file systems"):
-            _assemble(project, builder, part)
+    image = project.image
+    # Two builds into one folder: each image gets its own papers.
+    with project.store.exclusive(f"export-{files.digest(str(image.resolve()))[:16]}"):
+        # It may hold Wi-Fi keys: for its owner alone.
+        with files.replacing(image, mode=0o600) as part:
+            with ThreadPoolExecutor(max_workers=1) as beside:
+                prepared = beside.submit(_prepare, project, builder, part)
+                yield
+                digest, installed = prepared.result()
+            # Killed between here and the last paper, an image has none, not another's.
+            for paper in _papers(project):
+                paper.unlink(missing_ok=True)
         with project.monitor.step("export", "checksum, package list and manifests"):
-            digest = files.sha256_file(part)
-            with builder.merged(project.plan.top.name) as root:
-                installed = packages_in((root / "var/lib/dpkg/status").read_text(errors="replace"))
-            part.replace(project.image)
             _write_papers(project, digest, installed, verified=verified)
-    finally:
-        part.unlink(missing_ok=True)
-    return project.image
+
+
+def _prepare(project: Project, builder: Builder, part: Path) -> tuple[str, str]:
+    """Fill the image; give its sha256 and the list of what is installed."""
+    with (
+        project.monitor.step("image", "assembling partitions and file systems"),
+        room.blamed(project.out),
+    ):
+        _assemble(project, builder, part)
+        with ThreadPoolExecutor(max_workers=1) as beside:
+            flushed = beside.submit(files.fsync, part)
+            digest = files.sha256_file(part)
+            flushed.result()
+    with builder.merged(project.plan.top.name) as root:
+        status = (root / "var/lib/dpkg/status").read_text(errors="replace")
+    return digest, packages_in(status)
 
 
 def packages_in(status: str) -> str:
     """Give name, version and architecture of every installed package, a line each, sorted."""
-    lines: list[str] = []
-    for stanza in status.split("\n\n"):
-        fields = dict(_FIELD.findall(stanza))
-        if fields.get("Status", "").endswith(" installed"):
-            lines.append(f"{fields['Package']} {fields['Version']} {fields['Architecture']}\n")
-    return "".join(sorted(lines))
+    return "".join(
+        f"{name} {version} {arch}\n"
+        for (name, arch), version in sorted(system.installed(status).items())
+    )
 
 
 def _assemble(project: Project, builder: Builder, part: Path) -> None:
@@ -68,8 +85,6 @@ def _assemble(project: Project, builder: Builder, part: Path) -> None:
         builder.merged(top) as whole,
         project.store.scratch() as scratch,
     ):
-        # It may hold Wi-Fi keys: for its owner alone.
-        part.touch(mode=0o600)
         assemble.assemble(
             part,
             root=root,
@@ -78,6 +93,7 @@ def _assemble(project: Project, builder: Builder, part: Path) -> None:
             disk=project.loaded.config.disk,
             tools=builder.native(),
             scratch=scratch,
+            car=project.loaded.config.car,
         )
 
 
@@ -86,16 +102,27 @@ def papers(project: Project) -> Path:
     return project.out / f"{project.name}.manifest.json"
 
 
+def _papers(project: Project) -> tuple[Path, Path, Path, Path]:
+    """Give the places of checksum, package list, Imager's manifest and our own."""
+    out, name = project.out, project.name
+    return (
+        out / f"{project.image.name}.sha256",
+        out / f"{name}.packages.txt",
+        out / f"{name}.rpi-imager-manifest",
+        papers(project),
+    )
+
+
 def _write_papers(project: Project, digest: str, installed: str, *, verified: bool) -> None:
     image = project.image
-    files.write_whole(project.out / f"{image.name}.sha256", f"{digest}  {image.name}\n")
-    files.write_whole(
-        project.out / f"{project.name}.packages.txt",
-        installed,
-    )
+    checksum, packages, imager, own = _papers(project)
     status = image.stat()
+    files.write_whole(checksum, f"{digest}  {image.name}\n")
+    files.write_whole(packages, installed)
+    files.write_whole(imager, json.dumps(_imager(project, digest, status.st_size), indent=1) + "\n")
+    # Last: by this one the next build sees that nothing is missing.
     files.write_whole(
-        papers(project),
+        own,
         manifest(
             project,
             verified=verified,
@@ -103,10 +130,6 @@ def _write_papers(project: Project, digest: str, installed: str, *, verified: bo
             size=status.st_size,
             written_ns=status.st_mtime_ns,
         ),
-    )
-    files.write_whole(
-        project.out / f"{project.name}.rpi-imager-manifest",
-        json.dumps(_imager(project, digest, status.st_size), indent=1) + "\n",
     )
 
 
@@ -126,7 +149,8 @@ def manifest(project: Project, **more: object) -> str:
         "timezone": config.timezone,
         "server": str(config.queue.server),
         "service": asdict(config.service),
-        "stages": [Path(name).name for name in config.stages],
+        "stages": [Path(entry.path).name for entry in config.stages],
+        "car": config.car,
         "disk_id": project.plan.disk_id,
         "epoch": project.plan.epoch,
         "warnings": list(project.lock.warnings),

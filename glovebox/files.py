@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
+import glob
 import hashlib
 import json
 import os
 import stat
 import tempfile
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,23 +18,64 @@ if TYPE_CHECKING:
 
 
 BYTECODE = "__pycache__"
+_CHUNK = 1 << 20
+# How the name of a file ends that is not whole yet.
+_HALF = ".half"
 
 
 def write_whole(path: Path, data: bytes | str, *, mode: int = 0o644) -> None:
     """Write a file so that readers see the old one or the new one, never half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with replacing(path, mode=mode) as half:
+        half.write_bytes(data.encode() if isinstance(data, str) else data)
+
+
+@contextmanager
+def replacing(path: Path, *, mode: int = 0o644) -> Iterator[Path]:
+    """Give a file to fill that takes the name ``path`` when the block ends well.
+
+    What killed processes left of earlier ones is removed first.
+    """
+    sweep_halves(path.parent, path.name)
+    descriptor, half = _locked_half(path)
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data.encode() if isinstance(data, str) else data)
-            file.flush()
-            os.fchmod(file.fileno(), mode)
-            os.fsync(file.fileno())
-        Path(name).replace(path)
+        os.fchmod(descriptor, mode)
+        yield half
+        os.fsync(descriptor)
+        half.replace(path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        half.unlink(missing_ok=True)
         raise
+    finally:
+        os.close(descriptor)
     fsync_folder(path.parent)
+
+
+def sweep_halves(folder: Path, name: str | None = None) -> int:
+    """Remove half-written files, or those of ``name``, that killed processes left; count them."""
+    removed = 0
+    for half in folder.glob(f".{'*' if name is None else glob.escape(name)}.*{_HALF}"):
+        with suppress(FileNotFoundError):
+            descriptor = os.open(half, os.O_RDONLY)
+            try:
+                # Whoever still writes it holds this lock.
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                half.unlink()
+                removed += 1
+            except BlockingIOError:
+                pass
+            finally:
+                os.close(descriptor)
+    return removed
+
+
+def _locked_half(path: Path) -> tuple[int, Path]:
+    while True:
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_HALF)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_nlink:
+            return descriptor, Path(name)
+        os.close(descriptor)  # somebody swept it before it was locked
 
 
 def fsync_folder(path: Path) -> None:
@@ -43,15 +87,44 @@ def fsync_folder(path: Path) -> None:
         os.close(descriptor)
 
 
+def fsync(path: Path) -> None:
+    """Flush one file to the disk."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
 def syncfs(path: Path) -> None:
     """Flush the whole file system that holds ``path``: one call a layer, not one a file."""
     import ctypes  # noqa: PLC0415  the standard library has no syncfs; loaded only where needed
 
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        ctypes.CDLL(None, use_errno=True).syncfs(descriptor)
+        if ctypes.CDLL(None, use_errno=True).syncfs(descriptor) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), str(path))
     finally:
         os.close(descriptor)
+
+
+def copy_data(
+    source: Path, target: Path, *, start: int = 0, size: int | None = None, to: int = 0
+) -> None:
+    """Copy ``size`` bytes from ``start`` on into another file at ``to``, leaving holes holes."""
+    with source.open("rb") as inside, target.open("rb+") as outside:
+        end = source.stat().st_size if size is None else start + size
+        at = start
+        while at < end:
+            try:
+                begin = os.lseek(inside.fileno(), at, os.SEEK_DATA)
+            except OSError:  # only a hole is left
+                break
+            at = min(os.lseek(inside.fileno(), begin, os.SEEK_HOLE), end)
+            inside.seek(begin)
+            outside.seek(to + begin - start)
+            while begin < at:
+                block = inside.read(min(_CHUNK, at - begin))
+                outside.write(block)
+                begin += len(block)
 
 
 def digest(*parts: str | bytes) -> str:
@@ -101,6 +174,31 @@ def digest_tree(root: Path) -> str:
             for part in _entry(path, str(inside))
         )
     )
+
+
+def stamp_tree(root: Path) -> str:
+    """Give a digest of names, kinds, modes, owners, sizes and times: quick, no file is read.
+
+    Numbers of inodes do not count, so a copied tree has the same.
+    """
+    total = hashlib.sha256()
+
+    def visit(folder: str, inside: str) -> None:
+        with os.scandir(folder) as found:
+            entries = sorted(found, key=lambda one: one.name)
+        for one in entries:
+            status = one.stat(follow_symlinks=False)
+            name = f"{inside}/{one.name}"
+            is_folder = stat.S_ISDIR(status.st_mode)
+            # How large a folder is depends on the file system.
+            size = 0 if is_folder else status.st_size
+            told = (status.st_mode, status.st_uid, status.st_gid, size, status.st_mtime_ns)
+            total.update(f"{name}\0{told}\0".encode(errors="surrogateescape"))
+            if is_folder:
+                visit(one.path, name)
+
+    visit(str(root), "")
+    return total.hexdigest()
 
 
 def _entry(path: Path, name: str) -> tuple[str, ...]:

@@ -7,17 +7,15 @@ assumed; its boot partition appears where its own fstab has it.
 from __future__ import annotations
 
 import json
-import lzma
-import os
-import re
 import shutil
 import sys
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from glovebox import apt, card, files, layer, mounts
+from glovebox import apt, bootfiles, files, layer, media, system
 from glovebox.errors import ConfigError, ImageError
+from glovebox.packing import packing_of, unpack
 from glovebox.run import run
 
 if TYPE_CHECKING:
@@ -57,6 +55,10 @@ def bring_in(image: Path, store: Store, monitor: Monitor, *, arch: str) -> Base:
     key = files.digest("import", str(_VERSION), digest)
     with store.exclusive(key):
         found = store.find(key)
+        if found is not None and not store.is_intact(found):
+            monitor.warn(f"the result of {STEP} is damaged: it is made again")
+            store.remove(found)
+            found = None
         if found is None:
             with monitor.step(STEP, f"reading {image.name}"), store.scratch() as scratch:
                 tree = scratch / "result" / "tree"
@@ -66,9 +68,9 @@ def bring_in(image: Path, store: Store, monitor: Monitor, *, arch: str) -> Base:
     base = Base(
         layer=found,
         digest=digest,
-        arch=_arch(found.tree),
+        arch=system.arch(found.tree),
         suite=_suite(found.tree),
-        boot=_boot_point(found.tree),
+        boot=system.boot_point(found.tree),
     )
     if base.arch != arch:
         raise ConfigError(
@@ -120,68 +122,31 @@ def _digest(image: Path, store: Store) -> str:
 
 
 def _fill(tree: Path, image: Path, scratch: Path) -> None:
-    unpacked = image
-    if image.suffix == ".xz":
-        unpacked = scratch / "card.img"
-        _unpack(image, unpacked)
-    table = card.table(unpacked)
-    root = table.root
+    packing = packing_of(image)
+    raw = image
+    if packing is not None:
+        raw = scratch / "card.img"
+        unpack(image, packing, raw)
+    found = media.examine(image, raw, packing)
     inside = scratch / "inside"
     inside.mkdir()
-    options = f"loop,ro,noload,offset={root.start},sizelimit={root.size}"
-    with mounts.mount(unpacked, inside, kind="ext4", options=options):
+    with media.mounted(found, inside):
         if not (inside / "var/lib/dpkg/status").is_file():
             raise ImageError(f"{image} holds no Debian-like system: it has no dpkg status")
         run(["cp", "--archive", "--no-target-directory", inside, tree])
     shutil.rmtree(tree / "lost+found", ignore_errors=True)
-    boot = tree / _boot_point(tree)
+    boot = tree / system.boot_point(tree)
     boot.mkdir(parents=True, exist_ok=True)
-    card.copy_out(unpacked, "*", boot)
-    for path in files.walk(boot):
-        path.chmod(0o755)
-        os.chown(path, 0, 0)
+    bootfiles.copy(raw, found.boot, boot)
     layer.scrub(tree)
     # Nothing is newer than now; the times of last reading become the build's when it is assembled.
     layer.settle_times(tree, started_ns=sys.maxsize, epoch=int(time.time()))
 
 
-def _unpack(packed: Path, target: Path) -> None:
-    try:
-        with lzma.open(packed) as source, target.open("wb") as file:
-            while block := source.read(1 << 20):
-                if block.count(0) == len(block):
-                    file.seek(len(block), os.SEEK_CUR)
-                else:
-                    file.write(block)
-            file.truncate()
-    except (lzma.LZMAError, EOFError) as error:
-        raise ImageError(f"{packed} is damaged: {error}", hint="fetch it again") from error
-
-
-def _arch(tree: Path) -> str:
-    status = (tree / "var/lib/dpkg/status").read_text(errors="replace")
-    found = re.search(r"^Package: dpkg\n(?:.+\n)*?Architecture: (\S+)", status, re.MULTILINE)
-    if found is None:
-        raise ImageError("the image's dpkg status does not list dpkg itself")
-    return found[1]
-
-
 def _suite(tree: Path) -> str:
-    for name in ("etc/os-release", "usr/lib/os-release"):
-        path = tree / name
-        if path.is_file():
-            found = re.search(r'^VERSION_CODENAME="?([a-z]+)', path.read_text(), re.MULTILINE)
-            if found:
-                return found[1]
-    raise ImageError("the image does not say which release it is (os-release: VERSION_CODENAME)")
-
-
-def _boot_point(tree: Path) -> str:
-    """Give where the image mounts its boot partition: /boot until bullseye, then /boot/firmware."""
-    fstab = tree / "etc/fstab"
-    lines = fstab.read_text(errors="replace").splitlines() if fstab.is_file() else []
-    for line in lines:
-        words = line.split()
-        if len(words) > 2 and words[2] == "vfat" and words[1].startswith("/boot"):  # noqa: PLR2004  place, kind
-            return words[1].strip("/")
-    return "boot/firmware"
+    name = system.os_release(tree).get("VERSION_CODENAME")
+    if not name:
+        raise ImageError(
+            "the image does not say which release it is (os-release: VERSION_CODENAME)"
+        )
+    return name

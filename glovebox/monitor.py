@@ -83,6 +83,16 @@ class Monitor:
         self._end(name)
         self.say(f"  ✓ {name}  {time.monotonic() - started:.1f} s", style="green")
 
+    @contextmanager
+    def handed_over(self) -> Iterator[None]:
+        """Leave the terminal to a program; who wants to say something waits until it ends."""
+        with self._guard:
+            if self._status is not None:
+                self._status.stop()
+                self._status = None
+            yield
+            self._show()
+
     def close(self) -> None:
         """End the live line and the log."""
         with self._guard:

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 from glovebox import mounts
 from glovebox.errors import HostError
-from glovebox.run import PATH, run
+from glovebox.run import PATH, stream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
 # Debian's names of the processors a build can run on.
@@ -79,10 +79,16 @@ class Root:
 
 
 def bootstrap(
-    target: Path, *, suite: str, repository: Path, packages: Sequence[str], epoch: int
+    target: Path,
+    *,
+    suite: str,
+    repository: Path,
+    packages: Sequence[str],
+    epoch: int,
+    line: Callable[[str], None],
 ) -> None:
     """Make a native root with mmdebstrap out of the locked packages alone."""
-    run(
+    stream(
         [
             "mmdebstrap", "--mode=root", "--variant=apt", f"--architectures={host_arch()}",
             "--format=directory", f"--include={','.join(packages)}",
@@ -94,5 +100,6 @@ def bootstrap(
             '--aptopt=APT::Install-Recommends "false"',
             suite, target, f"deb [trusted=yes] copy:{repository} ./",
         ],
+        line=line,
         env={"SOURCE_DATE_EPOCH": str(epoch), "PATH": PATH},
     )  # fmt: skip

@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import tempfile
 from collections import deque
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from threading import Thread
 from typing import IO, TYPE_CHECKING
 
+from glovebox import clock
 from glovebox.errors import GloveboxError, HostError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     Command = Sequence[str | os.PathLike[str]]
 
@@ -30,6 +32,11 @@ PACKAGE_OF = {
     "ssh-keygen": "openssh-client",
     "xz": "xz-utils",
     "sfdisk": "fdisk",
+    "zstd": "zstd",
+    "mcopy": "mtools",
+    "mtype": "mtools",
+    "resize2fs": "e2fsprogs",
+    "e2fsck": "e2fsprogs",
 }
 
 
@@ -38,9 +45,9 @@ class CommandError(GloveboxError):
 
     def __init__(self, command: Command, status: int, tail: str) -> None:
         """Keep the status and the last lines of what the program said."""
-        name = os.fspath(command[0])
         what = f"was ended by {signal.Signals(-status).name}" if status < 0 else f"status {status}"
-        super().__init__(f"{name}: {what}\n{tail}".rstrip())
+        super().__init__(f"{_name(command)}: {what}\n{tail}".rstrip())
+        self.what = what
         self.status = status
         self.tail = tail
 
@@ -48,7 +55,8 @@ class CommandError(GloveboxError):
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """Give the small environment every child gets, with ``extra`` on top."""
     # HOME is stated too: tools read dotfiles from it, and a build must not depend on them.
-    return {"PATH": PATH, "LANG": "C.UTF-8", "HOME": "/root", **(extra or {})}
+    stated = {"PATH": PATH, "LANG": "C.UTF-8", "HOME": "/root"}
+    return {**stated, **clock.passed_on(), **(extra or {})}
 
 
 def run(
@@ -172,6 +180,14 @@ def attach(
         raise _missing(command, error) from error
 
 
+def _name(command: Command) -> str:
+    """Give the program's name: a loader (ld.so) that starts another is not the one to name."""
+    words = [os.fspath(word) for word in command]
+    if os.path.basename(words[0]).startswith("ld-") and "--library-path" in words:  # noqa: PTH119  words may be no paths
+        return words[words.index("--library-path") + 2]
+    return words[0]
+
+
 def _feed(pipe: IO[bytes], text: str) -> None:
     # The program may end early; its status says why.
     with suppress(BrokenPipeError):
@@ -208,3 +224,33 @@ def run_bytes(command: Command, data: bytes) -> bytes:
     except subprocess.CalledProcessError as error:
         said = error.stderr.decode(errors="replace")
         raise CommandError(command, error.returncode, said) from error
+
+
+@contextmanager
+def reading(command: Command) -> Iterator[IO[bytes]]:
+    """Start a program and give what it prints, as a stream of bytes; it ends with the block.
+
+    Raises CommandError when the stream was read to its end and the status is not zero.
+    """
+    with tempfile.TemporaryFile() as said:
+        try:
+            process = subprocess.Popen(
+                [os.fspath(word) for word in command],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=said,
+                env=environment(),
+            )
+        except FileNotFoundError as error:
+            raise _missing(command, error) from error
+        try:
+            if process.stdout is None:
+                raise AssertionError
+            yield process.stdout
+            status = process.wait()
+        finally:
+            process.kill()
+            process.wait()
+        if status != 0:
+            said.seek(0)
+            raise CommandError(command, status, said.read().decode(errors="replace"))

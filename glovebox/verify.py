@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import sys
 from collections import Counter
 from collections.abc import Mapping  # noqa: TC003  a dataclass field's hint
@@ -16,7 +17,7 @@ from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 from typing import TYPE_CHECKING, assert_never
 from xml.etree import ElementTree as ET
 
@@ -32,7 +33,9 @@ PROJECT = Path(__file__).resolve().parent.parent
 TESTS = "tests/image"
 JUNIT = "junit.xml"
 ABOUT = "about.json"  # what tests/image/conftest.py learns of a running board
+CARD = "card.img"  # an emulated board's copy of the image, while it runs
 REPORT_FORMAT = 1
+_VIEW = ".view-"
 _FAILED = 1  # pytest's status when it ran and tests failed
 _MESSAGE_LINES = 12
 
@@ -87,6 +90,7 @@ class Facts:
     disk_id: str  # eight hex digits
     stages: tuple[str, ...]  # of the manifest's ``steps``
     password: bool = False  # whether the user has one
+    car: bool = False  # whether its disk is that of a car
     service: Mapping[str, object] | None = None  # the settings under `service:`
 
 
@@ -181,14 +185,21 @@ def verify(
     ``select``: options for pytest. A chroot target needs root and a mount namespace of its own.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for old in (JUNIT, ABOUT):
+    for old in (JUNIT, ABOUT, CARD):
         (folder / old).unlink(missing_ok=True)
+    for killed in folder.glob(f"{_VIEW}*"):  # its mounts went with the process that made it
+        shutil.rmtree(killed)
     shipped = target.path if target.path is not None and target.path.is_file() else None
     before = files.sha256_file(shipped) if shipped else None
-    with _reachable(target, folder) as place:
-        _run_tests(
-            place, manifest, folder=folder, key=key, qemu_root=qemu_root, select=select, line=line
-        )
+    try:
+        with _reachable(target, folder) as place:
+            _run_tests(
+                place, manifest, folder=folder, key=key, qemu_root=qemu_root, select=select,
+                line=line,
+            )  # fmt: skip
+    finally:
+        # Tests that are killed cannot remove their board's card themselves.
+        (folder / CARD).unlink(missing_ok=True)
     if shipped and files.sha256_file(shipped) != before:
         raise VerifyError(f"{shipped} was changed while it was verified", hint="build it again")
     summary = read_junit(folder / JUNIT)
@@ -241,7 +252,12 @@ def _run_tests(
     ]  # fmt: skip
     command += ["--key", str(key)] if key else []
     command += ["--qemu-root", str(qemu_root)] if qemu_root else []
-    settings = {"PYTHONPATH": f"{PROJECT}:{PROJECT / 'app'}", "PYTHONDONTWRITEBYTECODE": "1"}
+    settings = {
+        "PYTHONPATH": f"{PROJECT}:{PROJECT / 'app'}",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        # Killed, they leave what is in there; ours is swept.
+        "TMPDIR": gettempdir(),
+    }
     # ssh finds the caller's own agent and keys by these; a build never sees them.
     caller = {name: os.environ[name] for name in ("HOME", "SSH_AUTH_SOCK") if name in os.environ}
     try:
@@ -260,7 +276,7 @@ def _reachable(target: Target, folder: Path) -> Iterator[Target]:
     if not target.path.exists():
         raise ConfigError(f"{target.path} does not exist", hint="build it: ./invoke build-image")
     with ExitStack() as stack:
-        scratch = Path(stack.enter_context(TemporaryDirectory(dir=folder, prefix=".view-")))
+        scratch = Path(stack.enter_context(TemporaryDirectory(dir=folder, prefix=_VIEW)))
         for name in ("lower", "upper", "root", "boot"):
             (scratch / name).mkdir()
         lower = target.path

@@ -19,10 +19,9 @@ MODE_2D = 2
 MODE_3D = 3
 # A receiver that repeats one time for longer than this has a stuck clock, not a long epoch.
 OPEN_MAX_MS = 1000
-# Within this long after an epoch began, a report of its time is late; after it, a clock is stuck.
+# Within this long after an epoch began, a report of its time is late. After it, either a clock is
+# stuck or this computer was: what comes next tells, see ``_Receiver.repeated``.
 LATE_MS = 900
-# A busy board may hand a report on this late: it is late if it tells the same place, or none.
-LATE_REPEAT_MS = 5000
 REMEMBERED = 16
 FIXES_TO_BELIEVE = 3
 # 1024 weeks: a receiver after its roll-over is wrong by 19.6 years, so 19 years tell it apart.
@@ -63,6 +62,9 @@ class _Receiver:
 
     open: Tpv | None = None
     touched: int = 0
+    # ``open`` has time and place of an epoch already given, though it came long after that began:
+    # an epoch of its own if the receiver's clock stands still, late if that clock moves on.
+    repeated: bool = False
     emitted: deque[Tpv] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
     good_fixes: int = 0
     last: tuple[int, int] | None = None
@@ -83,15 +85,22 @@ class Merger:
         receiver = self._receivers.setdefault(tpv.device, _Receiver())
         if tpv.time is None:
             return complete + self._undated(receiver, tpv)
+        stuck = False
         if receiver.open is not None and receiver.open.time == tpv.time:
-            receiver.open = union(receiver.open, tpv)
-            receiver.touched = tpv.mono
-            return complete
-        if any(_told_again(tpv, before) for before in receiver.emitted):
+            stuck = receiver.repeated and tpv.mono - receiver.open.mono >= LATE_MS
+            if not stuck:
+                receiver.open = union(receiver.open, tpv)
+                receiver.touched = tpv.mono
+                return complete
+        given = next((one for one in receiver.emitted if one.time == tpv.time), None)
+        if given is not None and tpv.mono - given.mono < LATE_MS:
             self.late += 1
             return complete
+        if receiver.repeated and not stuck:
+            self._forget(receiver)
         complete += self._close(receiver)
         receiver.open, receiver.touched = tpv, tpv.mono
+        receiver.repeated = given is not None and _same_place(given, tpv)
         return complete
 
     def tick(self, now: int) -> list[Epoch]:
@@ -115,6 +124,8 @@ class Merger:
     def _due(self, receiver: _Receiver) -> int | None:
         if receiver.open is None:
             return None
+        if receiver.repeated:
+            return receiver.open.mono + OPEN_MAX_MS
         return min(receiver.touched + self._quiet_ms, receiver.open.mono + OPEN_MAX_MS)
 
     def _undated(self, receiver: _Receiver, tpv: Tpv) -> list[Epoch]:
@@ -125,22 +136,22 @@ class Merger:
             return []
         return [*self._close(receiver), _epoch(tpv, time_ok=False)]
 
+    def _forget(self, receiver: _Receiver) -> None:
+        """Leave out what repeats an epoch: the receiver's clock has moved on since."""
+        receiver.open, receiver.repeated = None, False
+        self.late += 1
+
     def _close(self, receiver: _Receiver) -> list[Epoch]:
-        tpv, receiver.open = receiver.open, None
+        tpv, receiver.open, receiver.repeated = receiver.open, None, False
         if tpv is None:
             return []
         if tpv.time is not None:
-            receiver.emitted.append(tpv)
+            receiver.emitted.appendleft(tpv)  # the newest first, since a stuck clock repeats it
         return [_epoch(tpv, time_ok=_believe(receiver, tpv))]
 
 
-def _told_again(tpv: Tpv, before: Tpv) -> bool:
-    """Tell whether a report is a late one of an instant that was given, not of a stuck clock."""
-    if tpv.time != before.time:
-        return False
-    age = tpv.mono - before.mono
-    same_place = tpv.lat is None or (tpv.lat, tpv.lon) == (before.lat, before.lon)
-    return age < LATE_MS or (age < LATE_REPEAT_MS and same_place)
+def _same_place(one: Tpv, other: Tpv) -> bool:
+    return other.lat is None or (one.lat, one.lon) == (other.lat, other.lon)
 
 
 def union(first: Tpv, second: Tpv) -> Tpv:

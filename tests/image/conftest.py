@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,13 +19,17 @@ from glovebox.config import BoardName
 from glovebox.emulator import Login, Machine, boot, find_qemu, ssh_config
 from glovebox.run import run
 from glovebox.verify import ABOUT, Facts, Level, Target, parse_target, read_facts
+from tests.image.drives import DRIVE_S, epochs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from glovebox.dongle import Sent
+
 # The default model emulates pointer authentication in software: ten times slower.
 QEMU_CPU = {"arm64": "cortex-a53"}
 SETTLE_TIMEOUT_S = 300
+READY_TIMEOUT_S = 300
 EVIDENCE = {
     "systemd-analyze.txt": "systemd-analyze; systemd-analyze blame; systemd-analyze critical-chain",
     "journal.txt": "journalctl --boot --no-pager",
@@ -33,6 +38,7 @@ EVIDENCE = {
 MARKERS = (
     "level(lowest, highest='board'): the kinds of target on which the test means something",
     "stage(name): the test is about what this stage brings",
+    "driven: runs after those that only look; what they take is a drive's time",
     "last: runs after all others",
 )
 
@@ -95,7 +101,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             why = f"this image has no stage '{stage.args[0]}'"
         if why:
             item.add_marker(pytest.mark.skip(reason=why))
-    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    """Give when a test runs: what only looks, what drives, what ends the board."""
+    later = (None, "driven", "last")
+    return max(turn for turn, name in enumerate(later) if not name or item.get_closest_marker(name))
 
 
 @pytest.fixture(scope="session")
@@ -143,6 +155,27 @@ def machine(
 
 
 @pytest.fixture(scope="session")
+def first_drive(machine: Machine) -> tuple[Sent, ...]:
+    """Begin a drive as soon as the service is ready, so that it passes while others look.
+
+    Gives what the receiver sent before.
+    """
+    until = time.monotonic() + READY_TIMEOUT_S
+    while True:
+        told = machine.ssh("systemctl show -p Type,ActiveState,SubState telematics.service").stdout
+        state = dict(line.split("=", 1) for line in told.splitlines())
+        assert state["Type"] == "notify", "nobody can tell when it is ready"
+        if (state["ActiveState"], state["SubState"]) == ("active", "running"):
+            break
+        assert time.monotonic() < until, f"the service is not ready: {told}"
+        time.sleep(1)
+    assert machine.dongle is not None
+    before = tuple(machine.dongle.sent)
+    machine.dongle.drive(epochs(DRIVE_S))
+    return before
+
+
+@pytest.fixture(scope="session")
 def host(
     target: Target, facts: Facts, artifacts: Path, request: pytest.FixtureRequest
 ) -> Iterator[Host]:
@@ -171,6 +204,8 @@ def host(
         refused = plain.run("sudo -n true")
         if refused.failed:
             pytest.exit(f"{target}: no root by ssh and sudo: {refused.stderr.strip()}", 2)
+        if target.level is Level.EMULATED and "telematics" in facts.stages:
+            request.getfixturevalue("first_drive")
         # What runs while the board still boots is slow, and tells half the truth.
         asked.run(f"timeout {SETTLE_TIMEOUT_S} systemctl is-system-running --wait")
         yield asked

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
-from glovebox.nmea import Epoch, drive
+from glovebox.nmea import Epoch
 from telematics import record
+from tests.image.drives import DRIVE_S, epochs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
 pytestmark = [
     pytest.mark.stage("telematics"),
     pytest.mark.level("emulated", highest="emulated"),  # nobody steers a real board's receiver
+    pytest.mark.driven,
 ]
 
 SOCKET = "/run/queue/queue.sock"
 KEY = "telematics:queue"
-DRIVE_S = 60
-RESTARTED_DRIVE_S = 140
-READY_TIMEOUT_S = 300
+LONG_DRIVE_S = 600  # it is ended when all has happened
 ARRIVE_TIMEOUT_S = 60
 # gpsd comes back, finds its receiver, and the service reaches it again: on an emulated ARMv6.
-GPSD_BACK_S = 30
-BETWEEN_S = 10
+GPSD_BACK_S = 60
+BETWEEN_S = 5
+CLOCK_SET_S = 180
 EXACT_DEGREES = 1e-6
 
 
@@ -53,29 +53,20 @@ class Window:
         return self.begin <= sent.at <= self.end
 
 
-@pytest.fixture(scope="module")
-def dongle(host: Host, machine: Machine) -> Dongle:
-    """Give the receiver of a board whose service is ready."""
-    until = time.monotonic() + READY_TIMEOUT_S
-    asked = "systemctl show -p Type,ActiveState,SubState,StatusText telematics.service"
-    while True:
-        told = host.check_output(asked)
-        state = dict(line.split("=", 1) for line in told.splitlines())
-        if (state["ActiveState"], state["SubState"]) == ("active", "running"):
-            break
-        assert time.monotonic() < until, f"the service is not ready: {told}"
-        time.sleep(1)
-    assert state["Type"] == "notify"
+@pytest.fixture
+def dongle(machine: Machine) -> Dongle:
+    """Give the board's receiver."""
     assert machine.dongle is not None
     return machine.dongle
 
 
-def test_every_position_is_in_the_queue(host: Host, dongle: Dongle, facts: Facts) -> None:
+def test_every_position_is_in_the_queue(
+    host: Host, dongle: Dongle, facts: Facts, first_drive: Sequence[Sent]
+) -> None:
     """The queue holds exactly the epochs sent after READY: all, once, in order, where they were."""
-    before = recorded(host, facts)
-
-    sent = replay(dongle, DRIVE_S)
-    found = await_last(host, facts, sent[-1])[len(before) :]
+    dongle.wait(DRIVE_S * 2)
+    sent = on_the_road(dongle, len(first_drive))
+    found = await_last(host, facts, sent[-1])
 
     assert [each.taken for each in sent] == [True] * DRIVE_S, "the board did not take the sentences"
     assert times(sent) == [each.time for each in found]
@@ -90,16 +81,18 @@ def test_restarts_lose_nothing_else(host: Host, dongle: Dongle, facts: Facts) ->
     """While the queue restarts nothing is lost; while gpsd does, only what it did not hear."""
     before = recorded(host, facts)
     first = len(dongle.sent)
-    dongle.drive(epochs(RESTARTED_DRIVE_S))
+    dongle.drive(epochs(LONG_DRIVE_S))
 
     time.sleep(BETWEEN_S)
     host.check_output("systemctl restart queue.service")
     time.sleep(BETWEEN_S)
-    deaf = [gpsd_away(host, "systemctl restart gpsd.service")]
+    deaf = [gpsd_away(host, dongle, facts, "systemctl restart gpsd.service")]
     host.check_output("systemctl kill --signal=KILL queue.service")
     time.sleep(BETWEEN_S)
-    deaf.append(gpsd_away(host, "systemctl kill --signal=KILL gpsd.service"))
-    dongle.wait(RESTARTED_DRIVE_S * 2)
+    deaf.append(gpsd_away(host, dongle, facts, "systemctl kill --signal=KILL gpsd.service"))
+    time.sleep(BETWEEN_S)
+    dongle.stop()
+    dongle.wait(BETWEEN_S)
     sent = on_the_road(dongle, first)
     found = await_last(host, facts, sent[-1])[len(before) :]
 
@@ -114,37 +107,32 @@ def test_restarts_lose_nothing_else(host: Host, dongle: Dongle, facts: Facts) ->
     assert_numbered(found)
 
 
-def test_clock_was_set_by_the_receiver(host: Host, dongle: Dongle) -> None:
-    """With no network and no battery clock, the board has the receiver's time after a drive."""
-    drives = [each for each in dongle.sent if _epoch(each).mode > 1]
-    board = int(host.check_output("date +%s"))
+def test_clock_is_set_by_the_receiver(host: Host, dongle: Dongle) -> None:
+    """With no network and no battery clock, the board has the receiver's time during a drive."""
+    first = len(dongle.sent)
+    dongle.drive(epochs(CLOCK_SET_S))
+    started, until = time.time(), time.monotonic() + CLOCK_SET_S
+    while True:
+        board = int(host.check_output("date +%s"))
+        if board > started - 5 or time.monotonic() > until:
+            break
+        time.sleep(2)
+    dongle.stop()
+    dongle.wait(BETWEEN_S)
 
     # An emulated clock runs slow while the host has other work, never fast.
-    assert times(drives[:1])[0] / 1000 - 1 < board < time.time() + 5
+    assert times(on_the_road(dongle, first)[:1])[0] / 1000 - 5 < board < time.time() + 5
 
 
-def gpsd_away(host: Host, command: str) -> Window:
-    """Take gpsd away for a moment, drive on beyond the time it has to come back in."""
+def gpsd_away(host: Host, dongle: Dongle, facts: Facts, command: str) -> Window:
+    """Take gpsd away for a moment; give the time until a record shows that it is back."""
     began = time.monotonic()
     host.check_output(command)
-    window = Window(begin=began - 1, end=time.monotonic() + GPSD_BACK_S)
-    time.sleep(GPSD_BACK_S + BETWEEN_S)
-    return window
-
-
-def epochs(seconds: int) -> list[Epoch]:
-    """Give a drive that begins now."""
-    # Ahead by a second, so that no time is told twice, without a fix and with one.
-    now = datetime.now(UTC).replace(microsecond=0)
-    return list(drive(now + timedelta(seconds=2), seconds))
-
-
-def replay(dongle: Dongle, seconds: int) -> list[Sent]:
-    """Drive, and give what was sent."""
-    first = len(dongle.sent)
-    dongle.drive(epochs(seconds))
-    dongle.wait(seconds * 2)
-    return on_the_road(dongle, first)
+    (last,) = times(dongle.sent[-1:])
+    while newest(host, facts) <= last:
+        assert time.monotonic() < began + GPSD_BACK_S, "gpsd did not come back"
+        time.sleep(1)
+    return Window(begin=began - 1, end=time.monotonic())
 
 
 def on_the_road(dongle: Dongle, first: int) -> list[Sent]:
@@ -157,9 +145,15 @@ def times(sent: Iterable[Sent]) -> list[int]:
     return [int(_epoch(each).time.timestamp() * 1000) for each in sent]
 
 
-def recorded(host: Host, facts: Facts) -> list[record.Record]:
+def newest(host: Host, facts: Facts) -> int:
+    """Read the time of the queue's last record, in milliseconds."""
+    (last,) = recorded(host, facts, "XREVRANGE {} + - COUNT 1")
+    return _time(last)
+
+
+def recorded(host: Host, facts: Facts, asked: str = "XRANGE {} - +") -> list[record.Record]:
     """Read the whole queue; every record's checksum is checked on the way."""
-    told = host.check_output(f"{facts.server}-cli -s {SOCKET} --raw XRANGE {KEY} - +")
+    told = host.check_output(f"{facts.server}-cli -s {SOCKET} --raw {asked.format(KEY)}")
     lines = told.encode().splitlines()  # id, field, record; again and again
     return [record.decode(each) for each in lines[2::3]]
 

@@ -37,7 +37,7 @@ def test_table_is_in_bytes_and_partuuids() -> None:
 
 def test_a_table_of_another_kind_is_refused() -> None:
     """The firmware of these boards reads MBR."""
-    with pytest.raises(ImageError, match="gpt"):
+    with pytest.raises(ImageError, match="GPT"):
         parse_table(_json(label="gpt"))
 
 
@@ -73,7 +73,7 @@ def test_filters_of_other_kinds_do_not_hold() -> None:
     """A section for a display, a pin or a serial number is not ours."""
     config = "a=1\n[HDMI:0]\nb=1\n[gpio4=1]\nc=1\n[0x12345678]\nd=1\n[pi0w]\ne=1"
 
-    assert list(lines_for(config, ZERO)) == ["a=1", "e=1"]
+    assert list(lines_for(config, ZERO)) == ["a=1"]
 
 
 def test_files_come_out_of_a_real_image(tmp_path: Path) -> None:

@@ -63,6 +63,23 @@ def test_it_speaks_without_a_fix_until_it_drives(board: socket.socket) -> None:
     ]
 
 
+def test_a_drive_can_be_ended(board: socket.socket) -> None:
+    """What was not sent when the drive was ended never is."""
+    epochs = list(drive(START, 1000))
+    with plugged(_path(board), pace_s=PACE_S) as dongle:
+        link, _ = board.accept()
+        with closing(link):
+            dongle.drive(epochs)
+            _await(dongle, 3)
+            dongle.stop()
+            dongle.wait(10)
+            driven = [each.epoch for each in dongle.sent if each.epoch in epochs]
+            _await(dongle, len(dongle.sent) + 3)
+
+    assert driven == epochs[: len(driven)]
+    assert [each.epoch for each in dongle.sent if each.epoch in epochs] == driven
+
+
 def test_a_log_is_sent_as_it_stands(board: socket.socket) -> None:
     """What an owner recorded goes over the wire byte for byte."""
     burst = Burst(time="063000.00", sentences=("$GPTXT,01,01,02,hello*6B",))

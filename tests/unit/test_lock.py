@@ -124,3 +124,34 @@ def test_identity_is_what_is_installed() -> None:
     assert one.identity == f"gpsd=3.25-1:armel@{one.sha256}"
     assert LOCK.identities("target", "car/00-gps") == package("gpsd").identity
     assert LOCK.identities("target", "nobody asked") == ""
+
+
+def test_while_a_request_is_installed_later_ones_are_not_seen() -> None:
+    """A later request may have another version of a package; the index ends with this one."""
+    text = lock.repository(LOCK, "target", until="base")
+
+    assert "Package: apt\n" in text
+    assert "Package: gpsd\n" not in text
+    assert "Package: gpsd\n" in lock.repository(LOCK, "target", until="car/00-gps")
+
+
+def test_a_suite_becomes_the_version_that_was_found() -> None:
+    """The lock's archive has no suites: the version stands in; other notation stays."""
+    words = ("gpsd/backports", "dpkg/stable", "vim-", "x=1", "y:armel", "plain")
+
+    exact = LOCK.exact("target", "car/00-gps", words)
+
+    assert exact == ("gpsd=1.0-1", "dpkg", "vim-", "x=1", "y:armel", "plain")
+
+
+def test_removed_packages_leave_the_status() -> None:
+    """What apt says it removes is read, whatever marks stand on it, and taken out of the status."""
+    said = (
+        "Reading package lists...\nThe following packages will be REMOVED:\n  cl-rt* libfoo:armel\n"
+        "  more\nThe following NEW packages will be installed:\n  hello\n"
+    )
+    status = apt.status_of(["Package: cl-rt\nVersion: 1", "Package: cl-rt-dev\nVersion: 1"])
+
+    assert apt._removed(said) == {"cl-rt", "libfoo", "more"}
+    assert apt._removed("The following NEW packages will be installed:\n  hello\n") == frozenset()
+    assert apt.without(status, {"cl-rt"}) == apt.status_of(["Package: cl-rt-dev\nVersion: 1"])

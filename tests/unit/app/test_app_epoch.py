@@ -82,21 +82,38 @@ def test_late_report_is_counted_not_repeated() -> None:
 
 def test_stuck_clock_of_a_receiver_still_gives_epochs() -> None:
     """A receiver that repeats one time for ever is recorded all the same."""
-    moving = (tpv(0, mono=n * 1000, lat=52.5 + n / 1000) for n in range(10))
+    assert len(merged(*(tpv(0, mono=n * 1000) for n in range(10)))) == 10
+    assert len(merged(*(tpv(0, mono=n * 990) for n in range(10)))) == 10
 
-    assert len(merged(*moving)) == 10
+
+def test_report_read_very_late_makes_no_second_epoch() -> None:
+    """A computer that was too busy to read for a second does not record an instant twice."""
+    merger = Merger(quiet_ms=300)
+    epochs = merger.feed(tpv(0, mono=0)) + merger.tick(300)
+
+    epochs += merger.feed(tpv(0, mono=950)) + merger.tick(1400)
+    epochs += merger.feed(tpv(1, mono=1500)) + merger.flush()
+
+    assert [each.time for each in epochs] == [START, START + 1000]
+    assert merger.late == 1
 
 
-def test_report_that_a_busy_board_held_back_makes_no_second_epoch() -> None:
-    """The same instant and place seconds later is late; another place is another epoch."""
-    merger = Merger(quiet_ms=500)
+def test_same_time_elsewhere_is_another_epoch() -> None:
+    """A receiver whose clock stands still while it moves loses no position."""
+    epochs = merged(tpv(0, mono=0), tpv(0, mono=1000, lat=52.6), tpv(1, mono=2000))
+
+    assert [each.lat for each in epochs] == [52.5, 52.6, 52.5]
+
+
+def test_stuck_clock_is_not_held_back_for_long() -> None:
+    """What may be a repetition waits a second for the receiver's clock to move, and no longer."""
+    merger = Merger(quiet_ms=300)
     merger.feed(tpv(0, mono=0))
-    merger.tick(500)
+    merger.tick(300)
+    merger.feed(tpv(0, mono=1000))
 
-    assert merger.feed(tpv(0, mono=3000)) + merger.feed(tpv(0, mono=3100, lat=None)) == []
-    assert (merger.late, merger.deadline()) == (2, None)
-    merger.feed(tpv(0, mono=3200, lat=52.6))
-    assert len(merger.flush()) == 1
+    assert merger.deadline() == 2000
+    assert len(merger.tick(2000)) == 1
 
 
 def test_long_epoch_is_bounded() -> None:

@@ -1,0 +1,200 @@
+"""What a root file system says of the system in it: release, packages, users, units, kernels.
+
+Every path is followed as a chroot would follow it: a link in an image never leads to the host.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from glovebox.errors import ImageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_FIELD = re.compile(r"^(Package|Version|Architecture|Status): (.+)$", re.MULTILINE)
+_MAX_LINKS = 40
+FIRST_PERSON, LAST_PERSON = 1000, 60000
+NO_SHELL = frozenset({"nologin", "false", "sync"})
+# Where the boot partition is mounted: until bullseye, and since.
+OLD_BOOT, NEW_BOOT = "boot", "boot/firmware"
+
+
+@dataclass(frozen=True, kw_only=True)
+class User:
+    """Somebody who can have a shell."""
+
+    name: str
+    uid: int
+    shell: str
+    password: str  # "set", "none" (no login by password) or "empty"
+    keys: int  # lines in ~/.ssh/authorized_keys
+
+
+def inside(root: Path, name: str) -> Path:
+    """Give the place of a path in ``root``, its links followed as a chroot would.
+
+    Raises ImageError when links go round in circles.
+    """
+    parts = deque(PurePosixPath(name).parts)
+    here, links = root, 0
+    while parts:
+        part = parts.popleft()
+        if part == "/":
+            here = root
+        elif part == "..":
+            here = here.parent if here != root else root
+        elif (here / part).is_symlink():
+            links += 1
+            if links > _MAX_LINKS:
+                raise ImageError(f"/{name}: links go round in circles")
+            parts.extendleft(reversed(PurePosixPath((here / part).readlink()).parts))
+        else:
+            here /= part
+    return here
+
+
+def text(root: Path, name: str) -> str:
+    """Give what a file of the system says, nothing when it is not there."""
+    path = inside(root, name)
+    return path.read_text(errors="replace") if path.is_file() else ""
+
+
+def installed(status: str) -> dict[tuple[str, str], str]:
+    """Give the version of every installed package, by name and architecture."""
+    found = {}
+    for stanza in status.split("\n\n"):
+        fields = dict(_FIELD.findall(stanza))
+        if fields.get("Status", "").endswith(" installed"):
+            found[fields["Package"], fields["Architecture"]] = fields["Version"]
+    return found
+
+
+def packages(root: Path) -> dict[tuple[str, str], str]:
+    """Give the installed packages of a system."""
+    return installed(text(root, "var/lib/dpkg/status"))
+
+
+def versions(root: Path) -> dict[str, str]:
+    """Give the version of each package by name; one of a second architecture is ``name:arch``."""
+    found = packages(root)
+    own = {"all", found_arch(root)}
+    return {
+        name if arch in own else f"{name}:{arch}": found[name, arch] for name, arch in sorted(found)
+    }
+
+
+def found_arch(root: Path) -> str | None:
+    """Give the processor's architecture, None where there is no dpkg."""
+    return arch(root) if text(root, "var/lib/dpkg/status") else None
+
+
+def arch(root: Path) -> str:
+    """Give Debian's name of the processor; raises ImageError when dpkg does not say it."""
+    found = re.search(
+        r"^Package: dpkg\n(?:.+\n)*?Architecture: (\S+)",
+        text(root, "var/lib/dpkg/status"),
+        re.MULTILINE,
+    )
+    if found is None:
+        raise ImageError("the image's dpkg status does not list dpkg itself")
+    return found[1]
+
+
+def os_release(root: Path) -> dict[str, str]:
+    """Give the fields of os-release."""
+    said = text(root, "etc/os-release") or text(root, "usr/lib/os-release")
+    return dict(re.findall(r'^([A-Z_]+)="?([^"\n]*)"?$', said, re.MULTILINE))
+
+
+def boot_point(root: Path) -> str:
+    """Give where the system mounts its boot partition, without the leading slash.
+
+    Its fstab says so; without one, the layout of bookworm is taken if its folder is there.
+    """
+    for line in text(root, "etc/fstab").splitlines():
+        words = line.split()
+        if len(words) > 2 and words[2] in {"vfat", "auto"} and words[1].startswith("/boot"):  # noqa: PLR2004  place, kind
+            return words[1].strip("/")
+    return NEW_BOOT if (root / NEW_BOOT).is_dir() or not (root / OLD_BOOT).is_dir() else OLD_BOOT
+
+
+def users(root: Path) -> list[User]:
+    """Give root and every person."""
+    secrets = dict(
+        line.split(":")[:2] for line in text(root, "etc/shadow").splitlines() if ":" in line
+    )
+    found = []
+    for line in text(root, "etc/passwd").splitlines():
+        fields = line.split(":")
+        if len(fields) != 7 or not fields[2].isdigit():  # noqa: PLR2004  see passwd(5)
+            continue
+        name, uid, home, shell = fields[0], int(fields[2]), fields[5], fields[6]
+        if uid != 0 and not FIRST_PERSON <= uid < LAST_PERSON:
+            continue
+        secret = secrets.get(name, "*")
+        found.append(
+            User(
+                name=name,
+                uid=uid,
+                shell=shell,
+                password="none" if secret[:1] in {"!", "*"} else "set" if secret else "empty",
+                keys=_keys(root, home),
+            )
+        )
+    return found
+
+
+def _keys(root: Path, home: str) -> int:
+    lines = text(root, f"{home.strip('/')}/.ssh/authorized_keys").splitlines()
+    return sum(bool(line.strip()) and not line.lstrip().startswith("#") for line in lines)
+
+
+def units(root: Path) -> dict[str, str]:
+    """Give what /etc says of systemd's units: by name, the targets that want it, or ``masked``."""
+    folder = inside(root, "etc/systemd/system")
+    found: dict[str, set[str]] = {}
+    for path in _entries(folder):
+        if path.is_symlink() and os.fspath(path.readlink()) == "/dev/null":
+            found[path.name] = {"masked"}
+        elif path.suffix in {".wants", ".requires"} and path.is_dir():
+            for unit in _entries(path):
+                found.setdefault(unit.name, set()).add(path.stem)
+    return {name: ", ".join(sorted(found[name])) for name in sorted(found)}
+
+
+def kernels(root: Path) -> list[str]:
+    """Give the versions of the kernels that have modules here."""
+    return [path.name for path in _entries(inside(root, "lib/modules")) if path.is_dir()]
+
+
+def owners(root: Path) -> dict[str, str]:
+    """Give the package each file of the system came with, by path without the leading slash."""
+    found = {}
+    for path in _entries(inside(root, "var/lib/dpkg/info")):
+        if path.suffix == ".list":
+            package = path.stem.partition(":")[0]
+            for name in path.read_text(errors="replace").splitlines():
+                found[_merged(name.strip("/"))] = package
+    return found
+
+
+def owner(owners: Mapping[str, str], name: str) -> str | None:
+    """Give the package of a file; Python's bytecode belongs to its source."""
+    found = re.fullmatch(r"(.*)/__pycache__/([^/.]+)\.[^/]+\.pyc", name)
+    return owners.get(f"{found[1]}/{found[2]}.py" if found else name)
+
+
+def _merged(name: str) -> str:
+    """Give the place of a file since /bin, /lib and /sbin are links into /usr."""
+    return f"usr/{name}" if name.partition("/")[0] in {"bin", "lib", "sbin"} else name
+
+
+def _entries(folder: Path) -> Iterator[Path]:
+    if folder.is_dir() and not folder.is_symlink():
+        yield from sorted(folder.iterdir())
