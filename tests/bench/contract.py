@@ -1,8 +1,8 @@
 """Measure what the contract costs: one JSON row per line, each with its target.
 
-``python -m tests.bench.contract [captured] [processor] [backlog]``, in the project's environment, as root,
-after ``./invoke setup --tests``. Every part is real: gpsd, Redis, Apache Kafka over TLS, the service's
-processes. Only the receiver is a pseudo terminal.
+``python -m tests.bench.contract [captured] [processor] [backlog]``, as root, after
+``./invoke setup --tests``, in the environment that makes. Every part is real: gpsd, Redis, Apache
+Kafka over TLS, the service's processes. Only the receiver is a pseudo terminal.
 """
 
 from __future__ import annotations
