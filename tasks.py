@@ -19,6 +19,7 @@ from glovebox import (
     differ,
     doctor as doctor_,
     enter,
+    hints,
     inventory,
     keep as room,
     media,
@@ -31,7 +32,6 @@ from glovebox import (
     show,
     show_image,
     suite,
-    why as why_,
 )
 from glovebox.errors import ConfigError, GloveboxError, HostError
 from glovebox.monitor import Monitor
@@ -76,7 +76,8 @@ def _ending(
         raise Exit(stopped, code=code) from error
     except OSError as error:
         # A full disk and the like: the machine's trouble, not ours.
-        failed = HostError(f"{error.strerror}: {error.filename}" if error.filename else str(error))
+        said = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        failed = HostError(said, hint=hints.hint_for(said))
         raise Exit(f"error: {failed}", code=failed.exit_code) from error
     finally:
         monitor.close()
@@ -124,11 +125,12 @@ def setup(_c: Context, tests: bool = False) -> None:  # noqa: FBT001, FBT002  a 
         doctor_.set_up(monitor, tests=tests)
 
 
-@task(auto_shortflags=False, help=_help("json"))
-def doctor(_c: Context, json: bool = False) -> None:  # noqa: FBT001, FBT002  a flag
+@task(auto_shortflags=False, help=_help("json", store="look at what is in the store instead"))
+def doctor(_c: Context, json: bool = False, store: bool = False) -> None:  # noqa: FBT001, FBT002
     """Look at this machine: all it lacks for a build, each with its cure."""
-    with _ending():
-        found = doctor_.examine(Store(root=default_root()))
+    with _ending() as monitor:
+        own = Store(root=default_root())
+        found = doctor_.examine_store(own.open(monitor.say)) if store else doctor_.examine(own)
         show.findings(found, as_json=json)
         if not all(one.good for one in found):
             raise Exit(code=HostError.exit_code)
@@ -202,7 +204,7 @@ def why(
 ) -> None:
     """Say why a step runs again: the file, variable or package that changed."""
     with _opened("why", overrides=set, config=config, quiet=True) as opened:
-        for line in why_.explain(opened.plan, opened.store, step):
+        for line in project.reasons(opened, step):
             opened.monitor.say(line)
 
 

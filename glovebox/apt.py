@@ -29,6 +29,7 @@ KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 COMPONENTS = ("main", "non-free-firmware")
 HELPER = "/usr/lib/apt/apt-helper"
 TIMEOUT_S = 30
+RETRIES = 3
 # A failed download names so many files.
 _NAMED = 3
 
@@ -249,11 +250,18 @@ class Apt:
         return run(command, env=conf, cwd=self.folder).stdout
 
 
-def fetch(downloads: Sequence[Download], folder: Path, *, timeout_s: int = TIMEOUT_S) -> None:
+def fetch(
+    downloads: Sequence[Download],
+    folder: Path,
+    *,
+    timeout_s: int = TIMEOUT_S,
+    retries: int = RETRIES,
+) -> None:
     """Fetch files into ``folder``, each checked against its sha256 and named by it.
 
-    A server that says nothing for ``timeout_s`` seconds, or hangs up, is asked for the rest three
-    times more. Raises LockError when a file cannot be had; what came of it is kept.
+    A server that says nothing for ``timeout_s`` seconds, or hangs up, is asked for the rest
+    ``retries`` times more, after longer and longer pauses. Raises LockError when a file cannot be
+    had; what came of it is kept.
     """
     if all((folder / one.sha256).exists() for one in downloads):
         return
@@ -266,7 +274,7 @@ def fetch(downloads: Sequence[Download], folder: Path, *, timeout_s: int = TIMEO
         for one in missing.values():
             # apt-helper keeps what it has and resumes it; the final name appears only when whole.
             words += [one.url, str(folder / f".{one.sha256}.part"), f"SHA256:{one.sha256}"]
-        options = ("APT::Sandbox::User=root", "Acquire::Retries=3", *(
+        options = ("APT::Sandbox::User=root", f"Acquire::Retries={retries}", *(
             f"Acquire::{kind}::Timeout={timeout_s}" for kind in ("http", "https", "ftp")
         ))  # fmt: skip
         try:

@@ -20,12 +20,14 @@ from glovebox import (
     archive,
     chroot,
     clock,
+    details,
     failure,
     files,
     layer,
     lock,
     mounts,
     native,
+    room,
     runner,
     shell,
     sources,
@@ -83,11 +85,14 @@ class Builder:
     checkout: Path
     # Whether a step that fails opens a shell where it did.
     shell: bool = False
+    # Where the image will lie, if one is made.
+    out: Path | None = None
 
     def build(self, wanted: Sequence[str], *, fresh: bool = False) -> None:
         """Make the results ``wanted`` and all they need; with ``fresh`` even those that stand."""
         standing = frozenset() if fresh else self._standing(wanted)
         steps = order(self.plan, wanted, standing)
+        self._require_room(steps)
         self._download(steps)
         for name in [one.name for one in self.plan.steps.values() if one.name in standing]:
             self.monitor.note(f"cached: {name}")
@@ -152,6 +157,15 @@ class Builder:
                 upper.mkdir()
             yield stack.enter_context(mounts.overlay(trees, target, scratch=scratch, upper=upper))
 
+    def _require_room(self, steps: Sequence[Step]) -> None:
+        chains = {step.name for step in steps if step.kind is StepKind.NATIVE_ROOT}
+        if any(step.kind in (StepKind.EXTRACT, StepKind.SUB_STAGE) for step in steps):
+            chains.add(TARGET)
+        debs = self.store.root / "debs"
+        packages = {one.sha256: one.size for name in chains for one in self.lock.packages(name)}
+        downloads = sum(size for name, size in packages.items() if not (debs / name).exists())
+        room.require(steps, self.lock, downloads=downloads, store=self.store.root, out=self.out)
+
     def _download(self, steps: Sequence[Step]) -> None:
         names = {step.name for step in steps}
         wanted = [chain for chain in (TOOLS, EMULATOR, QUILT) if chain in names]
@@ -195,7 +209,8 @@ class Builder:
                 tree.mkdir(parents=True)
                 tree.chmod(0o755)
                 begun = time.monotonic()
-                self._fill(step, tree, scratch, line)
+                with room.blamed(self.store.root):
+                    self._fill(step, tree, scratch, line)
                 if step.kind not in (StepKind.NATIVE_ROOT, StepKind.ACCELERATOR):
                     layer.scrub(tree)
                     layer.settle_times(tree, started_ns=started_ns, epoch=self.plan.epoch)
@@ -205,6 +220,7 @@ class Builder:
                     "kind": str(step.kind),
                     "arch": self.plan.arch,
                     "inputs": dict(step.inputs),
+                    "details": details.of(step, self.lock, self.checkout),
                     "before": self._before(step),
                     "seconds": round(time.monotonic() - begun, 1),
                 }

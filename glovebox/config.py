@@ -23,7 +23,8 @@ from typing import NoReturn
 from glovebox import rules
 from telematics.settings import Settings
 
-STAGES = ("base", "gnss", "queue", "python", "boot", "telematics")
+STAGES = ("base", "gnss", "queue", "python", "car", "boot", "telematics")
+CAR_STAGE = "car"
 
 
 class Secret:
@@ -75,6 +76,13 @@ class BoardName(StrEnum):
     PI_3 = "3"
     PI_4 = "4"
     PI_5 = "5"
+
+
+class Profile(StrEnum):
+    """What the disk is made for."""
+
+    CAR = "car"
+    BENCH = "bench"
 
 
 class Server(StrEnum):
@@ -163,7 +171,8 @@ class Disk:
     root: int | None = field(
         default=None,
         metadata={
-            "help": "root partition; `auto` is what its files need and `disk.root_free`",
+            "help": "root partition; `auto` is what its files need and `disk.root_free`, with"
+            " profile `car` rounded up to whole GiB",
             "rule": rules.size,
             "none": "auto",
             "minimum": 256 * rules.MIB,
@@ -177,6 +186,17 @@ class Disk:
             "help": "room left on the root partition when `disk.root` is `auto`",
             "rule": rules.size,
             "maximum": 1024 * rules.GIB,
+            "unit": "bytes",
+        },
+    )
+    data: int = field(
+        default=256 * rules.MIB,
+        metadata={
+            "help": "data partition of profile `car` as it is flashed; the board grows it to the"
+            " end of its card",
+            "rule": rules.size,
+            "minimum": 64 * rules.MIB,
+            "maximum": 64 * rules.GIB,
             "unit": "bytes",
         },
     )
@@ -251,6 +271,13 @@ class Config:
             "rule": rules.url,
         },
     )
+    profile: Profile = field(
+        default=Profile.CAR,
+        metadata={
+            "help": "`car`: a read-only root and a data partition (stage `car`), see docs/car.md;"
+            " `bench`: one root partition, read and write"
+        },
+    )
     hostname: str = field(
         default="glovebox",
         metadata={"help": "name on the network, with `.local` after it", "rule": rules.hostname},
@@ -300,3 +327,8 @@ class Config:
     )
     queue: Queue = field(default_factory=Queue)
     service: Settings = field(default_factory=Settings)
+
+    @property
+    def car(self) -> bool:
+        """Whether the disk is that of a car: it takes both the profile and the stage."""
+        return self.profile is Profile.CAR and any(entry.path == CAR_STAGE for entry in self.stages)

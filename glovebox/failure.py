@@ -30,7 +30,7 @@ _WATCH = """\
 if [ "$0" = {name} ]; then
   unset BASH_ENV
   trap 'printf "%s\\n" "$LINENO" "$BASH_COMMAND" 2>/dev/null >{place}/failed || :' ERR
-  trap 'printf "%s\\n" "${{BASH_LINENO[0]}}" "$BASH_COMMAND" 2>/dev/null >{place}/ended || :' EXIT
+  trap 'printf "%s\\n" "${{BASH_LINENO[0]:-}}" "$BASH_COMMAND" 2>/dev/null >{place}/ended || :' EXIT
 fi
 """
 # How shells name a line of what they read.
@@ -65,10 +65,12 @@ class Watch:
         if ended is not None:
             if ended[0]:
                 return ended[0]
-            first = ended[1].splitlines()[:1] or [""]
-            same = [n for n, text in enumerate(script.splitlines(), 1) if text.strip() == first[0]]
-            if len(same) == 1:
-                return same[0]
+            # bash forgets where a function was called that was given a here-document, as pi-gen's
+            # is; and where it was told to exit.
+            for text in ("".join(ended[1].splitlines()[:1]), "on_chroot"):
+                lines = [n for n, one in enumerate(script.splitlines(), 1) if _begins(one, text)]
+                if len(lines) == 1:
+                    return lines[0]
         found = _TOLD.findall(tail)
         return int(found[-1]) if found else None
 
@@ -77,6 +79,10 @@ class Watch:
             number, _, command = (self.root / PLACE / name).read_text().partition("\n")
             return int(number or 0), command.strip()
         return None
+
+
+def _begins(line: str, text: str) -> bool:
+    return bool(text) and re.match(rf"\s*{re.escape(text)}(\s|$)", line) is not None
 
 
 def located(

@@ -25,6 +25,7 @@ from glovebox import (
     untracked,
     wordlist,
 )
+from glovebox.config import CAR_STAGE
 from glovebox.errors import ConfigError
 from glovebox.lock import Chain, Request
 
@@ -171,6 +172,7 @@ def read_stages(config: Config, checkout: Path) -> tuple[stage.Stage, ...]:
     read = [
         stage.read(stage.find(entry.path, checkout), volatile=entry.volatile)
         for entry in config.stages
+        if entry.path != CAR_STAGE or config.car
     ]
     read.append(stage.read(stage.find(SETTINGS_STAGE, checkout)))
     by_name: dict[str, stage.Stage] = {}
@@ -534,6 +536,7 @@ class _Maker:
             "disk.boot": str(config.disk.boot),
             "disk.root": str(config.disk.root),
             "disk.root_free": str(config.disk.root_free),
+            "disk.data": str(config.disk.data) if config.car else "none",
             "time": str(self._lock.epoch),
         }
         self._add(name, StepKind.IMAGE, below=self.below, uses=(TOOLS,), inputs=inputs)

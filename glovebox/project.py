@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from glovebox import (
     apt,
+    details,
     doctor,
     export,
     files,
@@ -24,6 +25,7 @@ from glovebox import (
     stage,
     stage_check,
     verify as proof,
+    why,
 )
 from glovebox.boards import BOARDS, Board
 from glovebox.build import Builder
@@ -78,6 +80,7 @@ class Project:
             monitor=self.monitor,
             checkout=CHECKOUT,
             shell=shell,
+            out=self.out,
         )
 
 
@@ -158,6 +161,16 @@ def open_project(  # noqa: PLR0913  what a person can ask of a run
         store=store,
         monitor=monitor,
         out=out,
+    )
+
+
+def reasons(project: Project, step: str) -> list[str]:
+    """Say why a step runs again, a line for each reason."""
+    return why.explain(
+        project.plan,
+        project.store,
+        step,
+        detail=lambda one: details.of(one, project.lock, CHECKOUT),
     )
 
 

@@ -34,7 +34,7 @@ def findings(found: Sequence[Finding], *, as_json: bool) -> None:
             console.print(f"  ✗ {one.what}", style="red", markup=False)
             console.print(f"      cure: {one.cure}", markup=False)
     bad = sum(not one.good for one in found)
-    console.print("This machine can build." if not bad else f"{bad} of {len(found)} are not right.")
+    console.print("All is well." if not bad else f"{bad} of {len(found)} are not right.")
 
 
 def steps(project: Project, *, as_json: bool) -> None:

@@ -131,6 +131,13 @@ def _scripts(checkout: Path) -> list[Path]:
         checkout / "glovebox/stage_site.sh",
         checkout / "tests/conformance/compare",
         *checkout.glob("stages/**/initramfs-tools/hooks/*"),
+        *checkout.glob("stages/**/initramfs-tools/scripts/*/*"),
+        *(
+            path
+            for path in checkout.glob("stages/**/usr/lib/glovebox/*")
+            if os.access(path, os.X_OK)
+        ),
+        *checkout.glob("stages/**/usr/sbin/*"),
     ]
 
 

@@ -1,4 +1,4 @@
-"""The service: gpsd's reports in, records in the queue.
+"""The service: gpsd's reports in, records in the queue or, while it is away, in the journal.
 
 Two threads: one reads gpsd and nothing else, this one merges, numbers, writes and tells. Between
 them stands a queue that never makes the reader wait.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import signal
 import socket
 import time
@@ -18,15 +19,19 @@ from typing import TYPE_CHECKING
 import telematics
 from telematics import record, status
 from telematics.epoch import MODE_2D, Merger
-from telematics.files import write_whole
+from telematics.files import RealDisk, write_whole
+from telematics.frozen import FrozenWatch
 from telematics.gpsd import Reader, Tpv, monotonic_ms
+from telematics.journal import Journal
 from telematics.notify import notify, watchdog_s
+from telematics.numbers import Numbers
 from telematics.queue import RedisStream, Writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from telematics.epoch import Epoch
+    from telematics.files import Disk
     from telematics.queue import Stream
     from telematics.settings import Settings
 
@@ -38,6 +43,8 @@ LOOP_MAX_MS = 500
 READER_STUCK_MS = 30_000
 FINAL_WRITE_MS = 5000
 FINAL_PAUSE_S = 0.1
+# So that the record of a second receiver stays small as well.
+RECEIVER_MAX = 8
 
 log = logging.getLogger(__name__)
 
@@ -50,13 +57,20 @@ class Service:
         settings: Settings,
         *,
         stream: Stream,
-        identity: record.Identity,
+        state: Path,
         status_file: Path,
+        disk: Disk | None = None,
         clock: Callable[[], int] = monotonic_ms,
     ) -> None:
         """Put the parts together; nothing starts yet."""
         self._settings = settings
-        self._identity = identity
+        disk = disk or RealDisk()
+        self._numbers = Numbers(disk, state / "numbers")
+        self._identity = record.Identity(
+            device=device_name(settings.device),
+            installation=self._numbers.installation,
+            boot=record.boot_id(),
+        )
         self._status_file = status_file
         self._clock = clock
         self._reports: SimpleQueue[Tpv | None] = SimpleQueue()
@@ -64,7 +78,16 @@ class Service:
             settings.gpsd_host, settings.gpsd_port, sink=self._arrived, clock=clock
         )
         self._merger = Merger(quiet_ms=settings.epoch_quiet_ms)
-        self._writer = Writer(stream, encode=self._encode, batch_ms=settings.batch_ms)
+        self._frozen = FrozenWatch()
+        self._writer = Writer(
+            stream,
+            journal=Journal(disk, state),
+            numbers=self._numbers,
+            make=self._make,
+            boot=self._identity.boot,
+            batch_ms=settings.batch_ms,
+            clock=clock,
+        )
         self._first_receiver: str | None = None
         self._started = clock()
         self._watching_since: int | None = None
@@ -132,16 +155,23 @@ class Service:
             if epoch.positioned:
                 if self._positioned_since is None:
                     self._positioned_since = epoch.mono
+                self._frozen.feed(epoch)
                 self._writer.put(epoch)
             else:
                 self._no_position += 1
 
-    def _encode(self, epoch: Epoch, seq: int) -> bytes:
+    def _make(self, epoch: Epoch, seq: int, trip: int, gap: record.Gap | None) -> record.Record:
         if self._first_receiver is None:
             self._first_receiver = epoch.device
         other = None if epoch.device == self._first_receiver else Path(epoch.device).name
-        made = record.of_epoch(epoch, identity=self._identity, seq=seq, receiver=other)
-        return made.encode()
+        return record.of_epoch(
+            epoch,
+            identity=self._identity,
+            seq=seq,
+            trip=trip,
+            gap=gap,
+            receiver=None if other is None else other[:RECEIVER_MAX],
+        )
 
     def _become_ready(self) -> None:
         """Say READY once both ends answer and the receiver spoke, or had its time to."""
@@ -216,6 +246,8 @@ class Service:
             recorded=writer.recorded,
             dropped=writer.dropped,
             vanished=writer.vanished,
+            spilled=writer.spilled,
+            slowest_ms=writer.slowest_ms,
             late=self._merger.late,
             no_position=self._no_position,
             garbled=reader.garbled,
@@ -239,6 +271,7 @@ class Service:
             problems.append(f"nothing was recorded for {self._settings.stale_s} s")
         if not writer.connected:
             problems.append(writer.problem)
+        problems += self._kept_elsewhere()
         if writer.dropped:
             problems.append(f"{writer.dropped} records were dropped while the queue was away")
         if writer.vanished:
@@ -246,6 +279,17 @@ class Service:
         if self._flooded:
             problems.append(f"{self._flooded} reports were dropped while the queue hung")
         return problems
+
+    def _kept_elsewhere(self) -> list[str]:
+        """Tell what is wrong although every record is safe."""
+        problems = [self._writer.journal_problem, self._numbers.problem]
+        if self._writer.spilling:
+            problems.append("records wait in the spill journal until the queue takes them")
+        problems += [
+            f"{name} is frozen: it moves and its position does not; hint: unplug it"
+            for name in self._frozen.frozen()
+        ]
+        return [each for each in problems if each]
 
     def _newest(self) -> int:
         """Give the time of the newest record, or when there should have been a first one."""
@@ -277,18 +321,18 @@ class Service:
 
 def run(settings: Settings, environ: Mapping[str, str]) -> None:
     """Run the service until SIGTERM or SIGINT."""
-    state = Path(environ.get("STATE_DIRECTORY", status.STATE_DIRECTORY))
-    identity = record.Identity(
-        device=settings.device or socket.gethostname(),
-        installation=record.installation(state / "installation"),
-        boot=record.boot_id(),
-    )
     service = Service(
         settings,
         stream=RedisStream(socket=settings.queue_socket, key=settings.queue_key),
-        identity=identity,
+        state=Path(environ.get("STATE_DIRECTORY", status.STATE_DIRECTORY)),
         status_file=status.runtime_file(environ),
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, service.stop)
     service.run()
+
+
+def device_name(set_name: str) -> str:
+    """Give the vehicle's name: the one that was set, or the start of the host's."""
+    host = re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname()) or "vehicle"
+    return set_name or host[: record.DEVICE_MAX]
