@@ -489,12 +489,11 @@ def resize(
             found = media.look(Path(image), store, monitor)
             if in_place:
                 media.require_writable(found)
-            before, after, least = resize_.plan(found, wanted)
+            before, after, least = resize_.plan(found, wanted, store)
             show_image.resize(before, after, least)
             if output or in_place:
-                target = Path(output) if output else Path(image)
-                resize_.apply(found, after, target, monitor)
-                monitor.say(f"{target} is written")
+                resize_.apply(found, after, Path(output) if output else None, monitor)
+                monitor.say(f"{output or image} is written")
             else:
                 monitor.say("nothing is written; to do it: --output NEW.img, or --in-place")
 
