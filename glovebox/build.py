@@ -209,7 +209,7 @@ class Builder:
                 tree.mkdir(parents=True)
                 tree.chmod(0o755)
                 begun = time.monotonic()
-                with room.blamed(self.store.root):
+                with room.blamed(self.store.root), failure.explained(step.name):
                     self._fill(step, tree, scratch, line)
                 if step.kind not in (StepKind.NATIVE_ROOT, StepKind.ACCELERATOR):
                     layer.scrub(tree)
