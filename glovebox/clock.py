@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 # The folder with the libraries, for the builds that shall run under another time.
 FOLDER = "GLOVEBOX_CLOCK"
-# Where it is shown: every system has this folder, it is none of an image's, and what a package finds
-# or makes there ends with the step. (In /mnt it kept base-files from making that folder.)
+# Where it is shown: every system has this folder, and what a package makes there ends with the step.
+# (In /mnt it kept base-files from making that folder.)
 PLACE = Path("run/lock")
 LIBRARY = "clock.so"
 SOURCE = Path(__file__).with_name("clock.c")
