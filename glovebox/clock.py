@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # The folder with the libraries, for the builds that shall run under another time.
 FOLDER = "GLOVEBOX_CLOCK"
-# Where it is shown: every system has this folder, and what a package makes there ends with the step.
+# Where it is shown: every system has this folder; what a package makes there ends with the step.
 # (In /mnt it kept base-files from making that folder.)
 PLACE = Path("run/lock")
 LIBRARY = "clock.so"
