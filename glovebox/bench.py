@@ -51,7 +51,6 @@ _EMULATED = ("base/unpack", "base/configure", "base/01-kernel", "python/00-pytho
 _EMULATED_QUICK = ("python/00-python",)
 # Where a vendor's image would begin: a system that boots. The plain script does the rest.
 _VENDOR = "base/01-kernel"
-_COMPILER = ("gcc", "libc6-dev")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -315,7 +314,7 @@ def redis(bench: Bench) -> list[Row]:
         unpack = "cd /run/sources && dpkg-source --no-check --extract *.dsc source"
         stream(chroot.command(cross, ["sh", "-c", unpack], env), line=bench.monitor.note)
         target = stack.enter_context(builder.merged("base/configure", writable=True))
-        _install_compiler(opened, target)
+        elsewhere.add_compiler(opened, target, arch=opened.board.arch)
         stack.enter_context(mounts.chroot_mounts(target))
         for root, compiler in (
             (cross, f"{opened.plan.variables['CROSS_COMPILE']}gcc"),
@@ -435,25 +434,6 @@ def _vendor_image(opened: Project, builder: Builder, target: Path) -> None:
             tools=builder.native(),
             scratch=scratch,
         )
-
-
-def _install_compiler(opened: Project, root: Path) -> None:
-    """Extract the target's own compiler over a root; it needs no configuring to compile."""
-    requests = (
-        lock.Request(name="base", packages=plan.BASE_PACKAGES),
-        lock.Request(name="compiler", packages=_COMPILER),
-    )
-    found = lock.resolve(
-        opened.store,
-        suite=opened.lock.suite,
-        mirror=project.mirror_of(opened.loaded.config),
-        chains=(lock.Chain(name="compiler", arch=opened.board.arch, requests=requests),),
-        sources=(),
-    )
-    packages = found.chains["compiler"]["compiler"]
-    apt.fetch([one.download() for one in packages], opened.store.root / "debs")
-    for one in packages:
-        run(["dpkg-deb", "--extract", opened.store.root / "debs" / one.sha256, root])
 
 
 _APP = "one line of `app/` → `.img`, verified"

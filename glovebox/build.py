@@ -194,7 +194,8 @@ class Builder:
                 tree.mkdir(parents=True)
                 tree.chmod(0o755)
                 begun = time.monotonic()
-                self._fill(step, tree, scratch, line)
+                with room.blamed(self.store.root):
+                    self._fill(step, tree, scratch, line)
                 if step.kind not in (StepKind.NATIVE_ROOT, StepKind.ACCELERATOR):
                     layer.scrub(tree)
                     layer.settle_times(tree, started_ns=started_ns, epoch=self.plan.epoch)

@@ -1,6 +1,7 @@
-/* Another time of day for the target's programs, emulated: preloaded, it adds the days of FAKETIME.
- * libfaketime does this for the build machine's own; Debian's 0.9.10 hangs in programs of armel with
- * 64-bit time under QEMU. Where a pointer has 32 bits, glibc has these calls twice. */
+/* Another time of day: preloaded, it adds the days of GLOVEBOX_CLOCK_DAYS to what programs ask.
+ * (Debian's libfaketime 0.9.10 hangs in programs of armel with 64-bit time under QEMU, and its shared
+ * memory has the name of a process number, which two PID namespaces have at once.)
+ * Where a pointer has 32 bits, glibc has these calls twice. */
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -8,10 +9,14 @@
 #define REALTIME 0
 #define COARSE 5 /* CLOCK_REALTIME_COARSE */
 
-static long long days(void)
+/* By hand: the C library's own would ask for a newer one than some root has. */
+static long long shift(void)
 {
-	const char *asked = getenv("FAKETIME"); /* +400d */
-	return asked ? atol(asked) * 86400LL : 0;
+	const char *at = getenv("GLOVEBOX_CLOCK_DAYS");
+	long long days = 0;
+	for (; at && *at >= '0' && *at <= '9'; at++)
+		days = days * 10 + *at - '0';
+	return days * 86400;
 }
 
 struct wide { long long seconds, rest; };
@@ -28,7 +33,7 @@ int NAME(clock_gettime, __clock_gettime64)(int id, struct wide *at)
 {
 	int failed = syscall(ASK, id, at);
 	if (!failed && (id == REALTIME || id == COARSE))
-		at->seconds += days();
+		at->seconds += shift();
 	return failed;
 }
 

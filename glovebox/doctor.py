@@ -41,8 +41,7 @@ KEYRING_PACKAGE = "debian-archive-keyring"
 # For `invoke lint` and the tests alone: the service is tested with real parts on the host, too.
 # The JRE and Maven bring its broker.
 TEST_PACKAGES = (
-    "default-jre-headless", "dosfstools", "gpsd", "libfaketime", "maven", "openssl",
-    "redis-server", "shellcheck",
+    "default-jre-headless", "dosfstools", "gpsd", "maven", "openssl", "redis-server", "shellcheck",
 )  # fmt: skip
 _POLICY = Path("/usr/sbin/policy-rc.d")
 BINFMT = Path("/proc/sys/fs/binfmt_misc")

@@ -11,7 +11,7 @@ import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from glovebox import files, project
+from glovebox import apt, files, lock, plan, project
 from glovebox.run import run, stream
 from glovebox.store import Store
 
@@ -111,6 +111,25 @@ def share_layers(source: Store, target: Store, keys: Iterable[str]) -> None:
         found = source.find(key)
         if found is not None and target.find(key) is None:
             _link(found.path, target.root / "layers" / key)
+
+
+def add_compiler(opened: Project, root: Path, *, arch: str) -> None:
+    """Extract a native compiler over a root of ``arch``; it needs no configuring to compile."""
+    requests = (
+        lock.Request(name="base", packages=plan.BASE_PACKAGES),
+        lock.Request(name="compiler", packages=("gcc", "libc6-dev")),
+    )
+    found = lock.resolve(
+        opened.store,
+        suite=opened.lock.suite,
+        mirror=project.mirror_of(opened.loaded.config),
+        chains=(lock.Chain(name="compiler", arch=arch, requests=requests),),
+        sources=(),
+    )
+    packages = found.chains["compiler"]["compiler"]
+    apt.fetch([one.download() for one in packages], opened.store.root / "debs")
+    for one in packages:
+        run(["dpkg-deb", "--extract", opened.store.root / "debs" / one.sha256, root])
 
 
 def _link(source: Path, target: Path) -> None:

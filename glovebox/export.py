@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glovebox import assemble, files, system
+from glovebox import assemble, files, room, system
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,7 +56,10 @@ def export(project: Project, builder: Builder, *, verified: bool) -> Iterator[No
 
 def _prepare(project: Project, builder: Builder, part: Path) -> tuple[str, str]:
     """Fill the image; give its sha256 and the list of what is installed."""
-    with project.monitor.step("image", "assembling partitions and file systems"):
+    with (
+        project.monitor.step("image", "assembling partitions and file systems"),
+        room.blamed(project.out),
+    ):
         _assemble(project, builder, part)
         with ThreadPoolExecutor(max_workers=1) as beside:
             flushed = beside.submit(files.fsync, part)

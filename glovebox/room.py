@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 import shutil
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from glovebox.errors import HostError
+from glovebox import hints
+from glovebox.errors import GloveboxError, HostError
 from glovebox.plan import TARGET, StepKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from glovebox.lock import Lock, Package
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 _KIB = 1024
 # Lists of packages, bytecode, an initramfs: what a root has beside the files of its packages.
 _MORE = 1.2
+# With less than this free, bytes, a step that fails most likely does so for want of room.
+_TIGHT = 32_000_000
 
 
 def installed_size(packages: Iterable[Package]) -> int:
@@ -72,6 +76,19 @@ def require(
                 hint="make room, or ./invoke clean --keep SIZE, or set GLOVEBOX_STORE (and --out)"
                 " to another disk; what is done stands",
             )
+
+
+@contextmanager
+def blamed(place: Path) -> Iterator[None]:
+    """Say that the disk is full where it is, since programs that fail for it often do not."""
+    try:
+        yield
+    except GloveboxError as error:
+        free = shutil.disk_usage(place).free
+        if free < _TIGHT and hints.DISK_FULL not in (error.hint or ""):
+            more = f"\n        {error.hint}" if error.hint else ""
+            error.hint = f"{free / 1e6:.0f} MB are free in {place}: {hints.DISK_FULL}{more}"
+        raise
 
 
 def _gigabytes(size: int) -> str:

@@ -5,13 +5,12 @@
 # Usage: plain.sh BASE_IMAGE RESULT REPOSITORY FILES [PACKAGE...]
 base=$1 result=$2 repository=$3 files=$4
 shift 4
-root=$(mktemp -d) loop=""
+root=$(mktemp -d)
 
 leave() {
   for place in run/repository dev sys proc ""; do
     mountpoint --quiet "$root/$place" && umount "$root/$place"
   done
-  if [ -n "$loop" ]; then losetup --detach "$loop"; fi
   rmdir "$root"
 }
 trap leave EXIT
@@ -23,8 +22,10 @@ start=$(sfdisk --dump "$result" | sed -n 's/.*start= *\([0-9]*\),.*type=83$/\1/p
 loop=$(losetup --find --show --offset $((start * 512)) "$result")
 e2fsck -fp "$loop" >/dev/null || [ $? -lt 2 ]
 resize2fs "$loop" >/dev/null 2>&1
-
 mount "$loop" "$root"
+# From here on it ends with the mount, also when this script is killed.
+losetup --detach "$loop"
+
 mount -t proc proc "$root/proc"
 mount -t sysfs sysfs "$root/sys"
 mount --bind /dev "$root/dev"
