@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from glovebox import (
     accelerator,
     apt,
+    archive,
     chroot,
     clock,
     details,
@@ -31,10 +32,20 @@ from glovebox import (
     shell,
     sources,
     stage,
+    wordlist,
     workdir,
 )
 from glovebox.errors import GloveboxError, StepError
-from glovebox.plan import EMULATOR, QUILT, TARGET, TOOLS, Step, StepKind, order
+from glovebox.plan import (
+    EMULATOR,
+    QUILT,
+    TARGET,
+    TOOLS,
+    Step,
+    StepKind,
+    order,
+    tools_chain,
+)
 from glovebox.run import CommandError, end_streams, stream
 
 if TYPE_CHECKING:
@@ -158,6 +169,10 @@ class Builder:
     def _download(self, steps: Sequence[Step]) -> None:
         names = {step.name for step in steps}
         wanted = [chain for chain in (TOOLS, EMULATOR, QUILT) if chain in names]
+        for sub, action in ((step.sub_stage, step.action) for step in steps):
+            tools = sub.beside(action, stage.Kind.TOOLS) if sub and action else None
+            if sub and tools and tools_chain(sub, tools) in self.lock.chains:
+                wanted.append(tools_chain(sub, tools))
         if any(step.kind in (StepKind.EXTRACT, StepKind.SUB_STAGE) for step in steps):
             wanted.append(TARGET)
         packed = [one for group in self.lock.sources.values() for one in group]
@@ -194,7 +209,7 @@ class Builder:
                 tree.mkdir(parents=True)
                 tree.chmod(0o755)
                 begun = time.monotonic()
-                with room.blamed(self.store.root):
+                with room.blamed(self.store.root), failure.explained(step.name):
                     self._fill(step, tree, scratch, line)
                 if step.kind not in (StepKind.NATIVE_ROOT, StepKind.ACCELERATOR):
                     layer.scrub(tree)
@@ -303,6 +318,7 @@ class Builder:
             mounts.overlay(lower, target, scratch=scratch, upper=tree),
             mounts.chroot_mounts(target),
         ):
+            clock.lay(target)
             yield target
 
     def _dpkg(self, step: Step, tree: Path, scratch: Path, line: Callable[[str], None]) -> None:
@@ -343,6 +359,7 @@ class Builder:
                     "JOBS": str(len(os.sched_getaffinity(0))),
                 },
             )
+            self._more_tools(sub, action, root, env, line)
             watch = failure.Watch(root=root)
             env |= watch.environment(f"./{action.path.name}", inside=True)
             begun = time.monotonic()
@@ -362,6 +379,27 @@ class Builder:
                 failed = failure.located(step.name, action.path, error, line=told, seconds=seconds)
                 self._open_shell(root, env, failed)
                 raise failed from error
+
+    def _more_tools(
+        self,
+        sub: stage.SubStage,
+        action: stage.Action,
+        root: Path,
+        env: Mapping[str, str],
+        line: Callable[[str], None],
+    ) -> None:
+        """Install what a compiling program needs into its throw-away copy of the native root."""
+        tools = sub.beside(action, stage.Kind.TOOLS)
+        if tools is None or tools_chain(sub, tools) not in self.lock.chains:
+            return
+        chain = tools_chain(sub, tools)
+        wanted = wordlist.words_of(tools.path, self.plan.variables)
+        words = self.lock.exact(chain, tools.path.name, wanted)
+        index = lock.repository(self.lock, chain)
+        with archive.shown(root, index, self.store.root / "debs") as apt_env:
+            for more in (["update"], ["install", "--yes", "--no-install-recommends", "--", *words]):
+                command = chroot.command(root, ["apt-get", "--quiet", *more], {**env, **apt_env})
+                stream(command, line=line)
 
     @contextmanager
     def _sysroot(self, step: Step, target: Path) -> Iterator[None]:
@@ -513,7 +551,6 @@ def _harness(folder: Path, *, network: bool, below: Sequence[Path]) -> Path:
     program.chmod(0o755)
     for path in (folder, *(path for path in folder.rglob("*") if path.is_dir())):
         path.chmod(0o755)
-    clock.lay(folder)
     return folder
 
 

@@ -87,7 +87,7 @@ class Lock:
 
     def identities(self, chain: str, request: str) -> str:
         """Give what a request adds, as text for a fingerprint."""
-        return "\n".join(one.identity for one in self.chains[chain].get(request, ()))
+        return "\n".join(one.identity for one in self.chains.get(chain, {}).get(request, ()))
 
     def exact(self, chain: str, request: str, words: Sequence[str]) -> tuple[str, ...]:
         """Give the words of a request as apt takes them with this lock's archive alone.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from glovebox.runner import Site
     from glovebox.stage import Action
 
-_WORK, _PATCHES = "run/glovebox/work", "run/glovebox/patches"
+_PLACE, _PATCHES = "run/glovebox", "run/glovebox-patches"
 # Status 2: there was nothing to do.
 _APPLY = """
 cd "/$WORK"
@@ -47,19 +47,21 @@ def apply(action: Action, site: Site) -> None:
         message = f"{action.path} has patches, and there is no quilt for it"
         raise AssertionError(message)
     stage = site.work / site.at.name
+    # Patches that are made here name the folder: as in pi-gen it is the stage's.
+    work = f"{_PLACE}/{site.at.name}"
     (stage / "rootfs").mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         root = stack.enter_context(
             native.Root(tree=site.quilt).enter(site.scratch / f"quilt-{action.number}")
         )
-        for inside, shown in ((_WORK, stage), (f"{_WORK}/rootfs", site.root),
+        for inside, shown in ((work, stage), (f"{work}/rootfs", site.root),
                               (_PATCHES, action.path)):  # fmt: skip
             (root / inside).mkdir(parents=True, exist_ok=True)
             stack.enter_context(mounts.bind(shown, root / inside))
         env = {
             **chroot.environment(native.host_arch(), site.plan.epoch, site.plan.variables),
             "QUILT_PATCHES": f"/{_PATCHES}",
-            "WORK": _WORK,
+            "WORK": work,
             "PC": f"{action.path.parent.name}-pc",
             "EDIT": "",
         }
@@ -77,5 +79,5 @@ def _edit(root: Path, env: dict[str, str], site: Site) -> None:
     site.line("a shell for the patches")
     sys.stdout.write("Edit the patches: quilt new, quilt edit, quilt refresh; then: exit\n")
     sys.stdout.flush()
-    words = ["/bin/bash", "-c", f"cd /{_WORK} && exec /bin/bash -i"]
+    words = ["/bin/bash", "-c", f"cd /{env['WORK']} && exec /bin/bash -i"]
     attach(chroot.command(root, words, env | {"TERM": "linux", "EDITOR": "vi"}))

@@ -30,7 +30,7 @@ from glovebox.errors import ConfigError
 from glovebox.lock import Chain, Request
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from glovebox.boards import Board
@@ -209,8 +209,9 @@ def chains(
                         recommends=action.recommends,
                     )
                 )
+    tools = (*TOOLS_PACKAGES, *CROSS_PACKAGES.get(board.arch, ()))
     natives = {
-        TOOLS: (*TOOLS_PACKAGES, *CROSS_PACKAGES.get(board.arch, ())),
+        TOOLS: tools,
         EMULATOR: ("qemu-system-arm", "qemu-utils"),
     }
     if any(sub.of(stage.Kind.PATCHES) for sub in stage.all_of(stages)):
@@ -228,7 +229,32 @@ def chains(
             )
             for name, packages in natives.items()
         ),
+        *_more_tools(stages, variables, tools),
     )
+
+
+def tools_chain(sub: stage.SubStage, action: stage.Action) -> str:
+    """Give the name of the chain of what a compiling program needs beside the tools."""
+    return f"{TOOLS} of {sub.name}/{action.number}"
+
+
+def _more_tools(
+    stages: Sequence[stage.Stage], variables: Mapping[str, str], tools: tuple[str, ...]
+) -> Iterator[Chain]:
+    """Give a chain for each `NN-tools`: all of them begin with the same native root."""
+    for sub in stage.all_of(stages):
+        for action in sub.of(stage.Kind.TOOLS):
+            words = wordlist.words_of(action.path, variables)
+            if words:
+                yield Chain(
+                    name=tools_chain(sub, action),
+                    arch=native.host_arch(),
+                    requests=(
+                        Request(name="base", packages=BASE_PACKAGES),
+                        Request(name=TOOLS, packages=tools),
+                        Request(name=action.path.name, packages=words),
+                    ),
+                )
 
 
 def source_names(stages: Sequence[stage.Stage], variables: Mapping[str, str]) -> tuple[str, ...]:
@@ -432,7 +458,7 @@ class _Maker:
                         *wordlist.words_of(action.path, self._given),
                         self._lock.identities(TARGET, request),
                     )
-                case stage.Kind.SOURCES | stage.Kind.ON_TOOLS:
+                case stage.Kind.SOURCES | stage.Kind.TOOLS | stage.Kind.ON_TOOLS:
                     pass  # they belong to the step that compiles them
                 case stage.Kind.TEMPLATES:
                     pass  # rendered, they are inputs
@@ -456,6 +482,10 @@ class _Maker:
         inputs = {action.path.name: files.digest_tree(action.path)}
         for listing, source in sources.for_action(sub, action, self._given):
             inputs[f"{source.origin}:{source.what}"] = self._source(listing, source)
+        tools = sub.beside(action, stage.Kind.TOOLS)
+        if tools:
+            chain = tools_chain(sub, tools)
+            inputs[tools.path.name] = files.digest(self._lock.identities(chain, tools.path.name))
         inputs |= self._variables(sub)
         if (sub.path / "files").is_dir():
             inputs["files"] = files.digest_tree(sub.path / "files")

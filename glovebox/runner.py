@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import time
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glovebox import chroot, failure, lock, mounts, patches, stage, stage_check, wordlist, workdir
+from glovebox import (
+    archive,
+    chroot,
+    failure,
+    lock,
+    patches,
+    stage,
+    stage_check,
+    wordlist,
+    workdir,
+)
 from glovebox.accelerator import HOME
 from glovebox.errors import StepError
 from glovebox.plan import TARGET
@@ -23,19 +31,6 @@ if TYPE_CHECKING:
     from glovebox.lock import Lock
     from glovebox.plan import Plan, Step
 
-# The package index and the packages, as a chroot sees them.
-_REPOSITORY = "run/glovebox"
-_APT_CONF = """\
-Dir::State::lists "/run/glovebox/lists";
-Dir::Cache "/run/glovebox/cache";
-Dir::Etc::sourcelist "/run/glovebox/sources.list";
-Dir::Etc::sourceparts "-";
-Dir::Log "/run/glovebox/log";
-APT::Sandbox::User "root";
-Acquire::Languages "none";
-DPkg::Use-Pty "0";
-DPkg::Options { "--force-unsafe-io"; "--force-confdef"; "--force-confold"; };
-"""
 # Mounts what a script on the host expects, and holds the functions pi-gen offers to it.
 _SITE = Path(__file__).with_name("stage_site.sh")
 # Said by a script's end, which is not reached when a command in it read the rest of the script.
@@ -131,7 +126,7 @@ def _run_action(action: stage.Action, step: Step, sub: stage.SubStage, site: Sit
             _run_on_host(action, sub, site)
         case stage.Kind.RUN_CHROOT:
             _run_in_chroot(action, sub, site)
-        case stage.Kind.SOURCES | stage.Kind.ON_TOOLS:
+        case stage.Kind.SOURCES | stage.Kind.TOOLS | stage.Kind.ON_TOOLS:
             pass  # a step of its own has done it
 
 
@@ -165,18 +160,10 @@ def _install(action: stage.Action, sub: stage.SubStage, site: Site) -> None:
         return
     # Said either way: the root's own configuration may have another default.
     words = ["install", "--yes", f"--{'' if action.recommends else 'no-'}install-recommends"]
-    with ExitStack() as stack:
-        folder = site.root / _REPOSITORY
-        for name in ("pool", "lists/partial", "cache/archives/partial", "log"):
-            (folder / name).mkdir(parents=True, exist_ok=True)
-        stack.callback(shutil.rmtree, folder)
-        stack.enter_context(mounts.bind(site.pool, folder / "pool", read_only=True))
-        (folder / "Packages").write_text(lock.repository(site.lock, TARGET, until=request))
-        (folder / "sources.list").write_text(f"deb [trusted=yes] file:/{_REPOSITORY} ./\n")
-        dpkg = f'Dir::Bin::dpkg "/{HOME}/dpkg";\n' if site.accelerated else ""
-        (folder / "apt.conf").write_text(_APT_CONF + dpkg)
-        env = {"APT_CONFIG": f"/{_REPOSITORY}/apt.conf"}
-        exact = site.lock.exact(TARGET, request, packages)
+    index = lock.repository(site.lock, TARGET, until=request)
+    dpkg = f"/{HOME}/dpkg" if site.accelerated else None
+    exact = site.lock.exact(TARGET, request, packages)
+    with archive.shown(site.root, index, site.pool, dpkg=dpkg) as env:
         for command in (["update"], [*words, "--", *exact]):
             _in_chroot(site, ["apt-get", "--quiet", *command], extra=env)
 

@@ -1,7 +1,8 @@
 """Read stages: folders in pi-gen's stage format, with a few additions that are visible by name.
 
 A stage is a folder of sub-stages; each sub-stage is a folder of numbered actions and becomes one
-layer. The additions of ours: `NN-sources`, `NN-on-tools.sh`, `NN-overlay/` and `NN-templates/`.
+layer. The additions of ours: `NN-sources`, `NN-tools`, `NN-on-tools.sh`, `NN-overlay/` and
+`NN-templates/`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ class Kind(StrEnum):
     """What an action does; the order here is the order of actions with the same number."""
 
     SOURCES = "sources"
+    TOOLS = "tools"
     ON_TOOLS = "on-tools.sh"
     DEBCONF = "debconf"
     PACKAGES_NR = "packages-nr"
@@ -74,6 +76,11 @@ class SubStage:
     def of(self, *kinds: Kind) -> tuple[Action, ...]:
         """Give the actions of these kinds."""
         return tuple(action for action in self.actions if action.kind in kinds)
+
+    def beside(self, action: Action, kind: Kind) -> Action | None:
+        """Give the action of another kind with the same number."""
+        found = [one for one in self.of(kind) if one.number == action.number]
+        return found[0] if found else None
 
     def others(self) -> list[Path]:
         """Give what stands beside the actions, for their scripts to read."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.needs("debugfs", "dumpe2fs", "e2fsck", "mcopy", "sfdisk")
 
 CARD = 4 * 1024**3
-BOOT_TIMEOUT_S = 420  # a quarter of it on an idle machine
+BOOT_TIMEOUT_S = 900  # a minute on an idle machine; a busy one took six
 RECORDS = 8
 # What the console says at the moment, and how long after it the power goes.
 MOMENTS = (
@@ -31,7 +31,8 @@ MOMENTS = (
     (r"Reached target.*basic\.target", 0.5),  # the queue makes its first files
     (r"Starting.*glovebox-grow", 0.0),
     ("resizing filesystem", 0.0),  # the table is written, the file system grows
-    ("resized filesystem", 0.0),
+    # It may have been done by the cut before.
+    (r"resized filesystem|Finished.*glovebox-grow|login:", 0.0),
     (r"Started.*telematics", 3.0),  # records are being written
 )
 

@@ -51,8 +51,9 @@ def test_unit(host: Host) -> None:
 def test_queue_is_mended_before_it_starts(host: Host) -> None:
     """Each start of the queue looks at its files first, and whatever that says, it starts."""
     drop_in = host.check_output("cat /etc/systemd/system/queue.service.d/10-repair.conf")
-    line = r"^ExecStartPre=-\+.*exec (/\S+ repair --checker (\S+))'$"
-    command = re.search(line, drop_in, re.MULTILINE)
+    command = re.search(
+        r"^ExecStartPre=-\+.* exec (/\S+ repair --checker (\S+))'$", drop_in, re.MULTILINE
+    )
 
     assert command is not None
     assert host.run(f"test -x {command[2]}").succeeded
