@@ -209,7 +209,7 @@ class Service:
     def _write_status(self, now: int) -> None:
         current = self._status(now)
         try:
-            write_whole(self._status_file, status.text_of(current), durable=False)
+            write_whole(self._status_file, status.line_of(current), durable=False)
         except OSError as error:
             if self._status_error != error.errno:
                 log.warning("%s: %s", self._status_file, error.strerror)

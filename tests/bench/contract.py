@@ -1,8 +1,8 @@
 """Measure what the contract costs: one JSON row per line, each with its target.
 
-``python -m tests.bench.contract`` in the project's environment, as root, after
-``./invoke setup --tests``. Every part is real: gpsd, Redis, Apache Kafka over TLS, the service's
-processes. Only the receiver is a pseudo terminal.
+``python -m tests.bench.contract [captured] [processor] [backlog]``, as root, after
+``./invoke setup --tests``, in the environment that makes. Every part is real: gpsd, Redis, Apache
+Kafka over TLS, the service's processes. Only the receiver is a pseudo terminal.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ IDENTITY = Identity(device="truck-7", installation="k3x9w2", boot="1f0c9a")
 Row = dict[str, object]
 
 
-def rows() -> Iterator[Row]:
-    """Give every row, the quick ones first."""
+def rows(*names: str) -> Iterator[Row]:
+    """Give every row, or those of the named groups: captured, processor, backlog."""
+    groups = {"captured": captured, "processor": processor, "backlog": backlog}
     with tempfile.TemporaryDirectory() as work:
-        yield from captured(Path(work))
-        yield from processor(Path(work))
-        yield from backlog(Path(work))
+        for name in names or groups:
+            yield from groups[name](Path(work))
 
 
 def captured(work: Path) -> Iterator[Row]:
@@ -213,6 +213,6 @@ def _made(folder: Path) -> Path:
 
 
 if __name__ == "__main__":
-    for row in rows():
+    for row in rows(*sys.argv[1:]):
         sys.stdout.write(json.dumps(row) + "\n")
         sys.stdout.flush()
