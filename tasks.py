@@ -24,6 +24,7 @@ from glovebox import (
     keep as room,
     media,
     mounted,
+    power,
     project,
     reproduce as reproduce_,
     resize as resize_,
@@ -33,6 +34,7 @@ from glovebox import (
     show_image,
     suite,
 )
+from glovebox.config import BoardName
 from glovebox.errors import ConfigError, GloveboxError, HostError
 from glovebox.monitor import Monitor
 from glovebox.store import Store, default_root
@@ -489,12 +491,11 @@ def resize(
             found = media.look(Path(image), store, monitor)
             if in_place:
                 media.require_writable(found)
-            before, after, least = resize_.plan(found, wanted)
+            before, after, least = resize_.plan(found, wanted, store)
             show_image.resize(before, after, least)
             if output or in_place:
-                target = Path(output) if output else Path(image)
-                resize_.apply(found, after, target, monitor)
-                monitor.say(f"{target} is written")
+                resize_.apply(found, after, Path(output) if output else None, monitor)
+                monitor.say(f"{output or image} is written")
             else:
                 monitor.say("nothing is written; to do it: --output NEW.img, or --in-place")
 
@@ -546,3 +547,36 @@ def umount(_c: Context, image: str) -> None:
             monitor.say(f"{record.place} is unmounted")
         if not chosen:
             monitor.say("no image is mounted" if image == "all" else f"{image} is not mounted")
+
+
+@task(
+    auto_shortflags=False,
+    help={
+        "board": "zero-w, zero-2-w, 3, 4 or 5",
+        "battery": "its capacity in Wh",
+        "efficiency": "share of it that the converter brings to 5 V, 0 to 1",
+        "extra": "mA at 5 V of what hangs beside the board, such as the receiver",
+    },
+)
+def power_report(
+    _c: Context,
+    board: str = "zero-w",
+    battery: float = 600.0,
+    efficiency: float = 0.5,
+    extra: float = 0.0,
+) -> None:
+    """Estimate what a board draws and how long a battery lasts, with the source of each figure."""
+    with _ending() as monitor:
+        if board not in list(BoardName):
+            raise ConfigError(
+                f"--board: '{board}' is unknown", hint=f"one of {', '.join(BoardName)}"
+            )
+        if battery <= 0 or not 0 < efficiency <= 1 or extra < 0:
+            raise ConfigError(
+                "--battery, --efficiency and --extra: not such numbers",
+                hint="--battery 600 --efficiency 0.5 --extra 50",
+            )
+        text = power.report(
+            BoardName(board), battery_wh=battery, efficiency=efficiency, extra_ma=extra
+        )
+        monitor.say(text)

@@ -209,7 +209,7 @@ class Builder:
                 tree.mkdir(parents=True)
                 tree.chmod(0o755)
                 begun = time.monotonic()
-                with room.blamed(self.store.root):
+                with room.blamed(self.store.root), failure.explained(step.name):
                     self._fill(step, tree, scratch, line)
                 if step.kind not in (StepKind.NATIVE_ROOT, StepKind.ACCELERATOR):
                     layer.scrub(tree)
@@ -318,6 +318,7 @@ class Builder:
             mounts.overlay(lower, target, scratch=scratch, upper=tree),
             mounts.chroot_mounts(target),
         ):
+            clock.lay(target)
             yield target
 
     def _dpkg(self, step: Step, tree: Path, scratch: Path, line: Callable[[str], None]) -> None:
@@ -550,7 +551,6 @@ def _harness(folder: Path, *, network: bool, below: Sequence[Path]) -> Path:
     program.chmod(0o755)
     for path in (folder, *(path for path in folder.rglob("*") if path.is_dir())):
         path.chmod(0o755)
-    clock.lay(folder)
     return folder
 
 

@@ -87,7 +87,7 @@ def table(image: Path, *, name: Path | None = None) -> Table:
         told = run(["sfdisk", "--json", "--", image]).stdout
     except CommandError as error:
         message = f"{called} has no partition table"
-        raise ImageError(message, hint="give an unpacked image of a whole card") from error
+        raise ImageError(message, hint="give the image of a whole card") from error
     try:
         return parse_table(told)
     except ImageError as error:

@@ -67,6 +67,9 @@ def command(
         "unshare", "--mount", "--uts", "--pid", "--fork", "--kill-child=SIGKILL",
         f"--mount-proc={root}/proc", *([] if network else ["--net"]), "--",
     ]  # fmt: skip
-    named = ["sh", "-c", f'echo {HOST_NAME} > /proc/sys/kernel/hostname && exec "$@"', "sh"]
+    # The shell stays: as first process of a PID namespace the command itself would not be ended by
+    # Ctrl-C, nor by any signal it has no handler for. Without a trap the shell would end with it.
+    script = f'trap : INT; echo {HOST_NAME} > /proc/sys/kernel/hostname && "$@"; exit $?'
+    named = ["sh", "-c", script, "sh"]
     inside = [*by, "chroot", str(root), "/usr/bin/env", "-i", *(f"{k}={v}" for k, v in env.items())]
     return [*private, *named, *inside, *words]

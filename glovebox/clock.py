@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 # The folder with the libraries, for the builds that shall run under another time.
 FOLDER = "GLOVEBOX_CLOCK"
-# Where it is shown: every system has this folder, and no package puts anything there.
-PLACE = Path("mnt")
+# Where it is shown: every system has this folder; what a package makes there ends with the step.
+# (In /mnt it kept base-files from making that folder.)
+PLACE = Path("run/lock")
 LIBRARY = "clock.so"
 SOURCE = Path(__file__).with_name("clock.c")
 _DAYS = "GLOVEBOX_CLOCK_DAYS"
@@ -40,7 +41,7 @@ def passed_on() -> Mapping[str, str]:
 
 
 def lay(root: Path) -> None:
-    """Put the libraries into a throw-away layer or root; does nothing in a usual build."""
+    """Put the libraries into the /run of a root that is mounted; nothing in a usual build."""
     if FOLDER in os.environ:
         try:
             shutil.copytree(Path(os.environ[FOLDER]), root / PLACE, dirs_exist_ok=True)

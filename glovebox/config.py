@@ -229,6 +229,34 @@ class Queue:
     server: Server = field(default=Server.REDIS, metadata={"help": "server that is compiled"})
 
 
+class Led(StrEnum):
+    """What the green LED does."""
+
+    ACTIVITY = "activity"
+    OFF = "off"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Power:
+    """What the board leaves off, with profile `car`; what each saves and costs: docs/car.md."""
+
+    bluetooth: bool = field(default=False, metadata={"help": "drivers for Bluetooth"})
+    audio: bool = field(default=False, metadata={"help": "drivers for sound"})
+    camera: bool = field(default=False, metadata={"help": "drivers for a camera"})
+    led: Led = field(
+        default=Led.ACTIVITY, metadata={"help": "green LED: blinks with the card, or stays dark"}
+    )
+    cores: int | None = field(
+        default=None,
+        metadata={
+            "help": "processors the kernel starts; `all` is what the board has",
+            "none": "all",
+            "minimum": 1,
+            "maximum": 4,
+        },
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class StageEntry:
     """A stage to run: its name below stages/, or its path; the word alone, or with more keys."""
@@ -294,6 +322,7 @@ class Config:
         default="us", metadata={"help": "XKB layout of the console", "rule": rules.keyboard}
     )
     disk: Disk = field(default_factory=Disk)
+    power: Power = field(default_factory=Power)
     stages: tuple[StageEntry, ...] = field(
         default=tuple(StageEntry(path=name) for name in STAGES),
         metadata={"help": "stages to run, in order: names below stages/, or paths"},

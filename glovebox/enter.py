@@ -61,6 +61,7 @@ def _enter(
     network: bool,
 ) -> int:
     with ExitStack() as stack:
+        stack.enter_context(_patient())
         scratch = stack.enter_context(store.scratch())
         for name in ("below", "above", "root", "empty"):
             (scratch / name).mkdir()
@@ -162,10 +163,17 @@ def _run(root: Path, words: Sequence[str], arch: str, *, network: bool) -> int:
     shell = ["/bin/bash", "-i"] if bash else ["/bin/sh", "-i", "+m"]
     command = chroot.command(root, list(words) or shell, env, network=network)
     sys.stdout.flush()
-    # ^C is for the command: we wait until it ends, and clear up. A handler of ours, unlike ignoring
-    # the signal, is not handed down to it.
+    return attach(command)
+
+
+@contextmanager
+def _patient() -> Iterator[None]:
+    """Leave Ctrl-C to the command; we wait until it ends, write back and clear up.
+
+    A handler of ours is, unlike ignoring the signal, not handed down to the command.
+    """
     before = signal.signal(signal.SIGINT, lambda _number, _frame: None)
     try:
-        return attach(command)
+        yield
     finally:
         signal.signal(signal.SIGINT, before)

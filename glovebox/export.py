@@ -151,6 +151,7 @@ def manifest(project: Project, **more: object) -> str:
         "service": asdict(config.service),
         "stages": [Path(entry.path).name for entry in config.stages],
         "car": config.car,
+        "power": asdict(config.power),
         "disk_id": project.plan.disk_id,
         "epoch": project.plan.epoch,
         "warnings": list(project.lock.warnings),

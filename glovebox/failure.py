@@ -11,18 +11,18 @@ from __future__ import annotations
 import re
 import shlex
 import sys
-from contextlib import suppress
+import time
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glovebox import hints
 from glovebox.errors import StepError
+from glovebox.run import CommandError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from glovebox.run import CommandError
+    from collections.abc import Iterator, Mapping
 
 # Below a root's /run, which is a tmpfs while its scripts run.
 PLACE = Path("run/.glovebox")
@@ -100,6 +100,21 @@ def located(
             f"a shell in that very state: {shell_command()}",
         ]),
     )  # fmt: skip
+
+
+@contextmanager
+def explained(step: str) -> Iterator[None]:
+    """Turn what a program of a step that is no script says into the step's own error."""
+    begun = time.monotonic()
+    try:
+        yield
+    except CommandError as error:
+        program = error.message.partition("\n")[0]
+        raise StepError(
+            f"{step} failed after {time.monotonic() - begun:.1f} s ({program}), its last lines:\n"
+            + "\n".join(f"  {text}" for text in error.tail.splitlines()),
+            hint=hints.hint_for(error.message),
+        ) from error
 
 
 def shell_command() -> str:

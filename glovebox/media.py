@@ -6,8 +6,9 @@ A packed image is unpacked once into the store; the file that was given is only 
 from __future__ import annotations
 
 import os
-import shutil
-from contextlib import contextmanager
+import stat
+import time
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from glovebox.store import Store
 
 _HEAD = 0x10100
+_LOOKS = 5
 # Place, bytes, what it is, what to do.
 _FOREIGN = (
     (0, b"QFI\xfb", "a disk of QEMU (qcow2)", "qemu-img convert -O raw FILE card.img"),
@@ -72,8 +74,12 @@ class Card:
 
 
 def look(image: Path, store: Store, monitor: Monitor) -> Card:
-    """Open an image, unpacking it if needed; raises ImageError when it is no card's."""
+    """Open an image, unpacking it if needed.
+
+    Raises ImageError when it is no card's, HostError while something writes to it.
+    """
     packing = packing_of(image)
+    _require_unused(image, writers_only=True)
     raw = image if packing is None else unpacked(image, packing, store, monitor)
     return examine(image, raw, packing)
 
@@ -162,13 +168,14 @@ def cmdline(raw: Path, boot: card.Partition) -> str:
 
 
 @contextmanager
-def new_image(found: Card, output: Path, monitor: Monitor) -> Iterator[Path]:
+def new_image(found: Card, output: Path | None, monitor: Monitor) -> Iterator[Path]:
     """Give a copy of an image to change; it gets its name when the block ends well.
 
-    ``output`` may be the image itself: then the copy takes its place, all at once.
+    Without ``output`` it takes the place of the image itself, all at once.
     """
-    if found.source != output and output.exists():
+    if output is not None and output.exists():
         raise ImageError(f"{output} exists already", hint="choose another name")
+    output = output or found.raw.resolve()
     if not output.parent.is_dir():
         raise ImageError(f"{output.parent} is no folder", hint="make it first")
     needed = found.raw.stat().st_blocks * 512
@@ -178,7 +185,9 @@ def new_image(found: Card, output: Path, monitor: Monitor) -> Iterator[Path]:
             require_room(output.parent, needed, what="a copy of the image")
             run(["cp", "--reflink=auto", "--sparse=always", "--", found.raw, part])
             # An image may hold Wi-Fi keys: no more eyes than before.
-            shutil.copymode(found.source, part)
+            status = found.source.stat()
+            os.chown(part, status.st_uid, status.st_gid)
+            part.chmod(stat.S_IMODE(status.st_mode))
         yield part
         with part.open("rb") as file:
             os.fsync(file.fileno())
@@ -201,25 +210,50 @@ def require_writable(found: Card) -> None:
         )
     if not os.access(found.raw, os.W_OK):
         raise ImageError(f"{found.source} cannot be written to", hint="copy it to another place")
-    require_unused(found.raw)
+    _require_unused(found.raw)
 
 
-def require_unused(raw: Path) -> None:
-    """Raise HostError when a loop device shows the file: two writers would destroy it."""
-    said = run(["losetup", "--list", "--noheadings", "--output", "NAME", "--associated", raw])
-    users = said.stdout.split()
-    if users:
-        raise HostError(
-            f"{raw} is in use by {', '.join(users)}",
-            hint=f"./invoke umount {raw}; or end what uses it",
+def _require_unused(raw: Path, *, writers_only: bool = False) -> None:
+    """Raise HostError when a loop device shows the file: what is written twice is destroyed."""
+    busy: list[str] = []
+    # Whoever looks at new devices, udev say, may keep one for a moment after its user is gone.
+    for _ in range(_LOOKS):
+        said = run(
+            ["losetup", "--list", "--noheadings", "--output", "NAME,RO", "--associated", raw]
         )
+        users = [line.split() for line in said.stdout.splitlines()]
+        busy = [name for name, read_only in users if read_only == "0" or not writers_only]
+        if not busy:
+            return
+        time.sleep(0.1)
+    doing = "being written to" if writers_only else "in use"
+    raise HostError(
+        f"{raw} is {doing}, by {', '.join(busy)}",
+        hint=f"./invoke umount {raw}; or end what uses it",
+    )
 
 
 @contextmanager
 def mounted(found: Card, target: Path, *, writable: bool = False) -> Iterator[Path]:
     """Mount the root file system on ``target`` until the block ends, by default read-only."""
-    with mounts.mount(found.raw, target, kind="ext4", options=mount_options(found, writable)):
+    with ExitStack() as stack:
+        options = mount_options(found, writable)
+        try:
+            stack.enter_context(mounts.mount(found.raw, target, kind="ext4", options=options))
+        except CommandError as error:
+            raise unmountable(found, error) from error
         yield target
+
+
+def unmountable(found: Card, error: CommandError) -> ImageError:
+    """Say that the kernel does not take the root file system."""
+    said = error.tail.replace(
+        "dmesg(1) may have more information after failed mount system call.", ""
+    )
+    return ImageError(
+        f"{found.source} cannot be mounted: {' '.join(said.split())}",
+        hint="is it damaged? Take it fresh, or mend a copy with e2fsck",
+    )
 
 
 def mount_options(found: Card, writable: bool) -> str:  # noqa: FBT001  said by its name

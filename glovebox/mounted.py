@@ -83,10 +83,7 @@ def mount(
             record = _mount(found, target, folder, write=write, made=made, undo=undo)
             undo.pop_all()
     except CommandError as error:
-        raise ImageError(
-            f"{image} cannot be mounted: {error.tail}",
-            hint="is it damaged? Take it fresh, or mend a copy with e2fsck",
-        ) from error
+        raise media.unmountable(found, error) from error
     return record
 
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from telematics.epoch import Epoch
 from telematics.publish import SinkError
-from telematics.queue import QueueError
 from telematics.receive import Ledger
 from telematics.record import Record, decode
+from telematics.stream import QueueError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

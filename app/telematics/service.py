@@ -12,6 +12,7 @@ import re
 import signal
 import socket
 import time
+from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
@@ -25,19 +26,22 @@ from telematics.gpsd import Reader, Tpv, monotonic_ms
 from telematics.journal import Journal
 from telematics.notify import notify, watchdog_s
 from telematics.numbers import Numbers
-from telematics.queue import RedisStream, Writer
+from telematics.queue import Writer
+from telematics.stream import RedisStream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from telematics.epoch import Epoch
     from telematics.files import Disk
-    from telematics.queue import Stream
     from telematics.settings import Settings
+    from telematics.stream import Stream
 
 # The reader outruns the writer only while Redis hangs; this is eight minutes of 10 Hz.
 REPORTS_MAX = 5000
 STATUS_EVERY_MS = 5000
+# Reports are taken up this often; what is due earlier wakes the loop earlier. An epoch is then
+# written at most `batch_ms` after it came, and an idle board wakes twice a second.
 LOOP_MAX_MS = 500
 # The reader's longest honest pause is a connect that times out.
 READER_STUCK_MS = 30_000
@@ -73,7 +77,8 @@ class Service:
         )
         self._status_file = status_file
         self._clock = clock
-        self._reports: SimpleQueue[Tpv | None] = SimpleQueue()
+        self._reports: SimpleQueue[Tpv] = SimpleQueue()
+        self._wake: SimpleQueue[None] = SimpleQueue()
         self._reader = Reader(
             settings.gpsd_host, settings.gpsd_port, sink=self._arrived, clock=clock
         )
@@ -122,7 +127,7 @@ class Service:
     def stop(self, *_: object) -> None:
         """End the run soon; safe in a signal handler, as SimpleQueue.put is reentrant."""
         self._stopping = True
-        self._reports.put(None)
+        self._wake.put(None)
 
     def _arrived(self, tpv: Tpv) -> None:
         """Take a report in the reader's thread."""
@@ -133,16 +138,15 @@ class Service:
 
     def _take_reports(self) -> None:
         """Wait for reports or the next deadline, and merge all that came."""
-        wait_s: float = self._wait_s()
-        try:
+        with suppress(Empty):
+            # Not on the reports themselves: a receiver sends several for one epoch, and each
+            # wake-up of this thread costs more than all that is done with a report.
+            self._wake.get(timeout=self._wait_s())
+        with suppress(Empty):
             while True:
-                tpv = self._reports.get(timeout=wait_s) if wait_s else self._reports.get_nowait()
-                wait_s = 0.0
-                if tpv is not None:
-                    self._keep(self._merger.feed(tpv))
-        except Empty:
-            # An epoch is quiet only if the reader had nothing more for it, so not before here.
-            self._keep(self._merger.tick(self._clock()))
+                self._keep(self._merger.feed(self._reports.get_nowait()))
+        # An epoch is quiet only if the reader had nothing more for it, so not before here.
+        self._keep(self._merger.tick(self._clock()))
 
     def _wait_s(self) -> float:
         now = self._clock()
@@ -302,11 +306,9 @@ class Service:
         self._reader.stop()
         while True:
             try:
-                tpv = self._reports.get_nowait()
+                self._keep(self._merger.feed(self._reports.get_nowait()))
             except Empty:
                 break
-            if tpv is not None:
-                self._keep(self._merger.feed(tpv))
         self._keep(self._merger.flush())
         until = self._clock() + FINAL_WRITE_MS
         self._writer.step(self._clock(), final=True)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from telematics.publish import SinkError, secret
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from telematics.settings import Settings
 
@@ -76,23 +76,23 @@ class KafkaSink:
         reports: list[bool | None] = [None] * len(records)
         try:
             for place, (device, raw) in enumerate(records):
-                while True:
-                    try:
-                        producer.produce(
-                            self._settings.publish_topic,
-                            key=device,
-                            value=raw,
-                            on_delivery=partial(self._delivered, reports, place),
-                        )
-                        break
-                    except BufferError:
-                        producer.poll(0.1)
-                producer.poll(0)
+                self._produce(device, raw, partial(self._delivered, reports, place))
             producer.flush(FLUSH_TIMEOUT_S)
         except Exception as error:  # noqa: BLE001  KafkaException, known only once it is loaded
             self._error = str(error)
             log.warning("the broker: %s", error)
         return next((place for place, good in enumerate(reports) if not good), len(reports))
+
+    def _produce(self, device: str, raw: bytes, report: Callable[[object, object], None]) -> None:
+        while True:
+            try:
+                self._producer.produce(
+                    self._settings.publish_topic, key=device, value=raw, on_delivery=report
+                )
+            except BufferError:
+                self._producer.poll(0.1)
+            else:
+                return
 
     def live(self, device: str, raw: bytes) -> None:
         """See Sink."""

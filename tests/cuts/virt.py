@@ -113,7 +113,7 @@ def powered(kit: Kit, disk: Path, *, qemu: Qemu, folder: Path) -> Iterator[Machi
 def command(kit: Kit, disk: Path, *, qemu: Qemu, sockets: Path, log: Path) -> list[str]:
     """Put the command line together."""
     # systemd tells of each unit: a moment of the start is known by what it says.
-    told = f"{kit.cmdline} console=ttyAMA0 loglevel=6 systemd.show_status=1"
+    told = f"{kit.cmdline} console=ttyAMA0 loglevel=7 systemd.show_status=1"
     return [
         "setpriv", "--pdeathsig", "KILL", "--",
         *qemu.command("arm64"),

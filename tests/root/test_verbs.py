@@ -10,6 +10,7 @@ import json
 import os
 import pty
 import re
+import select
 import shutil
 import signal
 import sys
@@ -49,6 +50,7 @@ pytestmark = [
 CHECKOUT = Path(__file__).parents[2]
 QUIET = Monitor(quiet=True)
 LOOKS = 100
+PATIENCE_S = 60
 THIRD = os.urandom(2 * MIB)
 
 
@@ -186,8 +188,37 @@ def test_mounting_again_changes_nothing(trixie: Path, store: Store, folder: Path
     with pytest.raises(HostError, match="mounted already, read-only"):
         mounted.mount(trixie, store, QUIET, place=folder / "place", write=True)
     with pytest.raises(HostError, match="in use"):
-        media.require_unused(trixie)
+        media.require_writable(media.look(trixie, store, QUIET))
     umount(trixie)
+
+
+def test_what_is_being_written_to_is_not_read(trixie: Path, store: Store, folder: Path) -> None:
+    """While an image is mounted writable the other verbs wait: half a change is not the image."""
+    mounted.mount(trixie, store, QUIET, place=folder / "place", write=True)
+
+    with pytest.raises(HostError, match="being written to, by /dev/loop"):
+        media.look(trixie, store, QUIET)
+    umount(trixie)
+    media.look(trixie, store, QUIET)
+
+
+def test_a_card_that_lost_its_power(trixie: Path, store: Store, folder: Path) -> None:
+    """An image whose journal was not replayed is read as it is, and resized after a check."""
+    place = folder / "place"
+    mounted.mount(trixie, store, QUIET, place=place, write=True)
+    (place / "etc/late").write_text("in the journal")
+    os.sync()
+    lost = copied(trixie, folder / "lost.img")
+    umount(trixie)
+
+    with untouched(lost):
+        with inventory.viewed(lost, store, QUIET) as view:
+            assert not view.card.system.clean
+            assert (view.root / "etc/hostname").exists()
+        resized(lost, store, folder / "new.img", grow="10MiB")
+    with inventory.viewed(folder / "new.img", store, QUIET) as view:
+        assert view.card.system.clean
+        assert (view.root / "etc/late").read_text() == "in the journal"
 
 
 def test_who_uses_a_mount_is_named(trixie: Path, store: Store, folder: Path) -> None:
@@ -293,11 +324,11 @@ def test_a_link_never_leads_out_of_the_image(shelf: Path, store: Store, folder: 
 # --- resize -------------------------------------------------------------------------------------
 
 
-def resized(image: Path, store: Store, output: Path, **options: str) -> resize.Sizes:
+def resized(image: Path, store: Store, output: Path | None, **options: str) -> resize.Sizes:
     """Resize an image into another file; gives the sizes that were promised."""
     found = media.look(image, store, QUIET)
     words = {name: options.get(name, "") for name in ("to", "grow", "shrink")}
-    _, after, _ = resize.plan(found, resize.wish(**words))
+    _, after, _ = resize.plan(found, resize.wish(**words), store)
     resize.apply(found, after, output, QUIET)
     return after
 
@@ -378,16 +409,23 @@ def test_bytes_behind_the_last_partition_are_not_lost(trixie: Path, store: Store
 
 
 def test_resize_in_place_is_all_or_nothing(trixie: Path, store: Store, folder: Path) -> None:
-    """The image is replaced when the new one is whole; when that fails it is as it was."""
-    resized(trixie, store, trixie, to="160MiB")
-    assert trixie.stat().st_size == 160 * MIB
-    with trixie.open("rb+") as file:  # a lost inode table is beyond what a check mends by itself
+    """The image is replaced, also through a link, when the new one is whole; else it stays."""
+    trixie.chmod(0o640)
+    os.chown(trixie, 1000, 1000)
+    (folder / "link.img").symlink_to(trixie)
+
+    resized(folder / "link.img", store, None, to="160MiB")
+
+    status = trixie.stat()
+    assert (folder / "link.img").is_symlink()
+    assert (status.st_size, status.st_uid, status.st_mode & 0o777) == (160 * MIB, 1000, 0o640)
+    with untouched(trixie), pytest.raises(ImageError, match="exists already"):
+        resized(trixie, store, trixie, grow="10MiB")
+    with trixie.open("rb+") as file:  # what is lost there no check mends by itself
         file.seek(card.table(trixie).root.start + 40 * 4096)
         file.write(os.urandom(64 * 4096))
-
-    with untouched(trixie), pytest.raises(GloveboxError, match=r"damaged|cannot be|does not"):
-        resized(trixie, store, trixie, grow="10MiB")
-
+    with untouched(trixie), pytest.raises(GloveboxError, match=r"damaged|does not understand"):
+        resized(trixie, store, None, grow="10MiB")
     assert not list(folder.glob(".glovebox-*"))
 
 
@@ -508,6 +546,24 @@ def test_a_shell_is_one_to_work_in(foreign: Path, folder: Path) -> None:
     assert b"job control" not in said
 
 
+def test_a_command_is_stopped_and_its_changes_are_kept(foreign: Path, folder: Path) -> None:
+    """^C ends the command alone: with --write what it changed until then is in the image, whole."""
+    mine = copied(foreign, folder / "mine.img")
+    boot = LAYOUTS["trixie" if foreign.stem == "arm64" else "bullseye"].boot
+    script = f"echo 1 >/etc/made; echo 1 >/{boot}/made; echo now; sleep 1000"
+
+    said, status = typed(
+        [*invoke("chroot", str(mine), "--write"), "--", "sh", "-c", script],
+        [(b"now", b"\x03")],
+        cli(folder),
+    )
+
+    assert status == 128 + signal.SIGINT, said
+    with inventory.viewed(mine, Store(root=folder / "store").open(), QUIET) as view:
+        assert (view.root / "etc/made").read_text() == "1\n"
+        assert view.boot_text("made") == "1\n"
+
+
 def typed(
     command: Sequence[str], talk: Sequence[tuple[bytes, bytes]], env: dict[str, str]
 ) -> tuple[bytes, int]:
@@ -519,6 +575,8 @@ def typed(
     said = heard = b""
     for expected, typing in talk:
         while expected not in heard:
+            ready, _, _ = select.select([terminal], [], [], PATIENCE_S)
+            assert ready, said
             data = os.read(terminal, 4096)
             said, heard = said + data, heard + data
         heard = heard.partition(expected)[2]

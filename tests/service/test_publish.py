@@ -15,11 +15,11 @@ from parts import APP, KEY, Process, Redis, free_port, until
 
 from telematics import receive
 from telematics.publish import Publisher, SinkError
-from telematics.queue import RedisStream
 from telematics.record import Identity
 from telematics.settings import Settings
 from telematics.sink_http import HttpSink
 from telematics.sink_kafka import KafkaSink
+from telematics.stream import RedisStream
 from tests.contract_model import epoch, maker
 from tests.kafka_broker import Broker
 

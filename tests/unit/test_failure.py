@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from glovebox import failure, hints
+from glovebox.errors import StepError
 from glovebox.failure import Watch
 from glovebox.run import CommandError, run
 
@@ -129,6 +130,17 @@ def test_an_error_says_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert "the disk is full" in said
     assert str(path) in said
     assert "./invoke build-image --set board=3 --shell" in said
+
+
+def test_a_step_that_is_no_script() -> None:
+    """A program of the builder's own that fails is told with its step, its words and the cause."""
+    with pytest.raises(StepError) as caught, failure.explained("base/extract"):
+        raise CommandError(["mmdebstrap"], 25, "E: x  404  Not Found")
+
+    assert caught.value.message.startswith("base/extract failed after ")
+    assert "(mmdebstrap: status 25)" in caught.value.message
+    assert "  E: x  404  Not Found" in caught.value.message
+    assert "--refresh" in (caught.value.hint or "")
 
 
 # What programs were seen to say, and a word of the hint that it shall give.

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 
 from glovebox import apt, lock
 from glovebox.errors import LockError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def package(name: str, version: str = "1.0-1") -> lock.Package:
@@ -155,3 +160,56 @@ def test_removed_packages_leave_the_status() -> None:
     assert apt._removed(said) == {"cl-rt", "libfoo", "more"}
     assert apt._removed("The following NEW packages will be installed:\n  hello\n") == frozenset()
     assert apt.without(status, {"cl-rt"}) == apt.status_of(["Package: cl-rt-dev\nVersion: 1"])
+
+
+def test_a_locked_build_takes_its_own_lock_alone(tmp_path: Path) -> None:
+    """One that answers what is asked is taken as it is; for other questions it is refused."""
+    path = tmp_path / "image.3.lock.json"
+    path.write_text(replace(LOCK, asked="this").dump())
+
+    assert lock.read(path, asked="this") == replace(LOCK, asked="this")
+    with pytest.raises(LockError, match="made for other packages") as caught:
+        lock.read(path, asked="that")
+
+    assert str(path) in caught.value.message
+    assert "./invoke lock" in (caught.value.hint or "")
+
+
+def test_without_a_lock_file(tmp_path: Path) -> None:
+    """The error names the file that is missing and how it is made."""
+    with pytest.raises(LockError) as caught:
+        lock.read(tmp_path / "image.3.lock.json", asked="this")
+
+    assert "image.3.lock.json" in caught.value.message
+    assert "./invoke lock" in (caught.value.hint or "")
+
+
+CHAIN = lock.Chain(
+    name="target", arch="armel", requests=(lock.Request(name="base", packages=("apt",)),)
+)
+ASKED: dict[str, tuple[str, lock.Chain, tuple[str, ...]]] = {
+    "another suite": ("forky", CHAIN, ("redis",)),
+    "another processor": ("trixie", replace(CHAIN, arch="arm64"), ("redis",)),
+    "another package": (
+        "trixie",
+        replace(CHAIN, requests=(lock.Request(name="base", packages=("apt", "gpsd")),)),
+        ("redis",),
+    ),
+    "recommended ones too": (
+        "trixie",
+        replace(CHAIN, requests=(replace(CHAIN.requests[0], recommends=True),)),
+        ("redis",),
+    ),
+    "another base": ("trixie", replace(CHAIN, installed="Package: x"), ("redis",)),
+    "another source": ("trixie", CHAIN, ("valkey",)),
+}
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_what_makes_it_another_question(name: str) -> None:
+    """Everything that decides the answer is part of the question, and it alone."""
+    asked = lock.question("trixie", [CHAIN], ["redis"])
+    suite, chain, sources = ASKED[name]
+
+    assert lock.question(suite, [chain], list(sources)) != asked
+    assert lock.question("trixie", [replace(CHAIN)], ("redis",)) == asked

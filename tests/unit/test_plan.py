@@ -744,3 +744,37 @@ def test_tools_of_a_compiling_program(tmp_path: Path) -> None:
     world.lock = replace(world.lock, chains={**world.lock.chains, **more})
     after = world.keys()
     assert {name for name in after if before[name] != after[name]} == CROSS
+
+
+BUILDERS_NUMBERS = {
+    plan.StepKind.EXTRACT: BASE,
+    plan.StepKind.SUB_STAGE: GPS,
+    plan.StepKind.OWN_FILES: OWN,
+    plan.StepKind.IMAGE: IMAGE,
+    plan.StepKind.NATIVE_ROOT: BUILDERS | {"emulator"},
+    plan.StepKind.ACCELERATOR: frozenset({"accelerator"}),
+    plan.StepKind.ON_TOOLS: CROSS,
+}
+
+
+@pytest.mark.parametrize("kind", BUILDERS_NUMBERS)
+def test_a_builders_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: plan.StepKind
+) -> None:
+    """Code that makes something else of the same inputs runs its steps again by its number."""
+    world = World.at(tmp_path / "checkout")
+    before = world.keys()
+    monkeypatch.setitem(plan.VERSIONS, kind, plan.VERSIONS[kind] + 1)
+    after = world.keys()
+
+    assert {name for name in before if before[name] != after[name]} == BUILDERS_NUMBERS[kind]
+
+
+def test_what_the_accelerator_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other twins are another accelerator, and change no result: it only makes steps faster."""
+    world = World.at(tmp_path / "checkout")
+    before = world.keys()
+    monkeypatch.setattr(plan.accelerator, "PACKAGES", ("bash",))
+    after = world.keys()
+
+    assert {name for name in before if before[name] != after[name]} == {"accelerator"}

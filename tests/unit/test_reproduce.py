@@ -80,5 +80,5 @@ def test_a_usual_build_has_the_true_time(tmp_path: Path, monkeypatch: pytest.Mon
     for name, value in clock.environment(tmp_path / "clock", 400).items():
         monkeypatch.setenv(name, value)
     clock.lay(tmp_path / "root")
-    assert clock.passed_on()["LD_PRELOAD"] == "/mnt/$LIB/clock.so"
-    assert (tmp_path / "root/mnt/lib").is_dir()
+    assert clock.passed_on()["LD_PRELOAD"] == "/run/lock/$LIB/clock.so"
+    assert (tmp_path / "root/run/lock/lib").is_dir()

@@ -6,6 +6,7 @@ import errno
 import json
 import shutil
 import stat
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -351,3 +352,20 @@ def test_a_flush_that_fails_makes_no_result(store: Store, monkeypatch: pytest.Mo
         put(store)
     assert store.find(KEY) is None
     assert names(store.root / "layers") == names(store.root / "tmp") == []
+
+
+@pytest.mark.parametrize(("name", "in_store"), [("s", True), ("s" * 60, False)])
+def test_temporary_files_lie_where_they_are_swept(name: str, *, in_store: bool) -> None:
+    """They end with the block, but for a store with a long path: sockets have short names only."""
+    before = tempfile.gettempdir()
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store(root=Path(folder) / name).open()
+
+        with store.temporary(), tempfile.TemporaryDirectory() as made:
+            assert Path(made).is_relative_to(store.root) == in_store
+            left = Path(tempfile.mkdtemp())
+
+        assert left.exists() != in_store
+        assert tempfile.gettempdir() == before
+        if left.exists():
+            left.rmdir()

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from telematics.publish import Publisher, SinkError, sink_of
-from telematics.queue import QueueError
 from telematics.record import Gap, Identity, Record
 from telematics.settings import Settings
+from telematics.stream import QueueError
 from tests.contract_model import ModelSink, ModelStream, epoch, maker
 
 IDENTITY = Identity(device="t", installation="k3x9w2", boot="1f0c9a")
