@@ -14,23 +14,27 @@ sys.path[:0] = [path for path in (str(CHECKOUT), str(CHECKOUT / "app")) if path 
 from invoke import Context, Exit, task
 
 from glovebox import (
+    bench as bench_,
     board_session,
     differ,
     doctor as doctor_,
     enter,
+    hints,
     inventory,
     keep as room,
     media,
     mounted,
+    power,
     project,
+    reproduce as reproduce_,
     resize as resize_,
     sandbox,
     shell as shell_,
     show,
     show_image,
     suite,
-    why as why_,
 )
+from glovebox.config import BoardName
 from glovebox.errors import ConfigError, GloveboxError, HostError
 from glovebox.monitor import Monitor
 from glovebox.store import Store, default_root
@@ -74,7 +78,8 @@ def _ending(
         raise Exit(stopped, code=code) from error
     except OSError as error:
         # A full disk and the like: the machine's trouble, not ours.
-        failed = HostError(f"{error.strerror}: {error.filename}" if error.filename else str(error))
+        said = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        failed = HostError(said, hint=hints.hint_for(said))
         raise Exit(f"error: {failed}", code=failed.exit_code) from error
     finally:
         monitor.close()
@@ -92,6 +97,7 @@ def _opened(
     accelerate: bool = True,
     refresh: bool = False,
     locked: bool = False,
+    run_volatile: bool = False,
 ) -> Iterator[project.Project]:
     """Give the project a task works on; one that is ``logged`` mounts, and gets namespaces."""
     with _ending(Path(out) / f"{what}.log" if logged else None) as monitor:
@@ -106,6 +112,7 @@ def _opened(
             refresh=refresh,
             quiet=quiet,
             locked=locked,
+            run_volatile=run_volatile,
         )
         with opened.store.in_use(), opened.store.temporary():
             yield opened
@@ -120,11 +127,12 @@ def setup(_c: Context, tests: bool = False) -> None:  # noqa: FBT001, FBT002  a 
         doctor_.set_up(monitor, tests=tests)
 
 
-@task(auto_shortflags=False, help=_help("json"))
-def doctor(_c: Context, json: bool = False) -> None:  # noqa: FBT001, FBT002  a flag
+@task(auto_shortflags=False, help=_help("json", store="look at what is in the store instead"))
+def doctor(_c: Context, json: bool = False, store: bool = False) -> None:  # noqa: FBT001, FBT002
     """Look at this machine: all it lacks for a build, each with its cure."""
-    with _ending():
-        found = doctor_.examine(Store(root=default_root()))
+    with _ending() as monitor:
+        own = Store(root=default_root())
+        found = doctor_.examine_store(own.open(monitor.say)) if store else doctor_.examine(own)
         show.findings(found, as_json=json)
         if not all(one.good for one in found):
             raise Exit(code=HostError.exit_code)
@@ -170,6 +178,7 @@ def build_image(
         accelerate=not no_accelerator,
         refresh=refresh,
         locked=locked,
+        run_volatile=True,
     ) as opened:
         project.build_image(opened, fresh=no_cache, verify=not no_verify, shell=shell)
         show.how_to_flash(opened)
@@ -197,7 +206,7 @@ def why(
 ) -> None:
     """Say why a step runs again: the file, variable or package that changed."""
     with _opened("why", overrides=set, config=config, quiet=True) as opened:
-        for line in why_.explain(opened.plan, opened.store, step):
+        for line in project.reasons(opened, step):
             opened.monitor.say(line)
 
 
@@ -257,6 +266,63 @@ def boot(
     """Boot the image in an emulator and open a shell on it; the image stays as it is."""
     with _opened("boot", overrides=set, config=config, out=out, logged=True) as opened:
         board_session.run(opened, drive=Path(drive) if drive else None)
+
+
+@task(
+    auto_shortflags=False,
+    iterable=["set"],
+    help=_help(
+        "set",
+        "config",
+        no_accelerator="the second build emulates everything; the rest stays as it is: slow",
+        first_cached="the first build takes what the store has",
+    ),
+)
+def reproduce(
+    _c: Context,
+    set: list[str] | None = None,  # noqa: A002
+    config: str = "image.yaml",
+    no_accelerator: bool = False,  # noqa: FBT001, FBT002
+    first_cached: bool = False,  # noqa: FBT001, FBT002
+) -> None:
+    """Build twice from empty layers, at another time, umask and place, and compare the bytes."""
+    with _opened("reproduce", overrides=set, config=config, logged=True) as opened:
+        how = reproduce_.WITHOUT_ACCELERATOR if no_accelerator else reproduce_.OTHERWISE
+        digest = reproduce_.reproduce(
+            opened, Path(config), set or [], circumstances=how, first_cached=first_cached
+        )
+        opened.monitor.say(f"the same bytes, sha256 {digest}; the second time {how}")
+
+
+@task(
+    auto_shortflags=False,
+    help=_help(
+        "config",
+        only="these parts alone, with commas; the others keep what they found before",
+        rounds="how often what takes seconds is measured; the median counts",
+        quick="once and small: shows that the harness works, its figures mean little",
+        readme="put the table into the README",
+    ),
+)
+def bench(
+    _c: Context,
+    only: str = "",
+    rounds: int = 3,
+    quick: bool = False,  # noqa: FBT001, FBT002
+    readme: bool = False,  # noqa: FBT001, FBT002
+    config: str = "image.yaml",
+) -> None:
+    """Measure builds, and what others take for the same; into out/bench.json and out/bench.md."""
+    with _ending(OUT / "bench.log") as monitor:
+        sandbox.enter("bench")
+        names = [name for name in only.split(",") if name]
+        found = bench_.measure(
+            monitor, Path(config), only=names, rounds=rounds, quick=quick, out=OUT / "bench"
+        )
+        # What was measured once and small is not kept.
+        show.measured(found if quick else bench_.keep(found, OUT, add=bool(names)))
+        if readme and not quick:
+            bench_.into_readme(OUT, CHECKOUT / "README.md")
 
 
 @task(
@@ -481,3 +547,36 @@ def umount(_c: Context, image: str) -> None:
             monitor.say(f"{record.place} is unmounted")
         if not chosen:
             monitor.say("no image is mounted" if image == "all" else f"{image} is not mounted")
+
+
+@task(
+    auto_shortflags=False,
+    help={
+        "board": "zero-w, zero-2-w, 3, 4 or 5",
+        "battery": "its capacity in Wh",
+        "efficiency": "share of it that the converter brings to 5 V, 0 to 1",
+        "extra": "mA at 5 V of what hangs beside the board, such as the receiver",
+    },
+)
+def power_report(
+    _c: Context,
+    board: str = "zero-w",
+    battery: float = 600.0,
+    efficiency: float = 0.5,
+    extra: float = 0.0,
+) -> None:
+    """Estimate what a board draws and how long a battery lasts, with the source of each figure."""
+    with _ending() as monitor:
+        if board not in list(BoardName):
+            raise ConfigError(
+                f"--board: '{board}' is unknown", hint=f"one of {', '.join(BoardName)}"
+            )
+        if battery <= 0 or not 0 < efficiency <= 1 or extra < 0:
+            raise ConfigError(
+                "--battery, --efficiency and --extra: not such numbers",
+                hint="--battery 600 --efficiency 0.5 --extra 50",
+            )
+        text = power.report(
+            BoardName(board), battery_wh=battery, efficiency=efficiency, extra_ma=extra
+        )
+        monitor.say(text)

@@ -7,8 +7,9 @@ itself never becomes part of an image. Only programs that the root below has are
 script finds does not depend on the accelerator. dpkg and apt know their architecture by one word in
 their binaries; in these copies it is the target's.
 
-A result in the store has two folders: `home` is laid over the root as it is (loader, libraries,
-and in `/.glovebox` copies that unpacking cannot hide), `twins` holds the programs at their paths.
+A result in the store has two folders: `home` is laid over the root as it is (libraries, and in
+`/.glovebox` the loader and copies that unpacking cannot hide), `twins` holds the programs at their
+paths.
 """
 
 from __future__ import annotations
@@ -48,6 +49,8 @@ _PYTHON = re.compile(r"python3\.\d+")
 # What the configuring dpkg needs besides.
 _HOME_ONLY = ("usr/bin/mount", "usr/bin/unshare")
 _KNOWS_ITS_ARCHITECTURE = re.compile(r"dpkg|libapt-pkg")
+# What a program of this processor names as its loader.
+_INTERPRETERS = {"amd64": "/lib64/ld-linux-x86-64.so.2", "arm64": "/lib/ld-linux-aarch64.so.1"}
 _PROGRAM = re.compile(r"/(usr/)?s?bin/|/usr/lib/(apt|dpkg)/")
 
 # apt runs this as dpkg. Packages hide twins when they are unpacked; before they are configured, the
@@ -73,8 +76,8 @@ exec /{HOME}/bin/dpkg "$@"
 def build(tools: Path, target: Path, *, arch: str) -> None:
     """Fill ``target`` with the accelerator for ``arch``, taken from the native root ``tools``.
 
-    Loader and libraries keep their own paths: those carry the processor's name, so nothing of the
-    target's is in the way.
+    Libraries keep their own paths: those carry the processor's name, so nothing of the target's is
+    in the way. The loader lies in ``HOME``.
     """
     twins, home = target / "twins", target / "home"
     programs = home / HOME / "bin"
@@ -87,13 +90,16 @@ def build(tools: Path, target: Path, *, arch: str) -> None:
     libraries = home / "usr/lib" / TRIPLETS[host_arch()]
     for name in _libraries(tools, [*paths, *(Path(name) for name in _HOME_ONLY)]):
         _copy(tools / name.lstrip("/"), libraries / Path(name).name)
-    _add_loader(tools, home)
+    triplet = TRIPLETS[host_arch()]
+    _copy(tools / "usr/lib" / triplet / LOADERS[host_arch()], home / HOME / "loader")
     perl = Path("usr/lib") / TRIPLETS[host_arch()] / "perl-base"
     shutil.copytree(tools / perl, home / perl, symlinks=True)
 
     for path in (*copied, *libraries.iterdir()):
         if _KNOWS_ITS_ARCHITECTURE.search(path.name):
             _rewrite(path, host_arch(), arch)
+    for path in (*copied, *(programs / Path(name).name for name in _HOME_ONLY)):
+        _name_loader(path)
     for path in copied:
         if path.parent.name in ("bin", "sbin"):
             os.link(path, programs / path.name)
@@ -109,22 +115,29 @@ def build(tools: Path, target: Path, *, arch: str) -> None:
 
 
 def _rewrite(path: Path, word: str, other: str) -> None:
-    """Replace a word in a binary; its time stays, since update-alternatives gives it to links."""
+    """Replace a word in a binary by one of the same length."""
+    _replace(path, path.read_bytes().replace(word.encode(), other.encode()))
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Give a file other bytes; its time stays, since update-alternatives gives it to links."""
     status = path.stat()
-    path.write_bytes(path.read_bytes().replace(word.encode(), other.encode()))
+    path.write_bytes(data)
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
-def _add_loader(tools: Path, home: Path) -> None:
-    """Put the loader where every program of this processor names it."""
-    name = LOADERS[host_arch()]
-    source = tools / "usr/lib" / TRIPLETS[host_arch()] / name
-    if host_arch() == "amd64":
-        _copy(source, home / "usr/lib64" / name)
-        # A link, as a root with merged /usr has it: packages check for that.
-        (home / "lib64").symlink_to("usr/lib64")
-    else:
-        _copy(source, home / "usr/lib" / name)
+def _name_loader(path: Path) -> None:
+    """Let a program ask for the loader inside ``HOME``, in place and with its time kept.
+
+    Where the kernel looks for it usually is a folder of its own at the top, which the target has
+    not: mkinitramfs would make one like it. The kernel wants a zero at the end of the path's field
+    and takes as many as there are.
+    """
+    usual = _INTERPRETERS[host_arch()].encode()
+    data = path.read_bytes()
+    if usual + b"\0" in data:
+        own = f"/{HOME}/loader".encode().ljust(len(usual), b"\0")
+        _replace(path, data.replace(usual + b"\0", own + b"\0", 1))
 
 
 def lay_over(built: Path, lower: Sequence[Path], folder: Path) -> list[Path]:

@@ -23,12 +23,13 @@ from glovebox.errors import HostError, LockError
 from glovebox.run import CommandError, run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 COMPONENTS = ("main", "non-free-firmware")
 HELPER = "/usr/lib/apt/apt-helper"
 TIMEOUT_S = 30
+RETRIES = 3
 # A failed download names so many files.
 _NAMED = 3
 
@@ -120,6 +121,14 @@ def archives(mirror: Mirror, suite: str) -> tuple[Archive, ...]:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Change:
+    """What an installation would do: files to fetch, and names of packages it takes away."""
+
+    downloads: tuple[Download, ...]
+    removed: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Apt:
     """A private apt state for one architecture."""
 
@@ -188,10 +197,8 @@ class Apt:
                     return int(email.utils.parsedate_to_datetime(found[1]).timestamp())
         raise LockError(f"no Release file of {suite} was fetched", hint="run: invoke lock")
 
-    def install_uris(
-        self, packages: Sequence[str], *, recommends: bool, status: str
-    ) -> list[Download]:
-        """Give what ``apt-get install`` would fetch on a system whose dpkg status is ``status``.
+    def install_uris(self, packages: Sequence[str], *, recommends: bool, status: str) -> Change:
+        """Give what ``apt-get install`` would do on a system whose dpkg status is ``status``.
 
         Raises LockError when the list cannot be satisfied.
         """
@@ -207,7 +214,7 @@ class Apt:
                 f"apt cannot resolve {' '.join(packages)} for {self.arch}:\n{error.tail}",
                 hint="a name may be wrong, or gone from the mirror; apt's words above say which",
             ) from error
-        return list(_uris(said))
+        return Change(downloads=tuple(_uris(said)), removed=_removed(said))
 
     def source_versions(self, package: str) -> list[str]:
         """Give the versions of a source package that the indices know, newest first."""
@@ -243,11 +250,18 @@ class Apt:
         return run(command, env=conf, cwd=self.folder).stdout
 
 
-def fetch(downloads: Sequence[Download], folder: Path, *, timeout_s: int = TIMEOUT_S) -> None:
+def fetch(
+    downloads: Sequence[Download],
+    folder: Path,
+    *,
+    timeout_s: int = TIMEOUT_S,
+    retries: int = RETRIES,
+) -> None:
     """Fetch files into ``folder``, each checked against its sha256 and named by it.
 
-    A server that says nothing for ``timeout_s`` seconds, or hangs up, is asked for the rest three
-    times more. Raises LockError when a file cannot be had; what came of it is kept.
+    A server that says nothing for ``timeout_s`` seconds, or hangs up, is asked for the rest
+    ``retries`` times more, after longer and longer pauses. Raises LockError when a file cannot be
+    had; what came of it is kept.
     """
     if all((folder / one.sha256).exists() for one in downloads):
         return
@@ -260,7 +274,7 @@ def fetch(downloads: Sequence[Download], folder: Path, *, timeout_s: int = TIMEO
         for one in missing.values():
             # apt-helper keeps what it has and resumes it; the final name appears only when whole.
             words += [one.url, str(folder / f".{one.sha256}.part"), f"SHA256:{one.sha256}"]
-        options = ("APT::Sandbox::User=root", "Acquire::Retries=3", *(
+        options = ("APT::Sandbox::User=root", f"Acquire::Retries={retries}", *(
             f"Acquire::{kind}::Timeout={timeout_s}" for kind in ("http", "https", "ftp")
         ))  # fmt: skip
         try:
@@ -310,6 +324,19 @@ def status_of(stanzas: Sequence[str]) -> str:
     return "".join(f"{stanza}\nStatus: install ok installed\n\n" for stanza in stanzas)
 
 
+def without(status: str, names: Collection[str]) -> str:
+    """Give a dpkg status without these packages."""
+    if not any(f"Package: {name}\n" in status for name in names):
+        return status
+    stanzas = [stanza for stanza in status.split("\n\n") if stanza.strip()]
+    kept = [
+        stanza
+        for stanza in stanzas
+        if stanza.lstrip("\n").partition("\n")[0].removeprefix("Package: ") not in names
+    ]
+    return "".join(f"{stanza.strip(chr(10))}\n\n" for stanza in kept)
+
+
 def sources_of(etc: Path) -> Iterator[Source]:
     """Read a system's apt sources, in both of their formats."""
     for path in [etc / "sources.list", *sorted((etc / "sources.list.d").glob("*.list"))]:
@@ -351,6 +378,14 @@ def _uris(said: str) -> Iterator[Download]:
     for found in re.finditer(r"^'([^']+)' (\S+) (\d+) SHA256:([0-9a-f]{64})", said, re.MULTILINE):
         name = urllib.parse.unquote(found[1]).rpartition("/")[2]
         yield Download(url=found[1], name=name, size=int(found[3]), sha256=found[4])
+
+
+def _removed(said: str) -> frozenset[str]:
+    """Read the names below apt's headline: they stand on the indented lines that follow it."""
+    found = re.search(r"packages will be REMOVED:\n((?: .*\n)+)", said)
+    # A star marks what is purged, an architecture what is of another one.
+    words = found[1].split() if found else []
+    return frozenset(word.rstrip("*").partition(":")[0] for word in words)
 
 
 def _reason(tail: str) -> str:

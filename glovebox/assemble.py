@@ -6,7 +6,6 @@ root of the suite, so the same plan gives the same bytes on any host.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,7 @@ from glovebox.errors import StepError
 from glovebox.run import run
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from glovebox.config import Disk
@@ -31,6 +30,12 @@ BLOCK = 4096
 INODE = 256
 INODE_RATIO = 16384
 JOURNAL_MIB = 16
+# In a car the root partition is a whole number of these, so that the data partition lies at the
+# same place in the next image too.
+CAR_ROOT = 1024 * MIB
+# How far the data partition can grow before the file system needs another layout of its groups.
+DATA_MOST = 1024 * 1024 * MIB
+DATA_INODES = 16384
 
 # Stated, because mke2fs would take its features from the host's /etc/mke2fs.conf.
 _MKE2FS_CONF = """\
@@ -49,18 +54,23 @@ ext4 = {
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """Where the partitions lie, in bytes."""
+    """Where the partitions lie, in bytes.
+
+    In a car, room for a second root of the same size is left between root and data.
+    """
 
     boot_start: int
     boot_size: int
     root_start: int
     root_size: int
     inodes: int
+    data_start: int = 0
+    data_size: int = 0
 
     @property
     def total(self) -> int:
         """The size of the whole image."""
-        return self.root_start + self.root_size
+        return max(self.root_start + self.root_size, self.data_start + self.data_size)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,8 +96,11 @@ def measure(tree: Path) -> Content:
     return Content(size=size, inodes=inodes)
 
 
-def lay_out(disk: Disk, root: Content) -> Layout:
-    """Decide where the partitions lie; raises StepError when a given size is too small."""
+def lay_out(disk: Disk, root: Content, *, car: bool = False) -> Layout:
+    """Decide where the partitions lie; raises StepError when a given size is too small.
+
+    ``car``: room for a second root, then a partition for data, which the board grows.
+    """
     boot_start = FIRST_SECTOR * SECTOR
     boot_size = _up(disk.boot, ALIGN)
     # Inode tables, bitmaps and directories come to about 3 % of what is in the files.
@@ -97,7 +110,8 @@ def lay_out(disk: Disk, root: Content) -> Layout:
     if disk.root is None:
         # The room left has inode tables too: one of 256 bytes for every 16 KiB.
         spare = (inodes - root.inodes) * INODE
-        root_size = _up(int((needed + spare + disk.root_free) * 1.02), ALIGN)
+        unit = CAR_ROOT if car else ALIGN
+        root_size = _up(int((needed + spare + disk.root_free) * 1.02), unit)
     else:
         root_size = _up(disk.root, ALIGN)
         if root_size < needed:
@@ -112,6 +126,8 @@ def lay_out(disk: Disk, root: Content) -> Layout:
         root_start=boot_start + boot_size,
         root_size=root_size,
         inodes=max(inodes, root_size // INODE_RATIO),
+        data_start=boot_start + boot_size + 2 * root_size if car else 0,
+        data_size=_up(disk.data, ALIGN) if car else 0,
     )
 
 
@@ -136,17 +152,21 @@ def assemble(
     disk: Disk,
     tools: Root,
     scratch: Path,
+    car: bool = False,
 ) -> Layout:
-    """Write the image ``target`` from the trees ``root`` and ``boot``, seen through mounts."""
-    layout = lay_out(disk, measure(root))
+    """Write the image ``target`` from the trees ``root`` and ``boot``, seen through mounts.
+
+    It is not flushed to the disk yet.
+    """
+    layout = lay_out(disk, measure(root), car=car)
     require_room(disk, measure(boot))
     with target.open("wb") as file:
         file.truncate(layout.total)
     _partition(target, layout, made, tools)
     _make_boot(target, layout, boot, made, tools, scratch)
     _make_root(target, layout, root, made, tools, scratch)
-    with target.open("rb+") as file:
-        os.fsync(file.fileno())
+    if layout.data_size:
+        _make_data(target, layout, made, tools, scratch)
     return layout
 
 
@@ -156,6 +176,9 @@ def _partition(target: Path, layout: Layout, made: plan.Plan, tools: Root) -> No
         f"start={layout.boot_start // SECTOR}, size={layout.boot_size // SECTOR}, type=c\n"
         f"start={layout.root_start // SECTOR}, size={layout.root_size // SECTOR}, type=83\n"
     )
+    if layout.data_size:
+        start, size = layout.data_start // SECTOR, layout.data_size // SECTOR
+        script += f"start={start}, size={size}, type=83\n"
     run([*tools.command("sfdisk"), "--quiet", "--no-reread", "--no-tell-kernel", target],
         input=script)  # fmt: skip
 
@@ -186,7 +209,7 @@ def _make_boot(
     for folder, names in folders.items():
         inside = "::/" if folder == "." else f"::/{folder}/"
         run([*tools.command("mtools"), "-c", "mcopy", "-m", "-i", where, *names, inside], env=env)
-    _copy_into(target, layout.boot_start, where)
+    files.copy_data(where, target, to=layout.boot_start)
     where.unlink()
 
 
@@ -209,47 +232,53 @@ def _mtools(tools: Root, scratch: Path) -> Mapping[str, str]:
 def _make_root(
     target: Path, layout: Layout, root: Path, made: plan.Plan, tools: Root, scratch: Path
 ) -> None:
+    options = ["-L", "rootfs", "-N", str(layout.inodes), "-m", "1", "-d", str(root)]
+    place = (layout.root_start, layout.root_size)
+    _make_ext4(target, place, options, [], "root", made, tools, scratch)
+
+
+def _make_data(target: Path, layout: Layout, made: plan.Plan, tools: Root, scratch: Path) -> None:
+    # A share is kept for root and, by a mount option, for the queue: others cannot fill it up.
+    options = ["-L", "data", "-N", str(DATA_INODES), "-m", "5"]
+    place = (layout.data_start, layout.data_size)
+    grows = [f"resize={DATA_MOST // BLOCK}"]
+    _make_ext4(target, place, options, grows, "data", made, tools, scratch)
+
+
+def _make_ext4(
+    target: Path,
+    place: tuple[int, int],
+    options: Sequence[str],
+    extended: Sequence[str],
+    name: str,
+    made: plan.Plan,
+    tools: Root,
+    scratch: Path,
+) -> None:
     config = scratch / "mke2fs.conf"
     config.write_text(_MKE2FS_CONF)
+    start, size = place
+    # The hash seed of the root has had this name since before there were others.
+    seed = "hash seed" if name == "root" else f"{name} hash seed"
     # Several -E options: only the last one counts, so all stand in one.
-    extended = ",".join([
-        f"offset={layout.root_start}",
-        f"hash_seed={plan.identifier(made, 'hash seed')}",
+    all_extended = ",".join([
+        f"offset={start}",
+        f"hash_seed={plan.identifier(made, seed)}",
         "root_owner=0:0",
         "lazy_itable_init=0",
         "lazy_journal_init=0",
         "nodiscard",
+        *extended,
     ])  # fmt: skip
     run(
         [
-            *tools.command("mke2fs"), "-q", "-F", "-t", "ext4", "-L", "rootfs",
-            "-U", str(plan.identifier(made, "root")), "-J", f"size={JOURNAL_MIB}",
-            "-N", str(layout.inodes), "-m", "1", "-E", extended, "-d", root,
-            target, f"{layout.root_size // 1024}k",
+            *tools.command("mke2fs"), "-q", "-F", "-t", "ext4",
+            "-U", str(plan.identifier(made, name)), "-J", f"size={JOURNAL_MIB}",
+            *options, "-E", all_extended, target, f"{size // 1024}k",
         ],
         env={"SOURCE_DATE_EPOCH": str(made.epoch), "MKE2FS_CONFIG": str(config),
              "E2FSPROGS_FAKE_TIME": str(made.epoch), "MKE2FS_SYNC": "0"},
     )  # fmt: skip
-
-
-def _copy_into(target: Path, offset: int, source: Path) -> None:
-    """Copy a file into another at ``offset``, leaving its holes holes."""
-    with source.open("rb") as inside, target.open("rb+") as outside:
-        size = source.stat().st_size
-        at = 0
-        while at < size:
-            try:
-                start = os.lseek(inside.fileno(), at, os.SEEK_DATA)
-            except OSError:  # only a hole is left
-                break
-            end = os.lseek(inside.fileno(), start, os.SEEK_HOLE)
-            inside.seek(start)
-            outside.seek(offset + start)
-            while start < end:
-                block = inside.read(min(MIB, end - start))
-                outside.write(block)
-                start += len(block)
-            at = end
 
 
 def _up(number: int, unit: int) -> int:

@@ -11,29 +11,45 @@ import time
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glovebox import (
     accelerator,
     apt,
+    archive,
     chroot,
+    clock,
+    details,
     failure,
     files,
     layer,
     lock,
     mounts,
     native,
+    room,
     runner,
     shell,
+    sources,
     stage,
+    wordlist,
+    workdir,
 )
 from glovebox.errors import GloveboxError, StepError
-from glovebox.plan import EMULATOR, TARGET, TOOLS, Step, StepKind, order
+from glovebox.plan import (
+    EMULATOR,
+    QUILT,
+    TARGET,
+    TOOLS,
+    Step,
+    StepKind,
+    order,
+    tools_chain,
+)
 from glovebox.run import CommandError, end_streams, stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from glovebox.lock import Lock
     from glovebox.monitor import Monitor
@@ -52,6 +68,8 @@ _DOING = {
 }
 # Overlayfs shows nothing of the layers below a folder that has this.
 _OPAQUE = "trusted.overlay.opaque"
+_PRELOAD = "etc/ld.so.preload"
+_NAME_SERVERS = Path("/etc/resolv.conf")
 # Two cores, two steps: more would only wait for each other.
 _SIDE_BY_SIDE = 2
 
@@ -67,11 +85,14 @@ class Builder:
     checkout: Path
     # Whether a step that fails opens a shell where it did.
     shell: bool = False
+    # Where the image will lie, if one is made.
+    out: Path | None = None
 
     def build(self, wanted: Sequence[str], *, fresh: bool = False) -> None:
         """Make the results ``wanted`` and all they need; with ``fresh`` even those that stand."""
         standing = frozenset() if fresh else self._standing(wanted)
         steps = order(self.plan, wanted, standing)
+        self._require_room(steps)
         self._download(steps)
         for name in [one.name for one in self.plan.steps.values() if one.name in standing]:
             self.monitor.note(f"cached: {name}")
@@ -136,12 +157,25 @@ class Builder:
                 upper.mkdir()
             yield stack.enter_context(mounts.overlay(trees, target, scratch=scratch, upper=upper))
 
+    def _require_room(self, steps: Sequence[Step]) -> None:
+        chains = {step.name for step in steps if step.kind is StepKind.NATIVE_ROOT}
+        if any(step.kind in (StepKind.EXTRACT, StepKind.SUB_STAGE) for step in steps):
+            chains.add(TARGET)
+        debs = self.store.root / "debs"
+        packages = {one.sha256: one.size for name in chains for one in self.lock.packages(name)}
+        downloads = sum(size for name, size in packages.items() if not (debs / name).exists())
+        room.require(steps, self.lock, downloads=downloads, store=self.store.root, out=self.out)
+
     def _download(self, steps: Sequence[Step]) -> None:
         names = {step.name for step in steps}
-        wanted = [chain for chain in (TOOLS, EMULATOR) if chain in names]
+        wanted = [chain for chain in (TOOLS, EMULATOR, QUILT) if chain in names]
+        for sub, action in ((step.sub_stage, step.action) for step in steps):
+            tools = sub.beside(action, stage.Kind.TOOLS) if sub and action else None
+            if sub and tools and tools_chain(sub, tools) in self.lock.chains:
+                wanted.append(tools_chain(sub, tools))
         if any(step.kind in (StepKind.EXTRACT, StepKind.SUB_STAGE) for step in steps):
             wanted.append(TARGET)
-        sources = [one for group in self.lock.sources.values() for one in group]
+        packed = [one for group in self.lock.sources.values() for one in group]
         compiles = any(step.kind is StepKind.ON_TOOLS for step in steps)
         packages = [one.download() for chain in wanted for one in self.lock.packages(chain)]
         missing = [one for one in packages if not (self.store.root / "debs" / one.sha256).exists()]
@@ -150,7 +184,7 @@ class Builder:
             with self.monitor.step("download", f"{len(missing)} packages, {size:.0f} MB"):
                 apt.fetch(missing, self.store.root / "debs")
         if compiles:
-            apt.fetch(sources, self.store.root / "sources")
+            apt.fetch(packed, self.store.root / "sources")
         firmware = [
             apt.Download(url=one.url, name=one.url, size=0, sha256=one.sha256)
             for step in steps
@@ -175,7 +209,8 @@ class Builder:
                 tree.mkdir(parents=True)
                 tree.chmod(0o755)
                 begun = time.monotonic()
-                self._fill(step, tree, scratch, line)
+                with room.blamed(self.store.root), failure.explained(step.name):
+                    self._fill(step, tree, scratch, line)
                 if step.kind not in (StepKind.NATIVE_ROOT, StepKind.ACCELERATOR):
                     layer.scrub(tree)
                     layer.settle_times(tree, started_ns=started_ns, epoch=self.plan.epoch)
@@ -185,6 +220,7 @@ class Builder:
                     "kind": str(step.kind),
                     "arch": self.plan.arch,
                     "inputs": dict(step.inputs),
+                    "details": details.of(step, self.lock, self.checkout),
                     "before": self._before(step),
                     "seconds": round(time.monotonic() - begun, 1),
                 }
@@ -272,13 +308,17 @@ class Builder:
         for name in step.helped_by:
             built = self.layer(name).tree
             lower += accelerator.lay_over(built, list(lower), scratch / "accelerator")
-        lower.append(_harness(scratch / "harness"))
+        harness = _harness(
+            scratch / "harness", network=_may_want_network(step, self.checkout), below=lower
+        )
+        lower.append(harness)
         target = scratch / "rootfs"
         target.mkdir()
         with (
             mounts.overlay(lower, target, scratch=scratch, upper=tree),
             mounts.chroot_mounts(target),
         ):
+            clock.lay(target)
             yield target
 
     def _dpkg(self, step: Step, tree: Path, scratch: Path, line: Callable[[str], None]) -> None:
@@ -302,6 +342,7 @@ class Builder:
             message = f"{step.name} has nothing to run"
             raise AssertionError(message)
         with self.native().enter(scratch / "tools") as root:
+            clock.lay(root)
             here = root / "run/glovebox"
             for name in ("sources", "stage", "out"):
                 (here / name).mkdir(parents=True)
@@ -314,14 +355,16 @@ class Builder:
                     **self.plan.variables,
                     "SOURCES": "/run/glovebox/sources",
                     "OUT": "/run/glovebox/out",
-                    "JOBS": str(os.cpu_count() or 1),
+                    "SYSROOT": "/run/glovebox/sysroot",
+                    "JOBS": str(len(os.sched_getaffinity(0))),
                 },
             )
+            self._more_tools(sub, action, root, env, line)
             watch = failure.Watch(root=root)
             env |= watch.environment(f"./{action.path.name}", inside=True)
             begun = time.monotonic()
             try:
-                with mounts.bind(tree, here / "out"):
+                with mounts.bind(tree, here / "out"), self._sysroot(step, here / "sysroot"):
                     stream(
                         chroot.command(
                             root,
@@ -337,17 +380,50 @@ class Builder:
                 self._open_shell(root, env, failed)
                 raise failed from error
 
+    def _more_tools(
+        self,
+        sub: stage.SubStage,
+        action: stage.Action,
+        root: Path,
+        env: Mapping[str, str],
+        line: Callable[[str], None],
+    ) -> None:
+        """Install what a compiling program needs into its throw-away copy of the native root."""
+        tools = sub.beside(action, stage.Kind.TOOLS)
+        if tools is None or tools_chain(sub, tools) not in self.lock.chains:
+            return
+        chain = tools_chain(sub, tools)
+        wanted = wordlist.words_of(tools.path, self.plan.variables)
+        words = self.lock.exact(chain, tools.path.name, wanted)
+        index = lock.repository(self.lock, chain)
+        with archive.shown(root, index, self.store.root / "debs") as apt_env:
+            for more in (["update"], ["install", "--yes", "--no-install-recommends", "--", *words]):
+                command = chroot.command(root, ["apt-get", "--quiet", *more], {**env, **apt_env})
+                stream(command, line=line)
+
+    @contextmanager
+    def _sysroot(self, step: Step, target: Path) -> Iterator[None]:
+        """Show a compiling program the target's root below its sub-stage, when it asks for it."""
+        wanted = [name for name in step.uses if name != TOOLS]
+        with ExitStack() as stack:
+            for name in wanted:
+                target.mkdir()
+                root = stack.enter_context(self.merged(name))
+                stack.enter_context(mounts.bind(root, target, read_only=True))
+            yield
+
     def _bring_sources(self, sub: stage.SubStage, action: stage.Action, folder: Path) -> None:
-        for listing in sub.of(stage.Kind.SOURCES):
-            if listing.number != action.number:
-                continue
-            for word in stage.words_of(listing.path.read_text(), self.plan.variables):
-                kind, _, what = word.partition(":")
-                if kind == "debian":
-                    for one in self.lock.sources[what]:
-                        shutil.copy(self.store.root / "sources" / one.sha256, folder / one.name)
-                else:
-                    source = self.checkout / what
+        fetched = self.store.root / "sources"
+        for listing, one in sources.for_action(sub, action, self.plan.variables):
+            match one.origin:
+                case sources.Origin.DEBIAN:
+                    for part in self.lock.sources[one.what]:
+                        shutil.copy(fetched / part.sha256, folder / part.name)
+                case sources.Origin.URL:
+                    sources.fetch(one, fetched, wanted_by=str(listing.path))
+                    shutil.copy(fetched / one.sha256, folder / one.what)
+                case sources.Origin.PATH:
+                    source = self.checkout / one.what
                     shutil.copytree(source, folder / source.name, ignore=_no_bytecode)
 
     def _own_files(self, step: Step, tree: Path, scratch: Path) -> None:
@@ -364,28 +440,72 @@ class Builder:
     def _sub_stage(
         self, step: Step, tree: Path, scratch: Path, line: Callable[[str], None]
     ) -> None:
-        work = scratch / "work" / step.name.partition("/")[0]
-        work.mkdir(parents=True)
+        at, before = self._neighbours(step)
+        below = self.plan.layers(step.below) if step.below else []
+        works = [one.work for one in map(self.layer, (one.name for one in below))]
         results = {
             self.plan.steps[name].name.rpartition("/")[2][:2]: self.layer(name).tree
             for name in step.uses
+            if self.plan.steps[name].kind is StepKind.ON_TOOLS
         }
-        with self._mounted(step, tree, scratch) as root:
+        place = self.store.root / "work"
+        place.mkdir(exist_ok=True)
+        with (
+            self._mounted(step, tree, scratch) as root,
+            workdir.mounted(
+                [work for work in works if work.is_dir()], scratch / "result/work", scratch
+            ) as work,
+            self._previous(step, at, before) as previous,
+        ):
             site = runner.Site(
                 root=root,
                 work=work,
+                place=place,
+                scratch=scratch,
+                at=at,
+                before=before,
+                previous=previous,
                 plan=self.plan,
-                index=lock.repository(self.lock, TARGET),
+                lock=self.lock,
                 pool=self.store.root / "debs",
                 results=results,
+                quilt=self.layer(QUILT).tree if QUILT in step.uses else None,
                 accelerated=bool(step.helped_by),
                 line=line,
+                warn=self.monitor.warn,
             )
             try:
                 runner.run_sub_stage(step, site)
             except StepError as error:
                 self._open_shell(root, site.environment(), error)
                 raise
+        if (scratch / "result/work").is_dir():
+            started_ns = scratch.stat().st_mtime_ns
+            layer.settle_times(
+                scratch / "result/work", started_ns=started_ns, epoch=self.plan.epoch
+            )
+
+    def _neighbours(self, step: Step) -> tuple[stage.Stage, stage.Stage | None]:
+        """Give the stage of a step and the one before it in the list, skipped or not."""
+        name = step.name.partition("/")[0]
+        number = [one.name for one in self.plan.stages].index(name)
+        return self.plan.stages[number], self.plan.stages[number - 1] if number else None
+
+    @contextmanager
+    def _previous(
+        self, step: Step, at: stage.Stage, before: stage.Stage | None
+    ) -> Iterator[Path | None]:
+        """Show the root as the stage before left it, where a script may look at it."""
+        sub, below = step.sub_stage, step.below
+        while below is not None and below.startswith(f"{at.name}/"):
+            below = self.plan.steps[below].below
+        scripts = sub.of(stage.Kind.RUN, stage.Kind.PRERUN) if sub else ()
+        looks = any(b"PREV_ROOTFS_DIR" in one.path.read_bytes() for one in scripts)
+        if before is None or below is None or not looks:
+            yield None
+            return
+        with self.merged(below) as root:
+            yield root
 
     def _open_shell(self, root: Path, env: Mapping[str, str], error: StepError) -> None:
         """With ``shell``, let a person look at the root as the failed step left it."""
@@ -406,13 +526,30 @@ def _no_bytecode(_folder: str, names: list[str]) -> list[str]:
     return [name for name in names if name == files.BYTECODE]
 
 
-def _harness(folder: Path) -> Path:
-    """Make the layer that keeps services from being started while packages are configured."""
+def _may_want_network(step: Step, checkout: Path) -> bool:
+    """Tell whether a step's scripts may look up names: ours do not, of others nobody knows."""
+    return step.sub_stage is not None and not step.sub_stage.path.is_relative_to(
+        checkout / "stages"
+    )
+
+
+def _harness(folder: Path, *, network: bool, below: Sequence[Path]) -> Path:
+    """Make the layer that keeps services from being started while packages are configured.
+
+    With ``network`` it tells the host's name servers, as pi-gen's roots do; no layer keeps them.
+    """
+    # Raspberry Pi OS preloads a library for its processor, which an emulator stumbles over.
+    if any((tree / _PRELOAD).exists() for tree in below):
+        (folder / "etc").mkdir(parents=True)
+        (folder / _PRELOAD).touch()
+    if network and _NAME_SERVERS.exists():
+        (folder / "etc").mkdir(parents=True, exist_ok=True)
+        (folder / "etc/resolv.conf").write_bytes(_NAME_SERVERS.read_bytes())
     program = folder / "usr/sbin/policy-rc.d"
     program.parent.mkdir(parents=True)
     program.write_text("#!/bin/sh\nexit 101\n")
     program.chmod(0o755)
-    for path in (folder, folder / "usr", folder / "usr/sbin"):
+    for path in (folder, *(path for path in folder.rglob("*") if path.is_dir())):
         path.chmod(0o755)
     return folder
 

@@ -23,7 +23,8 @@ from typing import NoReturn
 from glovebox import rules
 from telematics.settings import Settings
 
-STAGES = ("base", "gnss", "queue", "python", "boot", "telematics")
+STAGES = ("base", "gnss", "queue", "python", "car", "boot", "telematics")
+CAR_STAGE = "car"
 
 
 class Secret:
@@ -75,6 +76,13 @@ class BoardName(StrEnum):
     PI_3 = "3"
     PI_4 = "4"
     PI_5 = "5"
+
+
+class Profile(StrEnum):
+    """What the disk is made for."""
+
+    CAR = "car"
+    BENCH = "bench"
 
 
 class Server(StrEnum):
@@ -163,7 +171,8 @@ class Disk:
     root: int | None = field(
         default=None,
         metadata={
-            "help": "root partition; `auto` is what its files need and `disk.root_free`",
+            "help": "root partition; `auto` is what its files need and `disk.root_free`, with"
+            " profile `car` rounded up to whole GiB",
             "rule": rules.size,
             "none": "auto",
             "minimum": 256 * rules.MIB,
@@ -180,6 +189,17 @@ class Disk:
             "unit": "bytes",
         },
     )
+    data: int = field(
+        default=256 * rules.MIB,
+        metadata={
+            "help": "data partition of profile `car` as it is flashed; the board grows it to the"
+            " end of its card",
+            "rule": rules.size,
+            "minimum": 64 * rules.MIB,
+            "maximum": 64 * rules.GIB,
+            "unit": "bytes",
+        },
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,10 +211,72 @@ class FirmwareFile:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ArchiveEntry:
+    """A package archive beside Debian's; the image's own list of sources does not name it."""
+
+    url: str = field(metadata={"help": "its address", "rule": rules.url})
+    suite: str = field(metadata={"help": "its suite, which need not be one of Debian's"})
+    components: tuple[str, ...] = field(default=("main",), metadata={"help": "its components"})
+    keyring: str = field(
+        metadata={"help": "the file with the keys it is signed with", "resolve": rules.existing}
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Queue:
     """The queue between the receiver and the network."""
 
     server: Server = field(default=Server.REDIS, metadata={"help": "server that is compiled"})
+
+
+class Led(StrEnum):
+    """What the green LED does."""
+
+    ACTIVITY = "activity"
+    OFF = "off"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Power:
+    """What the board leaves off, with profile `car`; what each saves and costs: docs/car.md."""
+
+    bluetooth: bool = field(default=False, metadata={"help": "drivers for Bluetooth"})
+    audio: bool = field(default=False, metadata={"help": "drivers for sound"})
+    camera: bool = field(default=False, metadata={"help": "drivers for a camera"})
+    led: Led = field(
+        default=Led.ACTIVITY, metadata={"help": "green LED: blinks with the card, or stays dark"}
+    )
+    cores: int | None = field(
+        default=None,
+        metadata={
+            "help": "processors the kernel starts; `all` is what the board has",
+            "none": "all",
+            "minimum": 1,
+            "maximum": 4,
+        },
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageEntry:
+    """A stage to run: its name below stages/, or its path; the word alone, or with more keys."""
+
+    path: str = field(
+        metadata={
+            "help": "a name below stages/, or a path",
+            "resolve": rules.stage,
+            # The key that is meant where one word stands for the whole section.
+            "alone": True,
+        }
+    )
+    volatile: bool = field(
+        default=False,
+        metadata={"help": "run in every build: for scripts whose inputs cannot be tracked"},
+    )
+
+    def __str__(self) -> str:
+        """Give the name or path."""
+        return self.path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,6 +299,13 @@ class Config:
             "rule": rules.url,
         },
     )
+    profile: Profile = field(
+        default=Profile.CAR,
+        metadata={
+            "help": "`car`: a read-only root and a data partition (stage `car`), see docs/car.md;"
+            " `bench`: one root partition, read and write"
+        },
+    )
     hostname: str = field(
         default="glovebox",
         metadata={"help": "name on the network, with `.local` after it", "rule": rules.hostname},
@@ -233,12 +322,10 @@ class Config:
         default="us", metadata={"help": "XKB layout of the console", "rule": rules.keyboard}
     )
     disk: Disk = field(default_factory=Disk)
-    stages: tuple[str, ...] = field(
-        default=STAGES,
-        metadata={
-            "help": "stages to run, in order: names below stages/, or paths",
-            "resolve": rules.stage,
-        },
+    power: Power = field(default_factory=Power)
+    stages: tuple[StageEntry, ...] = field(
+        default=tuple(StageEntry(path=name) for name in STAGES),
+        metadata={"help": "stages to run, in order: names below stages/, or paths"},
     )
     overlays: tuple[str, ...] = field(
         default=(),
@@ -257,5 +344,20 @@ class Config:
     firmware: tuple[FirmwareFile, ...] = field(
         default=(), metadata={"help": "firmware files to add"}
     )
+    archives: tuple[ArchiveEntry, ...] = field(
+        default=(), metadata={"help": "package archives to install from, beside Debian's"}
+    )
+    pi_gen_config: str | None = field(
+        default=None,
+        metadata={
+            "help": "a `config` file of pi-gen: what it sets counts where this file says nothing",
+            "resolve": rules.existing,
+        },
+    )
     queue: Queue = field(default_factory=Queue)
     service: Settings = field(default_factory=Settings)
+
+    @property
+    def car(self) -> bool:
+        """Whether the disk is that of a car: it takes both the profile and the stage."""
+        return self.profile is Profile.CAR and any(entry.path == CAR_STAGE for entry in self.stages)

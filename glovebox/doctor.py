@@ -12,10 +12,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glovebox import apt, sandbox
+from glovebox import apt, files, jars, sandbox
 from glovebox.errors import GloveboxError, HostError
 from glovebox.run import PATH, CommandError, run
-from glovebox.store import UNFIT, Store
+from glovebox.store import UNFIT, Store, default_root
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +39,10 @@ PROGRAMS = {
 }
 KEYRING_PACKAGE = "debian-archive-keyring"
 # For `invoke lint` and the tests alone: the service is tested with real parts on the host, too.
-TEST_PACKAGES = ("dosfstools", "gpsd", "redis-server", "shellcheck")
+# The JRE and Maven bring its broker.
+TEST_PACKAGES = (
+    "default-jre-headless", "dosfstools", "gpsd", "maven", "openssl", "redis-server", "shellcheck",
+)  # fmt: skip
 _POLICY = Path("/usr/sbin/policy-rc.d")
 BINFMT = Path("/proc/sys/fs/binfmt_misc")
 HANDLERS = {"armel": "qemu-arm", "armhf": "qemu-arm", "arm64": "qemu-aarch64"}
@@ -64,6 +67,27 @@ class Finding:
 def examine(store: Store) -> list[Finding]:
     """Look at everything; nothing is changed."""
     return [*_machine(), *_programs(), *_emulation(), *_store(store), *_archive()]
+
+
+def examine_store(store: Store) -> list[Finding]:
+    """Look at every result and download in the store; reads all downloads."""
+    found: list[Finding] = []
+    layers = list(store.layers())
+    for layer in layers:
+        if not store.is_intact(layer):
+            name = layer.meta.get("name", layer.key)
+            what = f"the result of {name} ({layer.key[:12]}) is damaged"
+            cure = "the next build that needs it makes it again"
+            found.append(Finding(what=what, good=False, cure=cure))
+    downloads = [
+        path for name in ("debs", "sources") for path in sorted((store.root / name).glob("[!.]*"))
+    ]
+    for path in downloads:
+        if files.sha256_file(path) != path.name:
+            what = f"the download {path} is damaged"
+            found.append(Finding(what=what, good=False, cure=f"rm {path}"))
+    whole = len(layers) + len(downloads) - len(found)
+    return [Finding(what=f"{whole} results and downloads are whole", good=True), *found]
 
 
 def require_emulation(arch: str) -> None:
@@ -96,6 +120,9 @@ def set_up(monitor: Monitor, *, tests: bool) -> None:
                 raise HostError(
                     f"apt could not install {' '.join(missing)}:\n{error.tail}"
                 ) from error
+    if tests:
+        with monitor.step("broker", "fetching Apache Kafka by Maven"):
+            jars.fetch(default_root())
     with monitor.step("emulation", "registering the emulators with the kernel"):
         _register()
 

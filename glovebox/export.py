@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glovebox import assemble, files, system
+from glovebox import assemble, files, room, system
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from glovebox.build import Builder
     from glovebox.project import Project
 
@@ -30,25 +34,40 @@ def is_current(project: Project, *, verified: bool) -> bool:
     )
 
 
-def export(project: Project, builder: Builder, *, verified: bool) -> Path:
-    """Assemble the image and write it out with its manifest, package list and checksum."""
+@contextmanager
+def export(project: Project, builder: Builder, *, verified: bool) -> Iterator[None]:
+    """Assemble the image while the block proves it; hand it over when that has ended well."""
     project.out.mkdir(parents=True, exist_ok=True)
     image = project.image
     # Two builds into one folder: each image gets its own papers.
     with project.store.exclusive(f"export-{files.digest(str(image.resolve()))[:16]}"):
         # It may hold Wi-Fi keys: for its owner alone.
         with files.replacing(image, mode=0o600) as part:
-            with project.monitor.step("image", "assembling partitions and file systems"):
-                _assemble(project, builder, part)
-            with project.monitor.step("export", "checksum, package list and manifests"):
-                digest = files.sha256_file(part)
-                with builder.merged(project.plan.top.name) as root:
-                    status = (root / "var/lib/dpkg/status").read_text(errors="replace")
+            with ThreadPoolExecutor(max_workers=1) as beside:
+                prepared = beside.submit(_prepare, project, builder, part)
+                yield
+                digest, installed = prepared.result()
             # Killed between here and the last paper, an image has none, not another's.
             for paper in _papers(project):
                 paper.unlink(missing_ok=True)
-        _write_papers(project, digest, packages_in(status), verified=verified)
-    return image
+        with project.monitor.step("export", "checksum, package list and manifests"):
+            _write_papers(project, digest, installed, verified=verified)
+
+
+def _prepare(project: Project, builder: Builder, part: Path) -> tuple[str, str]:
+    """Fill the image; give its sha256 and the list of what is installed."""
+    with (
+        project.monitor.step("image", "assembling partitions and file systems"),
+        room.blamed(project.out),
+    ):
+        _assemble(project, builder, part)
+        with ThreadPoolExecutor(max_workers=1) as beside:
+            flushed = beside.submit(files.fsync, part)
+            digest = files.sha256_file(part)
+            flushed.result()
+    with builder.merged(project.plan.top.name) as root:
+        status = (root / "var/lib/dpkg/status").read_text(errors="replace")
+    return digest, packages_in(status)
 
 
 def packages_in(status: str) -> str:
@@ -74,6 +93,7 @@ def _assemble(project: Project, builder: Builder, part: Path) -> None:
             disk=project.loaded.config.disk,
             tools=builder.native(),
             scratch=scratch,
+            car=project.loaded.config.car,
         )
 
 
@@ -129,7 +149,9 @@ def manifest(project: Project, **more: object) -> str:
         "timezone": config.timezone,
         "server": str(config.queue.server),
         "service": asdict(config.service),
-        "stages": [Path(name).name for name in config.stages],
+        "stages": [Path(entry.path).name for entry in config.stages],
+        "car": config.car,
+        "power": asdict(config.power),
         "disk_id": project.plan.disk_id,
         "epoch": project.plan.epoch,
         "warnings": list(project.lock.warnings),

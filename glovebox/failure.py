@@ -11,26 +11,26 @@ from __future__ import annotations
 import re
 import shlex
 import sys
-from contextlib import suppress
+import time
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glovebox import hints
 from glovebox.errors import StepError
+from glovebox.run import CommandError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from glovebox.run import CommandError
+    from collections.abc import Iterator, Mapping
 
 # Below a root's /run, which is a tmpfs while its scripts run.
-_PLACE = Path("run/.glovebox")
+PLACE = Path("run/.glovebox")
 _WATCH = """\
 if [ "$0" = {name} ]; then
   unset BASH_ENV
   trap 'printf "%s\\n" "$LINENO" "$BASH_COMMAND" 2>/dev/null >{place}/failed || :' ERR
-  trap 'printf "%s\\n" "${{BASH_LINENO[0]}}" "$BASH_COMMAND" 2>/dev/null >{place}/ended || :' EXIT
+  trap 'printf "%s\\n" "${{BASH_LINENO[0]:-}}" "$BASH_COMMAND" 2>/dev/null >{place}/ended || :' EXIT
 fi
 """
 # How shells name a line of what they read.
@@ -48,11 +48,11 @@ class Watch:
 
         ``inside``: the script sees ``root`` as its own root file system.
         """
-        folder = self.root / _PLACE
+        folder = self.root / PLACE
         folder.mkdir(exist_ok=True)
         for old in folder.iterdir():
             old.unlink()
-        place = Path("/") / _PLACE if inside else folder
+        place = Path("/") / PLACE if inside else folder
         text = _WATCH.format(name=shlex.quote(name), place=place)
         (folder / "watch").write_text(text)
         return {"BASH_ENV": str(place / "watch")}
@@ -65,18 +65,24 @@ class Watch:
         if ended is not None:
             if ended[0]:
                 return ended[0]
-            first = ended[1].splitlines()[:1] or [""]
-            same = [n for n, text in enumerate(script.splitlines(), 1) if text.strip() == first[0]]
-            if len(same) == 1:
-                return same[0]
+            # bash forgets where a function was called that was given a here-document, as pi-gen's
+            # is; and where it was told to exit.
+            for text in ("".join(ended[1].splitlines()[:1]), "on_chroot"):
+                lines = [n for n, one in enumerate(script.splitlines(), 1) if _begins(one, text)]
+                if len(lines) == 1:
+                    return lines[0]
         found = _TOLD.findall(tail)
         return int(found[-1]) if found else None
 
     def _told(self, name: str) -> tuple[int, str] | None:
         with suppress(OSError):
-            number, _, command = (self.root / _PLACE / name).read_text().partition("\n")
+            number, _, command = (self.root / PLACE / name).read_text().partition("\n")
             return int(number or 0), command.strip()
         return None
+
+
+def _begins(line: str, text: str) -> bool:
+    return bool(text) and re.match(rf"\s*{re.escape(text)}(\s|$)", line) is not None
 
 
 def located(
@@ -94,6 +100,21 @@ def located(
             f"a shell in that very state: {shell_command()}",
         ]),
     )  # fmt: skip
+
+
+@contextmanager
+def explained(step: str) -> Iterator[None]:
+    """Turn what a program of a step that is no script says into the step's own error."""
+    begun = time.monotonic()
+    try:
+        yield
+    except CommandError as error:
+        program = error.message.partition("\n")[0]
+        raise StepError(
+            f"{step} failed after {time.monotonic() - begun:.1f} s ({program}), its last lines:\n"
+            + "\n".join(f"  {text}" for text in error.tail.splitlines()),
+            hint=hints.hint_for(error.message),
+        ) from error
 
 
 def shell_command() -> str:

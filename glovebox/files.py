@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 
 BYTECODE = "__pycache__"
+_CHUNK = 1 << 20
 # How the name of a file ends that is not whole yet.
 _HALF = ".half"
 
@@ -86,6 +87,12 @@ def fsync_folder(path: Path) -> None:
         os.close(descriptor)
 
 
+def fsync(path: Path) -> None:
+    """Flush one file to the disk."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
 def syncfs(path: Path) -> None:
     """Flush the whole file system that holds ``path``: one call a layer, not one a file."""
     import ctypes  # noqa: PLC0415  the standard library has no syncfs; loaded only where needed
@@ -97,6 +104,27 @@ def syncfs(path: Path) -> None:
             raise OSError(number, os.strerror(number), str(path))
     finally:
         os.close(descriptor)
+
+
+def copy_data(
+    source: Path, target: Path, *, start: int = 0, size: int | None = None, to: int = 0
+) -> None:
+    """Copy ``size`` bytes from ``start`` on into another file at ``to``, leaving holes holes."""
+    with source.open("rb") as inside, target.open("rb+") as outside:
+        end = source.stat().st_size if size is None else start + size
+        at = start
+        while at < end:
+            try:
+                begin = os.lseek(inside.fileno(), at, os.SEEK_DATA)
+            except OSError:  # only a hole is left
+                break
+            at = min(os.lseek(inside.fileno(), begin, os.SEEK_HOLE), end)
+            inside.seek(begin)
+            outside.seek(to + begin - start)
+            while begin < at:
+                block = inside.read(min(_CHUNK, at - begin))
+                outside.write(block)
+                begin += len(block)
 
 
 def digest(*parts: str | bytes) -> str:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 
+DISK_FULL = (
+    "the disk is full: make room, or ./invoke clean --keep 10G, or set GLOVEBOX_STORE to another"
+    " disk; the next run goes on from here"
+)
 # The first that fits counts, so the more exact ones stand above.
 _KNOWN: tuple[tuple[str, str], ...] = (
     (
         r"No space left on device|Disk quota exceeded|not enough free space|You don't have enough",
-        (
-            "the disk is full: make room, or ./invoke clean --keep 10G, or set GLOVEBOX_STORE to"
-            " another disk; the next run goes on from here"
-        ),
+        DISK_FULL,
     ),
     (
         r"Exec format error|cannot execute binary file",

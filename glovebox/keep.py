@@ -60,6 +60,13 @@ def remember(store: Store, config: Path, board: str, plan: Plan, lock: Lock) -> 
     downloads = [one.sha256 for chain in lock.chains for one in lock.packages(chain)]
     downloads += [one.sha256 for group in lock.sources.values() for one in group]
     downloads += [one.sha256 for step in plan.steps.values() for one in step.firmware]
+    # What is compiled from an address, by its sum.
+    downloads += [
+        value
+        for step in plan.steps.values()
+        for name, value in step.inputs.items()
+        if name.startswith("url:")
+    ]
     place = str(config.resolve())
     record = {"config": place, "board": board, "keys": keys, "downloads": sorted(set(downloads))}
     path = store.root / "plans" / f"{files.digest(place, board)[:32]}.json"

@@ -12,13 +12,13 @@ from collections.abc import Mapping, Sequence  # noqa: TC003  a dataclass field'
 from dataclasses import dataclass
 from pathlib import Path
 
-from glovebox import boards, keys
+from glovebox import boards, keys, pi_gen_config
 from glovebox.config import Config
 from glovebox.errors import ConfigError
 from glovebox.problem import Problem
 from glovebox.reader import Reader
 from glovebox.rules import Place
-from glovebox.yamltree import merge
+from glovebox.yamltree import Node, Scalar, merge
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
@@ -50,6 +50,7 @@ def load(
         tree = merge(tree, reader.parse_file(local))
     for override in overrides:
         tree = merge(tree, reader.parse_override(override))
+    tree = _over_pi_gens(tree, reader)
 
     config = reader.read(tree, Config)
     warnings = _exposed(reader, path=path, local=local)
@@ -63,6 +64,15 @@ def load(
     if reader.problems or config is None:
         raise mistakes(reader.problems)
     return Loaded(config=config, origins=reader.origins, warnings=tuple(warnings))
+
+
+def _over_pi_gens(tree: Node, reader: Reader) -> Node:
+    """Lay a tree over what the `config` file of pi-gen that it names sets."""
+    named = tree.value.get("pi_gen_config") if isinstance(tree.value, dict) else None
+    if named is None or not isinstance(named.value, Scalar):
+        return tree
+    path = reader.place_of(named).path(named.value.text)
+    return merge(pi_gen_config.read(path), tree) if path.is_file() else tree
 
 
 def mistakes(problems: Sequence[Problem]) -> ConfigError:

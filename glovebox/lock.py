@@ -87,7 +87,20 @@ class Lock:
 
     def identities(self, chain: str, request: str) -> str:
         """Give what a request adds, as text for a fingerprint."""
-        return "\n".join(one.identity for one in self.chains[chain].get(request, ()))
+        return "\n".join(one.identity for one in self.chains.get(chain, {}).get(request, ()))
+
+    def exact(self, chain: str, request: str, words: Sequence[str]) -> tuple[str, ...]:
+        """Give the words of a request as apt takes them with this lock's archive alone.
+
+        That one has no suites: `name/suite` becomes the version that was found for it.
+        """
+        versions = {one.name: one.version for one in self.chains[chain].get(request, ())}
+        found: list[str] = []
+        for word in words:
+            name, slash, _ = word.partition("/")
+            version = versions.get(name.partition(":")[0])
+            found.append(word if not slash else f"{name}={version}" if version else name)
+        return tuple(found)
 
     def dump(self) -> str:
         """Give the lock as JSON that a person can diff."""
@@ -186,9 +199,17 @@ def download(lock: Lock, store: Store, chain: str) -> None:
     apt.fetch([one.download() for one in lock.packages(chain)], store.root / "debs")
 
 
-def repository(lock: Lock, chain: str) -> str:
-    """Give the package index of a chain: what apt may see while the chain is built."""
-    return "".join(f"{_with_file_name(one)}\n\n" for one in lock.packages(chain))
+def repository(lock: Lock, chain: str, *, until: str | None = None) -> str:
+    """Give the package index of a chain: what apt may see while the chain is built.
+
+    With ``until``, while that request is installed: a later one may have another version.
+    """
+    found: list[Package] = []
+    for request, group in lock.chains[chain].items():
+        found += group
+        if request == until:
+            break
+    return "".join(f"{_with_file_name(one)}\n\n" for one in found)
 
 
 def _with_file_name(package: Package) -> str:
@@ -220,9 +241,12 @@ def _resolve_chain(state: apt.Apt, chain: Chain) -> dict[str, tuple[Package, ...
     status = chain.installed
     groups: dict[str, tuple[Package, ...]] = {}
     for request in chain.requests:
-        found = state.install_uris(request.packages, recommends=request.recommends, status=status)
-        stanzas = state.stanzas({one.name for one in found})
-        groups[request.name] = tuple(_package(one, stanzas[one.name]) for one in found)
+        asked = state.install_uris(request.packages, recommends=request.recommends, status=status)
+        stanzas = state.stanzas({one.name for one in asked.downloads})
+        groups[request.name] = tuple(_package(one, stanzas[one.name]) for one in asked.downloads)
+        # What is installed anew takes the place of what was there.
+        gone = asked.removed | {one.name for one in groups[request.name]}
+        status = apt.without(status, gone)
         status += apt.status_of([package.stanza for package in groups[request.name]])
     return groups
 

@@ -5,18 +5,32 @@ Pure: nothing is started and nothing is written here.
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import hmac
 import uuid
 from collections.abc import Mapping  # noqa: TC003  a dataclass field's hint
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from glovebox import accelerator, files, native, stage, template
+from glovebox import (
+    accelerator,
+    files,
+    native,
+    pi_gen,
+    sources,
+    stage,
+    template,
+    untracked,
+    wordlist,
+)
+from glovebox.config import CAR_STAGE
+from glovebox.errors import ConfigError
 from glovebox.lock import Chain, Request
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from glovebox.boards import Board
@@ -26,7 +40,7 @@ if TYPE_CHECKING:
     from glovebox.lock import Lock
 
 BOOT = "boot/firmware"
-TARGET, TOOLS, EMULATOR = "target", "tools", "emulator"
+TARGET, TOOLS, EMULATOR, QUILT = "target", "tools", "emulator", "quilt"
 SETTINGS_STAGE = "settings"
 
 BASE_PACKAGES = ("?essential", "apt")
@@ -58,9 +72,9 @@ class StepKind(StrEnum):
 # A number goes up when the builder's own code makes something else of the same inputs.
 VERSIONS = {
     **dict.fromkeys(StepKind, 1),
-    StepKind.ACCELERATOR: 4,
+    StepKind.ACCELERATOR: 5,
     StepKind.CONFIGURE: 3,
-    StepKind.SUB_STAGE: 2,
+    StepKind.SUB_STAGE: 3,
 }
 
 
@@ -83,11 +97,26 @@ class Step:
     rendered: Mapping[str, tuple[template.Rendered, ...]] = field(default_factory=dict)
     overlays: tuple[Path, ...] = ()
     firmware: tuple[FirmwareFile, ...] = ()
+    # What its scripts read that no key can know of, a sentence each.
+    untracked: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """One image of a plan: the step that assembles it, and what tells it from the others."""
+
+    step: str
+    disk_id: str
+    suffix: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """All steps in an order in which they can run, and what the image is called inside."""
+    """All steps in an order in which they can run, and what the image is called inside.
+
+    Where several images are made, one of them is meant by ``image``, ``top`` and ``disk_id``: the
+    last, or the one that ``of`` chose.
+    """
 
     steps: Mapping[str, Step]
     disk_id: str
@@ -95,6 +124,14 @@ class Plan:
     epoch: int
     variables: Mapping[str, str]
     boot: str = BOOT
+    images: tuple[Made, ...] = ()
+    chosen: Made = Made(step="image", disk_id="")
+    # The stages' folders in order, skipped ones too: a script may ask for the one before its own.
+    stages: tuple[stage.Stage, ...] = ()
+
+    def of(self, made: Made) -> Plan:
+        """Give the plan as one of its images sees it."""
+        return replace(self, disk_id=made.disk_id, chosen=made)
 
     def layers(self, name: str) -> list[Step]:
         """Give the steps whose layers, lowest first, make the root as ``name`` leaves it."""
@@ -109,7 +146,8 @@ class Plan:
         """Give every step whose result must be there before this one runs: all layers beneath."""
         step = self.steps[name]
         beneath = [one.name for one in self.layers(step.below)] if step.below else []
-        return (*beneath, *step.uses, *step.helped_by)
+        used = [one.name for use in step.uses for one in self.layers(use)]
+        return tuple(dict.fromkeys((*beneath, *used, *step.helped_by)))
 
     @property
     def top(self) -> Step:
@@ -123,42 +161,34 @@ class Plan:
     @property
     def image(self) -> Step:
         """The step that assembles the image."""
-        return self.steps["image"]
+        return self.steps[self.chosen.step]
 
 
-def variables(config: Config, board: Board) -> dict[str, str]:
-    """Give what stages find in their environment: pi-gen's names, and a few of ours."""
-    return {
-        "PI_GEN": "glovebox",
-        "ARCH": board.arch,
-        "RELEASE": config.suite,
-        "IMG_NAME": f"{config.hostname}-{board.name}",
-        "TARGET_HOSTNAME": config.hostname,
-        "FIRST_USER_NAME": config.user.name,
-        "LOCALE_DEFAULT": config.locale,
-        "KEYBOARD_KEYMAP": config.keyboard,
-        "TIMEZONE_DEFAULT": config.timezone,
-        "WPA_COUNTRY": config.wifi.country or "",
-        "ENABLE_SSH": "1",
-        "PUBKEY_ONLY_SSH": "1",
-        "BOARD": str(board.name),
-        "BOARD_DTB": board.dtb,
-        "KERNEL_PACKAGE": board.kernel,
-        "QUEUE_SERVER": str(config.queue.server),
-        "CROSS_COMPILE": f"{native.TRIPLETS[board.arch]}-",
-        **config.environment,
-    }
+def read_stages(config: Config, checkout: Path) -> tuple[stage.Stage, ...]:
+    """Read all stages of the configuration; the settings come last.
 
-
-def read_stages(config: Config, checkout: Path) -> tuple[stage.SubStage, ...]:
-    """Read all sub-stages of the configuration; the settings come last."""
-    names = (*config.stages, SETTINGS_STAGE)
-    return tuple(sub for name in names for sub in stage.read(stage.find(name, checkout)).sub_stages)
+    Raises ConfigError when two have the same name: one's layers would be taken for the other's.
+    """
+    read = [
+        stage.read(stage.find(entry.path, checkout), volatile=entry.volatile)
+        for entry in config.stages
+        if entry.path != CAR_STAGE or config.car
+    ]
+    read.append(stage.read(stage.find(SETTINGS_STAGE, checkout)))
+    by_name: dict[str, stage.Stage] = {}
+    for one in read:
+        other = by_name.setdefault(one.name, one)
+        if other is not one:
+            raise ConfigError(
+                f"stages: two are called {one.name}: {other.path} and {one.path}",
+                hint="rename one of the folders",
+            )
+    return tuple(read)
 
 
 def chains(
     board: Board,
-    sub_stages: Sequence[stage.SubStage],
+    stages: Sequence[stage.Stage],
     variables: Mapping[str, str],
     *,
     installed: str | None = None,
@@ -168,9 +198,9 @@ def chains(
     ``installed`` is the dpkg status of an imported image; without one the base is made of packages.
     """
     wanted = [Request(name="base", packages=BASE_PACKAGES)] if installed is None else []
-    for sub in sub_stages:
+    for sub in stage.all_of(stages):
         for action in sub.of(stage.Kind.PACKAGES, stage.Kind.PACKAGES_NR):
-            words = stage.words_of(action.path.read_text(), variables)
+            words = wordlist.words_of(action.path, variables)
             if words:
                 wanted.append(
                     Request(
@@ -179,41 +209,63 @@ def chains(
                         recommends=action.recommends,
                     )
                 )
-    host = native.host_arch()
+    tools = (*TOOLS_PACKAGES, *CROSS_PACKAGES.get(board.arch, ()))
+    natives = {
+        TOOLS: tools,
+        EMULATOR: ("qemu-system-arm", "qemu-utils"),
+    }
+    if any(sub.of(stage.Kind.PATCHES) for sub in stage.all_of(stages)):
+        natives[QUILT] = ("quilt",)
     return (
         Chain(name=TARGET, arch=board.arch, requests=tuple(wanted), installed=installed or ""),
-        Chain(
-            name=TOOLS,
-            arch=host,
-            requests=(
-                Request(name="base", packages=BASE_PACKAGES),
-                Request(name=TOOLS, packages=(*TOOLS_PACKAGES, *CROSS_PACKAGES[board.arch])),
-            ),
+        *(
+            Chain(
+                name=name,
+                arch=native.host_arch(),
+                requests=(
+                    Request(name="base", packages=BASE_PACKAGES),
+                    Request(name=name, packages=packages),
+                ),
+            )
+            for name, packages in natives.items()
         ),
-        Chain(
-            name=EMULATOR,
-            arch=host,
-            requests=(
-                Request(name="base", packages=BASE_PACKAGES),
-                Request(name=EMULATOR, packages=("qemu-system-arm", "qemu-utils")),
-            ),
-        ),
+        *_more_tools(stages, variables, tools),
     )
 
 
-def source_names(
-    sub_stages: Sequence[stage.SubStage], variables: Mapping[str, str]
-) -> tuple[str, ...]:
+def tools_chain(sub: stage.SubStage, action: stage.Action) -> str:
+    """Give the name of the chain of what a compiling program needs beside the tools."""
+    return f"{TOOLS} of {sub.name}/{action.number}"
+
+
+def _more_tools(
+    stages: Sequence[stage.Stage], variables: Mapping[str, str], tools: tuple[str, ...]
+) -> Iterator[Chain]:
+    """Give a chain for each `NN-tools`: all of them begin with the same native root."""
+    for sub in stage.all_of(stages):
+        for action in sub.of(stage.Kind.TOOLS):
+            words = wordlist.words_of(action.path, variables)
+            if words:
+                yield Chain(
+                    name=tools_chain(sub, action),
+                    arch=native.host_arch(),
+                    requests=(
+                        Request(name="base", packages=BASE_PACKAGES),
+                        Request(name=TOOLS, packages=tools),
+                        Request(name=action.path.name, packages=words),
+                    ),
+                )
+
+
+def source_names(stages: Sequence[stage.Stage], variables: Mapping[str, str]) -> tuple[str, ...]:
     """Give the source packages that the stages compile."""
-    words = [
-        word
-        for sub in sub_stages
+    found = [
+        one
+        for sub in stage.all_of(stages)
         for action in sub.of(stage.Kind.SOURCES)
-        for word in stage.words_of(action.path.read_text(), variables)
+        for one in sources.of(action, variables)
     ]
-    return tuple(
-        dict.fromkeys(word.removeprefix("debian:") for word in words if word.startswith("debian:"))
-    )
+    return tuple(dict.fromkeys(one.what for one in found if one.origin is sources.Origin.DEBIAN))
 
 
 def make_plan(  # noqa: PLR0913  all that decides a build comes together here
@@ -221,45 +273,71 @@ def make_plan(  # noqa: PLR0913  all that decides a build comes together here
     board: Board,
     lock: Lock,
     *,
-    sub_stages: Sequence[stage.SubStage],
+    stages: Sequence[stage.Stage],
     checkout: Path,
     access: AccessKeys,
     secret: bytes,
     accelerate: bool = True,
     imported: Base | None = None,
+    exports: Sequence[pi_gen.Export] = (),
+    run: str = "",
 ) -> Plan:
     """Turn configuration and lock into steps.
 
     ``secret`` stays on this machine: the settings may hold Wi-Fi keys, and a plain hash of those
-    could be guessed from a key.
+    could be guessed from a key. ``run`` names the run whose results of volatile stages count.
     """
-    given = variables(config, board)
-    maker = _Maker(lock=lock, accelerate=accelerate, given=given, checkout=checkout)
+    given = pi_gen.dated(pi_gen.variables(config, board), lock.epoch)
+    maker = _Maker(
+        lock=lock, accelerate=accelerate, given=given, checkout=checkout, run=run,
+        hidden=frozenset(config.environment), quilt=QUILT in lock.chains,
+    )  # fmt: skip
     maker.native_roots()
     if imported is None:
         maker.base()
     else:
         maker.import_(imported)
     boot = imported.boot if imported else BOOT
-    for sub in sub_stages:
-        if sub.name.startswith(f"{SETTINGS_STAGE}/"):
-            break
-        maker.sub_stage(sub, context=_context(config, board, access, disk_id="00000000", boot=boot))
-    maker.own_files(config)
-    disk_id = _disk_id(maker.key_below)
-    for sub in sub_stages:
-        if sub.name.startswith(f"{SETTINGS_STAGE}/"):
+    *before, settings = stages
+    wanted = {one.stage: one for one in exports} or _last(before)
+    images: list[Made] = []
+    for one in before:
+        for sub in one.sub_stages:
+            context = _context(config, board, access, disk_id="00000000", boot=boot)
+            maker.sub_stage(sub, context=context)
+        if one.name not in wanted:
+            continue
+        # What is this image's alone lies on a branch; the last one keeps the plain names.
+        is_last = len(images) + 1 == len(wanted)
+        branch = "" if is_last else f" ({one.name})"
+        trunk = maker.below
+        maker.own_files(config, branch=branch)
+        disk_id = _disk_id(maker.key_below)
+        for sub in settings.sub_stages:
             context = _context(config, board, access, disk_id=disk_id, boot=boot)
-            maker.sub_stage(sub, context=context, secret=secret)
-    maker.image(config)
+            maker.sub_stage(sub, context=context, secret=secret, branch=branch)
+        step = maker.image(config, branch=branch)
+        images.append(Made(step=step, disk_id=disk_id, suffix=wanted[one.name].suffix))
+        maker.below = trunk
+        if is_last:
+            break  # what comes after gets into no image
     return Plan(
         steps=maker.steps,
-        disk_id=disk_id,
+        disk_id=images[-1].disk_id,
         arch=board.arch,
         epoch=lock.epoch,
         variables=given,
         boot=boot,
+        images=tuple(images),
+        chosen=images[-1],
+        stages=tuple(stages),
     )
+
+
+def _last(stages: Sequence[stage.Stage]) -> dict[str, pi_gen.Export]:
+    if not stages:
+        raise ConfigError("stages: there is none", hint="stages: [base, boot]")
+    return {stages[-1].name: pi_gen.Export(stage=stages[-1].name)}
 
 
 def identifier(plan: Plan, what: str) -> uuid.UUID:
@@ -283,13 +361,24 @@ class _Maker:
     """Adds one step after the other; ``below`` is the layer the next one lies on."""
 
     def __init__(
-        self, *, lock: Lock, accelerate: bool, given: Mapping[str, str], checkout: Path
+        self,
+        *,
+        lock: Lock,
+        accelerate: bool,
+        given: Mapping[str, str],
+        checkout: Path,
+        run: str,
+        hidden: frozenset[str],
+        quilt: bool,
     ) -> None:
         self.steps: dict[str, Step] = {}
         self.below: str | None = None
         self._lock = lock
         self._given = given
         self._checkout = checkout
+        self._run = run
+        self._hidden = hidden
+        self._quilt = (QUILT,) if quilt else ()
         self._helpers = ("accelerator",) if accelerate else ()
 
     @property
@@ -297,7 +386,7 @@ class _Maker:
         return self.steps[self.below].key if self.below else ""
 
     def native_roots(self) -> None:
-        for chain in (TOOLS, EMULATOR):
+        for chain in (TOOLS, EMULATOR, *self._quilt):
             inputs = {
                 f"packages of {name}": files.digest(self._lock.identities(chain, name))
                 for name in self._lock.chains[chain]
@@ -328,72 +417,104 @@ class _Maker:
         self.below = base.step
 
     def sub_stage(
-        self, sub: stage.SubStage, *, context: Mapping[str, Any], secret: bytes | None = None
+        self,
+        sub: stage.SubStage,
+        *,
+        context: Mapping[str, Any],
+        secret: bytes | None = None,
+        branch: str = "",
     ) -> None:
-        inputs: dict[str, str] = {}
-        rendered: dict[str, tuple[template.Rendered, ...]] = {}
-        uses: list[str] = []
+        rendered = {
+            action.number: template.render(action.path, context)
+            for action in sub.of(stage.Kind.TEMPLATES)
+        }
+        inputs = self._read_by(sub) | self._variables(sub)
+        for action in sub.of(stage.Kind.TEMPLATES):
+            for one in rendered[action.number]:
+                text = f"{one.program}\n{one.text}"
+                inputs[f"{action.path.name}/{one.name}"] = (
+                    files.digest(text)
+                    if secret is None
+                    else hmac.digest(secret, text.encode(), "sha256").hex()
+                )
+        uses = [self._on_tools(sub, action) for action in sub.of(stage.Kind.ON_TOOLS)]
+        if sub.of(stage.Kind.PATCHES):
+            uses += self._quilt
+        helpers = () if (sub.path / "NO_ACCELERATOR").exists() else self._helpers
+        self._layer(
+            f"{sub.name}{branch}", StepKind.SUB_STAGE, uses=tuple(uses), helped_by=helpers,
+            inputs=inputs, sub_stage=sub, rendered=rendered, untracked=untracked.inputs(sub),
+        )  # fmt: skip
+
+    def _read_by(self, sub: stage.SubStage) -> dict[str, str]:
+        """Give the files and packages a sub-stage is made of; of a volatile one, the run too."""
+        inputs = {"run": self._run} if sub.volatile else {}
         for action in sub.actions:
             match action.kind:
-                case stage.Kind.TEMPLATES:
-                    made = template.render(action.path, context)
-                    rendered[action.number] = made
-                    for one in made:
-                        text = f"{one.program}\n{one.text}"
-                        inputs[f"{action.path.name}/{one.name}"] = (
-                            files.digest(text)
-                            if secret is None
-                            else hmac.digest(secret, text.encode(), "sha256").hex()
-                        )
                 case stage.Kind.PACKAGES | stage.Kind.PACKAGES_NR:
                     request = f"{sub.name}/{action.path.name}"
                     # A word that adds nothing still marks its package as wanted for itself.
                     inputs[action.path.name] = files.digest(
-                        *stage.words_of(action.path.read_text(), self._given),
+                        *wordlist.words_of(action.path, self._given),
                         self._lock.identities(TARGET, request),
                     )
-                case stage.Kind.ON_TOOLS:
-                    uses.append(self._on_tools(sub, action))
-                case stage.Kind.SOURCES:
+                case stage.Kind.SOURCES | stage.Kind.TOOLS | stage.Kind.ON_TOOLS:
                     pass  # they belong to the step that compiles them
+                case stage.Kind.TEMPLATES:
+                    pass  # rendered, they are inputs
                 case _:
                     inputs[action.path.name] = files.digest_tree(action.path)
-        for entry in sorted(sub.path.iterdir()):
-            if entry.name not in {action.path.name for action in sub.actions}:
-                inputs[entry.name] = files.digest_tree(entry)
-        for name, value in stage.variables_read(sub, self._given).items():
-            inputs[f"${name}"] = value
-        helpers = () if (sub.path / "NO_ACCELERATOR").exists() else self._helpers
-        self._layer(
-            sub.name, StepKind.SUB_STAGE, uses=tuple(uses), helped_by=helpers, inputs=inputs,
-            sub_stage=sub, rendered=rendered,
-        )  # fmt: skip
+        inputs |= {entry.name: files.digest_tree(entry) for entry in sub.others()}
+        return inputs | {f"../{entry.name}": files.digest_tree(entry) for entry in sub.shared()}
+
+    def _variables(self, sub: stage.SubStage) -> dict[str, str]:
+        """Give the variables a sub-stage reads; of those that may be secret, what is hard to guess.
+
+        No HMAC with this store's secret: the disk's identifier follows from the keys, and another
+        machine shall make the same image.
+        """
+        return {
+            f"${name}": _hard_to_guess(name, value) if name in self._hidden else value
+            for name, value in stage.variables_read(sub, self._given).items()
+        }
 
     def _on_tools(self, sub: stage.SubStage, action: stage.Action) -> str:
         inputs = {action.path.name: files.digest_tree(action.path)}
-        for source in sub.of(stage.Kind.SOURCES):
-            if source.number != action.number:
-                continue
-            for word in stage.words_of(source.path.read_text(), self._given):
-                inputs[word] = self._source(word)
-        for name, value in stage.variables_read(sub, self._given).items():
-            inputs[f"${name}"] = value
+        for listing, source in sources.for_action(sub, action, self._given):
+            inputs[f"{source.origin}:{source.what}"] = self._source(listing, source)
+        tools = sub.beside(action, stage.Kind.TOOLS)
+        if tools:
+            chain = tools_chain(sub, tools)
+            inputs[tools.path.name] = files.digest(self._lock.identities(chain, tools.path.name))
+        inputs |= self._variables(sub)
         if (sub.path / "files").is_dir():
             inputs["files"] = files.digest_tree(sub.path / "files")
         inputs["time"] = str(self._lock.epoch)
+        if sub.volatile:
+            inputs["run"] = self._run
+        uses = [TOOLS]
+        if self.below and wants_sysroot(action):
+            uses.append(self.below)
         name = f"{sub.name}/{action.path.name}"
         self._add(
-            name, StepKind.ON_TOOLS, uses=(TOOLS,), inputs=inputs, sub_stage=sub, action=action
+            name, StepKind.ON_TOOLS, uses=tuple(uses), inputs=inputs, sub_stage=sub, action=action
         )
         return name
 
-    def _source(self, word: str) -> str:
-        kind, _, what = word.partition(":")
-        if kind == "debian":
-            return files.digest_json([[one.name, one.sha256] for one in self._lock.sources[what]])
-        return files.digest_tree(self._checkout / what)
+    def _source(self, listing: stage.Action, source: sources.Source) -> str:
+        match source.origin:
+            case sources.Origin.DEBIAN:
+                found = self._lock.sources[source.what]
+                return files.digest_json([[one.name, one.sha256] for one in found])
+            case sources.Origin.URL:
+                return source.sha256
+            case sources.Origin.PATH:
+                folder = self._checkout / source.what
+                if not folder.exists():
+                    raise ConfigError(f"{listing.path}: path:{source.what}: there is no {folder}")
+                return files.digest_tree(folder)
 
-    def own_files(self, config: Config) -> None:
+    def own_files(self, config: Config, *, branch: str = "") -> None:
         """Add the owner's overlays and firmware files, if there are any."""
         folders = tuple(overlay_folder(name, self._checkout) for name in config.overlays)
         if folders or config.firmware:
@@ -402,21 +523,24 @@ class _Maker:
                 f"firmware {one.url.rpartition('/')[2]}": one.sha256 for one in config.firmware
             }
             self._layer(
-                "own files",
+                f"own files{branch}",
                 StepKind.OWN_FILES,
                 inputs=inputs,
                 overlays=folders,
                 firmware=config.firmware,
             )
 
-    def image(self, config: Config) -> None:
+    def image(self, config: Config, *, branch: str = "") -> str:
+        name = f"image{branch}"
         inputs = {
             "disk.boot": str(config.disk.boot),
             "disk.root": str(config.disk.root),
             "disk.root_free": str(config.disk.root_free),
+            "disk.data": str(config.disk.data) if config.car else "none",
             "time": str(self._lock.epoch),
         }
-        self._add("image", StepKind.IMAGE, below=self.below, uses=(TOOLS,), inputs=inputs)
+        self._add(name, StepKind.IMAGE, below=self.below, uses=(TOOLS,), inputs=inputs)
+        return name
 
     def _layer(
         self,
@@ -453,6 +577,17 @@ class _Maker:
         self.steps[name] = Step(
             name=name, kind=kind, below=below, uses=uses, inputs=known, key=key, **more
         )
+
+
+def wants_sysroot(action: stage.Action) -> bool:
+    """Tell whether a compiling program asks for the target's root: then that decides its result."""
+    return b"SYSROOT" in action.path.read_bytes()
+
+
+@functools.cache
+def _hard_to_guess(name: str, value: str) -> str:
+    """Digest what may be a secret so that trying words costs 50 ms each (scrypt, RFC 7914)."""
+    return hashlib.scrypt(value.encode(), salt=name.encode(), n=1 << 14, r=8, p=1).hex()
 
 
 def overlay_folder(name: str, checkout: Path) -> Path:

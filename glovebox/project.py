@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glovebox import (
     apt,
+    details,
     doctor,
     export,
     files,
@@ -17,9 +18,14 @@ from glovebox import (
     keep,
     keys,
     lock,
+    pi_gen,
     plan,
+    postrun,
     sandbox,
+    stage,
+    stage_check,
     verify as proof,
+    why,
 )
 from glovebox.boards import BOARDS, Board
 from glovebox.build import Builder
@@ -30,6 +36,7 @@ from glovebox.store import Store, default_root
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from glovebox.config import Config
     from glovebox.keys import AccessKeys
     from glovebox.monitor import Monitor
 
@@ -53,7 +60,11 @@ class Project:
     @property
     def name(self) -> str:
         """What the image's files are called."""
-        return f"{self.loaded.config.hostname}-{self.board.name}"
+        return f"{self.loaded.config.hostname}-{self.board.name}{self.plan.chosen.suffix}"
+
+    def each_image(self) -> tuple[Project, ...]:
+        """Give this project once for each of its images; mostly there is one."""
+        return tuple(replace(self, plan=self.plan.of(made)) for made in self.plan.images)
 
     @property
     def image(self) -> Path:
@@ -69,10 +80,11 @@ class Project:
             monitor=self.monitor,
             checkout=CHECKOUT,
             shell=shell,
+            out=self.out,
         )
 
 
-def open_project(
+def open_project(  # noqa: PLR0913  what a person can ask of a run
     monitor: Monitor,
     *,
     config: Path,
@@ -82,8 +94,12 @@ def open_project(
     refresh: bool = False,
     quiet: bool = False,
     locked: bool = False,
+    run_volatile: bool = False,
 ) -> Project:
-    """Load, lock and plan: everything that is known before the first step runs."""
+    """Load, lock and plan: everything that is known before the first step runs.
+
+    With ``run_volatile`` the stages marked so run again; otherwise their last results count.
+    """
     loaded = load(config, overrides=overrides)
     if not quiet:
         for warning in loaded.warnings:
@@ -96,12 +112,16 @@ def open_project(
     access = keys.access_keys(
         settings.user, home=caller.home, data_home=caller.data_home, owner=caller.owner
     )
-    sub_stages = plan.read_stages(settings, CHECKOUT)
-    given = plan.variables(settings, board)
+    stages = plan.read_stages(settings, CHECKOUT)
+    given = pi_gen.variables(settings, board)
+    exports = pi_gen.exports(stages, given)
+    if not quiet:
+        for warning in stage_check.warnings(stages, pi_gen.dated(given, 0), exports):
+            monitor.warn(warning)
     base = _imported(settings.base, store, monitor, board)
     suite = base.suite if base else settings.suite
-    chains = plan.chains(board, sub_stages, given, installed=base.status if base else None)
-    sources = plan.source_names(sub_stages, given)
+    chains = plan.chains(board, stages, given, installed=base.status if base else None)
+    sources = plan.source_names(stages, given)
     if locked:
         asked = lock.question(suite, chains, sources)
         resolved = lock.read(lock_file(config, board), asked=asked)
@@ -109,11 +129,11 @@ def open_project(
         resolved = lock.resolve(
             store,
             suite=suite,
-            mirror=_mirror(settings.mirror),
+            mirror=mirror_of(settings),
             chains=chains,
             sources=sources,
             refresh=refresh,
-            own=imported.archives(base, _mirror(settings.mirror)) if base else (),
+            own=_archives(settings, base, suite),
         )
     if not quiet:
         for warning in resolved.warnings:
@@ -122,12 +142,14 @@ def open_project(
         settings,
         board,
         resolved,
-        sub_stages=sub_stages,
+        stages=stages,
         checkout=CHECKOUT,
         access=access,
         secret=_secret(store),
         accelerate=accelerate,
         imported=base,
+        exports=exports,
+        run=_volatile_run(store, stages, begin=run_volatile),
     )
     return Project(
         config=config,
@@ -139,6 +161,16 @@ def open_project(
         store=store,
         monitor=monitor,
         out=out,
+    )
+
+
+def reasons(project: Project, step: str) -> list[str]:
+    """Say why a step runs again, a line for each reason."""
+    return why.explain(
+        project.plan,
+        project.store,
+        step,
+        detail=lambda one: details.of(one, project.lock, CHECKOUT),
     )
 
 
@@ -157,19 +189,28 @@ def write_lock(project: Project, config: Path) -> Path:
 def build_image(
     project: Project, *, fresh: bool = False, verify: bool = True, shell: bool = False
 ) -> Path:
-    """Build the layers, verify them, export the image; give its place."""
+    """Build the layers, verify them, export the images; give the place of the last one."""
     swept = files.sweep_halves(project.out)
     if swept:
         project.monitor.say(f"resuming after a killed build: swept {swept} in {project.out}")
     keep.remember(project.store, project.config, project.board.name, project.plan, project.lock)
-    if not fresh and export.is_current(project, verified=verify):
-        project.monitor.say(f"  ✓ {project.image} is up to date")
-        return project.image
-    builder = project.builder(shell=shell)
-    builder.build(["image"], fresh=fresh)
-    if verify:
-        verify_tree(project, builder)
-    return export.export(project, builder, verified=verify)
+    wanted = [
+        one for one in project.each_image() if fresh or not export.is_current(one, verified=verify)
+    ]
+    for one in project.each_image():
+        if one not in wanted:
+            project.monitor.say(f"  ✓ {one.image} is up to date")
+    if wanted:
+        names = [one.plan.image.name for one in wanted]
+        project.builder(shell=shell).build(names, fresh=fresh)
+    for one in wanted:
+        builder = one.builder()
+        with export.export(one, builder, verified=verify):
+            if verify:
+                verify_tree(one, builder)
+    if wanted:
+        postrun.run_all(project)
+    return project.image
 
 
 def verify_tree(project: Project, builder: Builder) -> None:
@@ -233,9 +274,41 @@ def _imported(base: str, store: Store, monitor: Monitor, board: Board) -> import
     return imported.bring_in(Path(base), store, monitor, arch=board.arch)
 
 
-def _mirror(given: str | None) -> apt.Mirror:
+def _archives(settings: Config, base: imported.Base | None, suite: str) -> list[apt.Archive]:
+    """Give where the image's packages come from, where that is not Debian alone."""
+    mirror = mirror_of(settings)
+    more = [
+        apt.Archive(
+            url=one.url,
+            suite=one.suite,
+            optional=False,
+            components=one.components,
+            keyring=Path(one.keyring),
+        )
+        for one in settings.archives
+    ]
+    if base is not None:
+        return [*imported.archives(base, mirror), *more]
+    return [*apt.archives(mirror, suite), *more] if more else []
+
+
+def mirror_of(settings: Config) -> apt.Mirror:
+    """Give the mirror of the configuration, else the host's own."""
     found = apt.host_mirror()
-    return found if given is None else apt.Mirror(main=given, security=found.security)
+    if settings.mirror is None:
+        return found
+    return apt.Mirror(main=settings.mirror, security=found.security)
+
+
+def _volatile_run(store: Store, stages: Sequence[stage.Stage], *, begin: bool) -> str:
+    """Give the name of the run whose results of volatile stages count; ``begin`` makes it new."""
+    if not any(sub.volatile for sub in stage.all_of(stages)):
+        return ""
+    path = store.root / "volatile"
+    with store.exclusive("volatile"):
+        if begin or not path.exists():
+            files.write_whole(path, secrets.token_hex(8))
+        return path.read_text()
 
 
 def _secret(store: Store) -> bytes:

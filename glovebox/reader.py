@@ -110,6 +110,12 @@ class Reader:
     def _section(self, path: str, kind: type, node: Node) -> object:
         if node.is_null:
             node = Node(value={}, source=node.source, line=node.line)
+        alone = [one for one in dataclasses.fields(kind) if one.metadata.get("alone")]
+        if alone and isinstance(node.value, Scalar):
+            # One word stands for the section: what is wrong with it is told of the section's place.
+            hint = typing.get_type_hints(kind)[alone[0].name]
+            value = self._value(path, hint, node, alone[0].metadata)
+            return _WRONG if value is _WRONG else kind(**{alone[0].name: value})
         if not isinstance(node.value, dict):
             shown = _show(node, hidden=_holds_secret(kind))
             keys_ = ", ".join(known.name for known in dataclasses.fields(kind))
@@ -219,7 +225,7 @@ class Reader:
             value = _convert(kind, scalar)
             if isinstance(value, str) and not isinstance(value, StrEnum):
                 if "resolve" in meta:
-                    value = meta["resolve"](value, self._place_of(node))
+                    value = meta["resolve"](value, self.place_of(node))
                 elif rule is not None:
                     value = rule(value)
                 _check_pattern(cast("str", value), meta)
@@ -227,7 +233,7 @@ class Reader:
             _check_bounds(value, meta)
         return Secret(cast("str", value)) if kind is Secret else value
 
-    def _place_of(self, node: Node) -> Place:
+    def place_of(self, node: Node) -> Place:
         """Look paths up where their author stands: beside the file, or in the shell's folder."""
         if node.source == SET:
             return dataclasses.replace(self.place, folder=Path.cwd())

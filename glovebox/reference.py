@@ -102,7 +102,7 @@ def _shown_default(one: Field[Any]) -> str:
     if one.default is None:
         return f"`{one.metadata['none']}`" if "none" in one.metadata else "none"
     if isinstance(one.default, tuple):
-        return f"`[{', '.join(one.default)}]`" if one.default else "none"
+        return f"`[{', '.join(map(str, one.default))}]`" if one.default else "none"
     if isinstance(one.default, bool):
         return f"`{str(one.default).lower()}`"
     if isinstance(one.default, int | float):

@@ -316,6 +316,15 @@ def base(text: str, place: Place) -> str:
     return str(path)
 
 
+def existing(text: str, place: Place) -> str:
+    """Check the path of a file."""
+    path = place.path(text)
+    if not path.is_file():
+        what = "is a file that is not there"
+        raise WrongValueError(what, f"looked for {path}")
+    return str(path)
+
+
 def stage(text: str, place: Place) -> str:
     """Check a name below stages/, or a path to a stage elsewhere."""
     return _folder(text, place, "stages")

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from threading import Thread
 from typing import IO, TYPE_CHECKING
 
+from glovebox import clock
 from glovebox.errors import GloveboxError, HostError
 
 if TYPE_CHECKING:
@@ -54,7 +55,8 @@ class CommandError(GloveboxError):
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """Give the small environment every child gets, with ``extra`` on top."""
     # HOME is stated too: tools read dotfiles from it, and a build must not depend on them.
-    return {"PATH": PATH, "LANG": "C.UTF-8", "HOME": "/root", **(extra or {})}
+    stated = {"PATH": PATH, "LANG": "C.UTF-8", "HOME": "/root"}
+    return {**stated, **clock.passed_on(), **(extra or {})}
 
 
 def run(

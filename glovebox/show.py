@@ -13,10 +13,11 @@ from glovebox.plan import TARGET
 from glovebox.store import size_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from glovebox.doctor import Finding
+    from glovebox.measures import Report
     from glovebox.project import Project
 
 
@@ -33,7 +34,7 @@ def findings(found: Sequence[Finding], *, as_json: bool) -> None:
             console.print(f"  ✗ {one.what}", style="red", markup=False)
             console.print(f"      cure: {one.cure}", markup=False)
     bad = sum(not one.good for one in found)
-    console.print("This machine can build." if not bad else f"{bad} of {len(found)} are not right.")
+    console.print("All is well." if not bad else f"{bad} of {len(found)} are not right.")
 
 
 def steps(project: Project, *, as_json: bool) -> None:
@@ -48,6 +49,8 @@ def steps(project: Project, *, as_json: bool) -> None:
                 "key": step.key,
                 "cached": layer is not None,
                 "bytes": size_of(layer.tree) if layer else None,
+                "volatile": "run" in step.inputs,
+                "untracked": list(step.untracked),
             }
         )
     if as_json:
@@ -61,10 +64,20 @@ def steps(project: Project, *, as_json: bool) -> None:
             str(row["step"]),
             str(row["kind"]),
             str(row["key"])[:12],
-            "cached" if row["cached"] else "to do",
+            _state(row),
             f"{size / 1e6:.1f}" if isinstance(size, int) else "",
         )
-    _console().print(table)
+    console = _console()
+    console.print(table)
+    if any(row["untracked"] and not row["volatile"] for row in rows):
+        console.print("? its scripts have inputs that cannot be tracked: ./invoke why STEP")
+
+
+def _state(row: Mapping[str, object]) -> str:
+    if row["volatile"]:
+        return "volatile"
+    mark = " ?" if row["untracked"] else ""
+    return ("cached" if row["cached"] else "to do") + mark
 
 
 def lock_written(project: Project, path: Path) -> None:
@@ -78,7 +91,10 @@ def lock_written(project: Project, path: Path) -> None:
 
 
 def how_to_flash(project: Project) -> None:
-    """Say where the image lies, how it gets onto a card and how to log in."""
+    """Say where the images lie, how one gets onto a card and how to log in."""
+    for other in project.each_image()[:-1]:
+        size = other.image.stat().st_size / 1e9
+        _console().print(f"Also made: {other.image}  ({size:.1f} GB)", markup=False)
     image, config = project.image, project.loaded.config
     key = f" -i {project.access.private}" if project.access.private else ""
     console = _console()
@@ -92,6 +108,20 @@ def how_to_flash(project: Project) -> None:
         "Try it:    ./invoke boot     Prove it: ./invoke verify",
     ):
         console.print(line, markup=False)
+
+
+def measured(report: Report) -> None:
+    """Print what a benchmark found."""
+    table = Table("what", "measured", "target", "", box=None, header_style="bold")
+    table.columns[1].justify = "right"
+    for row in report.rows:
+        mark = {True: "✓", False: "✗", None: ""}[row.met]
+        table.add_row(row.name, row.value(), row.target(), mark)
+        if row.note:
+            table.add_row(f"  {row.note}", "", "", "", style="dim")
+    _console().print(table)
+    for name, value in {**report.machine, **report.facts}.items():
+        _console().print(f"  {name}: {value}", markup=False)
 
 
 def _json(value: object) -> None:

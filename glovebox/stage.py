@@ -1,7 +1,8 @@
 """Read stages: folders in pi-gen's stage format, with a few additions that are visible by name.
 
 A stage is a folder of sub-stages; each sub-stage is a folder of numbered actions and becomes one
-layer. The additions of ours: `NN-sources`, `NN-on-tools.sh`, `NN-overlay/` and `NN-templates/`.
+layer. The additions of ours: `NN-sources`, `NN-tools`, `NN-on-tools.sh`, `NN-overlay/` and
+`NN-templates/`.
 """
 
 from __future__ import annotations
@@ -11,31 +12,42 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from string import Template
 from typing import TYPE_CHECKING
 
 from glovebox.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 
 class Kind(StrEnum):
     """What an action does; the order here is the order of actions with the same number."""
 
     SOURCES = "sources"
+    TOOLS = "tools"
     ON_TOOLS = "on-tools.sh"
     DEBCONF = "debconf"
     PACKAGES_NR = "packages-nr"
     PACKAGES = "packages"
+    PATCHES = "patches"
     OVERLAY = "overlay"
     TEMPLATES = "templates"
     RUN = "run.sh"
     RUN_CHROOT = "run-chroot.sh"
+    # The only one without a number: it stands in the stage's own folder and runs before the others.
+    PRERUN = "prerun.sh"
 
 
 _ORDER = {kind: place for place, kind in enumerate(Kind)}
-_ACTION = re.compile(r"(\d\d)-(.+)")
+_NUMBERED = re.compile(r"(\d\d)-(.+)")
+_FOLDERS = (Kind.PATCHES, Kind.OVERLAY, Kind.TEMPLATES)
+# What tells the runner something, and a script nothing.
+_MARKS = frozenset({"SKIP", "SKIP_IMAGES", "EXPORT_IMAGE", "EXPORT_NOOBS"})
+# A script that lists all variables, or one whose name it computes, can read any of them.
+_READS_ALL = re.compile(
+    rb"\$\{!|(?<![/\w])(?:env|printenv|envsubst)\b|declare +-[a-z]*[px]|export +-p"
+    rb"|os\.environ\b(?!\[)"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,19 +71,58 @@ class SubStage:
     name: str
     path: Path
     actions: tuple[Action, ...]
+    volatile: bool = False
 
     def of(self, *kinds: Kind) -> tuple[Action, ...]:
         """Give the actions of these kinds."""
         return tuple(action for action in self.actions if action.kind in kinds)
 
+    def beside(self, action: Action, kind: Kind) -> Action | None:
+        """Give the action of another kind with the same number."""
+        found = [one for one in self.of(kind) if one.number == action.number]
+        return found[0] if found else None
+
+    def others(self) -> list[Path]:
+        """Give what stands beside the actions, for their scripts to read."""
+        actions = {action.path for action in self.actions}
+        beside = [path for path in sorted(self.path.iterdir()) if path not in actions]
+        if self.of(Kind.PRERUN):
+            return shared(self.path)
+        return beside
+
+    def shared(self) -> list[Path]:
+        """Give what its scripts may read of the stage's own folder, if they look there."""
+        if self.of(Kind.PRERUN):
+            return []
+        looks = any(
+            re.search(rb"\bSTAGE_DIR\b|\.\./", action.path.read_bytes())
+            for action in self.of(Kind.RUN, Kind.RUN_CHROOT)
+        )
+        return shared(self.path.parent) if looks else []
+
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """One stage and its sub-stages in order."""
+    """One stage and its sub-stages in order; none when it is skipped."""
 
     name: str
     path: Path
     sub_stages: tuple[SubStage, ...]
+
+    @property
+    def exports(self) -> bool:
+        """Tell whether an image is made of what there is after it; a skipped stage can say so."""
+        return (self.path / "EXPORT_IMAGE").is_file() and not (self.path / "SKIP_IMAGES").is_file()
+
+    @property
+    def skipped(self) -> bool:
+        """Tell whether the stage is left out."""
+        return is_skipped(self.path)
+
+
+def is_skipped(folder: Path) -> bool:
+    """Tell whether a stage or a sub-stage is left out."""
+    return (folder / "SKIP").is_file()
 
 
 def find(name: str, checkout: Path) -> Path:
@@ -86,49 +137,88 @@ def find(name: str, checkout: Path) -> Path:
     return path
 
 
-def read(path: Path) -> Stage:
-    """Read a stage folder."""
+def read(path: Path, *, volatile: bool = False) -> Stage:
+    """Read a stage folder; with ``volatile`` its sub-stages run in every build."""
     stage = path.name
-    subs = tuple(
-        read_sub_stage(entry, f"{stage}/{entry.name}")
+    subs: list[SubStage] = []
+    if not is_skipped(path):
+        prerun = path / Kind.PRERUN
+        if os.access(prerun, os.X_OK) and prerun.is_file():
+            action = Action(number="", kind=Kind.PRERUN, path=prerun)
+            subs.append(
+                SubStage(
+                    name=f"{stage}/{prerun.name}", path=path, actions=(action,), volatile=volatile
+                )
+            )
+        subs += [
+            read_sub_stage(entry, f"{stage}/{entry.name}", volatile=volatile)
+            for entry in folders(path)
+            if not is_skipped(entry)
+        ]
+    return Stage(name=stage, path=path, sub_stages=tuple(sub for sub in subs if sub.actions))
+
+
+def folders(path: Path) -> list[Path]:
+    """Give the folders of a stage that a shell's ``*`` finds: hidden ones are none."""
+    return [
+        entry
         for entry in sorted(path.iterdir())
-        if entry.is_dir() and not (entry / "SKIP").exists()
-    )
-    if (path / "SKIP").exists():
-        subs = ()
-    return Stage(name=stage, path=path, sub_stages=subs)
+        if entry.is_dir() and not entry.name.startswith(".")
+    ]
 
 
-def read_sub_stage(path: Path, name: str) -> SubStage:
+def shared(path: Path) -> list[Path]:
+    """Give what in a stage's own folder is neither sub-stage nor mark: files for all of them."""
+    return [
+        entry
+        for entry in sorted(path.iterdir())
+        if entry.name not in _MARKS
+        and entry.name != Kind.PRERUN
+        and not entry.name.startswith(".")
+        and not (entry.is_dir() and read_sub_stage(entry, entry.name).actions)
+    ]
+
+
+def read_sub_stage(path: Path, name: str, *, volatile: bool = False) -> SubStage:
     """Read a sub-stage folder; what has no meaning in the format is left alone."""
     actions: list[Action] = []
     for entry in path.iterdir():
-        found = _ACTION.fullmatch(entry.name)
-        if found is None or found[2] not in set(Kind):
+        found = _NUMBERED.fullmatch(entry.name)
+        if found is None or found[2] not in set(Kind) - {Kind.PRERUN}:
             continue
-        actions.append(Action(number=found[1], kind=Kind(found[2]), path=entry))
+        kind = Kind(found[2])
+        if entry.is_dir() == (kind in _FOLDERS):
+            actions.append(Action(number=found[1], kind=kind, path=entry))
     actions.sort(key=lambda action: (action.number, _ORDER[action.kind]))
-    return SubStage(name=name, path=path, actions=tuple(actions))
+    # Whoever edits patches while they are applied changes what the sub-stage's key was made of.
+    edited = any(
+        (action.path / "EDIT").exists() for action in actions if action.kind is Kind.PATCHES
+    )
+    return SubStage(name=name, path=path, actions=tuple(actions), volatile=volatile or edited)
 
 
-def words_of(text: str, variables: Mapping[str, str]) -> tuple[str, ...]:
-    """Give the words of a package or source list, variables put in and comments left out.
-
-    pi-gen's quirk is kept: in a file of one line nothing is a comment.
-    """
-    lines = text.splitlines()
-    if len(lines) > 1:
-        lines = [line.partition("#")[0] for line in lines]
-    return tuple(Template(" ".join(lines)).safe_substitute(variables).split())
+def all_of(stages: Sequence[Stage]) -> Iterator[SubStage]:
+    """Give the sub-stages of stages, in order."""
+    for stage in stages:
+        yield from stage.sub_stages
 
 
 def variables_read(sub_stage: SubStage, variables: Mapping[str, str]) -> dict[str, str]:
     """Give the variables that a file of the sub-stage names: those can decide its result."""
     names: set[bytes] = set()
-    for path in _files(sub_stage.path):
-        names.update(re.findall(rb"[A-Za-z_]\w*", path.read_bytes()))
+    for path in files_of(sub_stage):
+        data = path.read_bytes()
+        if _READS_ALL.search(data):
+            return dict(variables)
+        names.update(re.findall(rb"[A-Za-z_]\w*", data))
     return {name: value for name, value in variables.items() if name.encode() in names}
 
 
-def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+def files_of(sub_stage: SubStage) -> list[Path]:
+    """Give every file of a sub-stage, and what it reads of its stage's folder."""
+    found: list[Path] = []
+    for path in (*(action.path for action in sub_stage.actions), *sub_stage.others(),
+                 *sub_stage.shared()):  # fmt: skip
+        below = sorted(path.rglob("*")) if path.is_dir() else [path]
+        found += [one for one in below if one.is_file() and not one.is_symlink()]
+    return found

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glovebox import project
+from glovebox import bench, project, reproduce
 from glovebox.errors import VerifyError
 from glovebox.run import PATH, CommandError, end_streams, run, stream
 
@@ -47,6 +47,9 @@ def everything(monitor: Monitor, checkout: Path, out: Path) -> None:
         project.build_image(boards[-1])
     _locked_and_offline(monitor, checkout, out, boards[0])
     _image_as_base(monitor, checkout, out, boards[0])
+    _same_bytes(monitor, checkout, boards[0])
+    # Small and once: it shows that every part of it still runs.
+    bench.measure(monitor, checkout / "image.yaml", quick=True, out=out / "bench")
     # They take their mke2fs from the native root that the builds made.
     _pytest(monitor, "root tests", ["tests/root"], checkout)
     _pytest(monitor, "service tests", ["tests/service"], checkout)
@@ -89,6 +92,18 @@ def _locked_and_offline(
             path.unlink()
 
 
+def _same_bytes(monitor: Monitor, checkout: Path, board: project.Project) -> None:
+    """Build a board again from empty layers under other circumstances; compare with the first."""
+    monitor.say("the same bytes, another time, umask, folder and number of processors")
+    reproduce.reproduce(
+        board,
+        checkout / "image.yaml",
+        [f"board={board.board.name}"],
+        circumstances=reproduce.OTHERWISE,
+        first_cached=True,
+    )
+
+
 def _image_as_base(monitor: Monitor, checkout: Path, out: Path, board: project.Project) -> None:
     """Take a packed image as base of another, as one would somebody else's."""
     monitor.say("base: an image in a packed file")
@@ -111,8 +126,18 @@ def _scripts(checkout: Path) -> list[Path]:
     return [
         checkout / "invoke",
         checkout / ".ci/run",
+        *checkout.glob("tests/bench/*.sh"),
         *checkout.glob("stages/*/*/*.sh"),
+        checkout / "glovebox/stage_site.sh",
+        checkout / "tests/conformance/compare",
         *checkout.glob("stages/**/initramfs-tools/hooks/*"),
+        *checkout.glob("stages/**/initramfs-tools/scripts/*/*"),
+        *(
+            path
+            for path in checkout.glob("stages/**/usr/lib/glovebox/*")
+            if os.access(path, os.X_OK)
+        ),
+        *checkout.glob("stages/**/usr/sbin/*"),
     ]
 
 

@@ -90,6 +90,8 @@ class Facts:
     disk_id: str  # eight hex digits
     stages: tuple[str, ...]  # of the manifest's ``steps``
     password: bool = False  # whether the user has one
+    car: bool = False  # whether its disk is that of a car
+    power: Mapping[str, object] | None = None  # the settings under `power:`
     service: Mapping[str, object] | None = None  # the settings under `service:`
 
 

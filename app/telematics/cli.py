@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,14 +25,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     match options.command:
         case "run":
-            return _run(options.config)
+            return _serve("telematics.service", options.config)
+        case "publish":
+            return _serve("telematics.publish", options.config)
+        case "receive":
+            return _receive(options)
+        case "repair":
+            return _repair(options)
         case _:
             return _status(as_json=options.json)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="telematics", description="Record positions from gpsd into the queue."
+        prog="telematics", description="Record positions from gpsd into a queue, and publish them."
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {telematics.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -49,22 +56,91 @@ def _parser() -> argparse.ArgumentParser:
         epilog="exit code: 0 it records, 1 there is trouble, 3 it does not run",
     )
     ask.add_argument("--json", action="store_true", help="for a program to read")
+    publish = commands.add_parser("publish", help="publish the queue until told to stop")
+    publish.add_argument("--config", type=Path, default=CONFIG, metavar="FILE", help="settings")
+    receive = commands.add_parser(
+        "receive", help="be a receiver: records and gaps as JSON lines, each record once"
+    )
+    receive.add_argument("file", type=Path, help="what is received is appended to it")
+    receive.add_argument("--kafka", metavar="SERVERS", help="take records off Kafka")
+    receive.add_argument("--topic", default="telematics", help="default: %(default)s")
+    receive.add_argument(
+        "--security", default="tls", choices=("tls", "sasl", "plaintext"), help="as the publisher's"
+    )
+    receive.add_argument("--user", default="", help="for sasl")
+    receive.add_argument("--secrets", type=Path, default=Path(), help="folder as the publisher's")
+    receive.add_argument("--http", type=int, metavar="PORT", help="or take them by HTTP POST")
+    repair = commands.add_parser("repair", help="mend the queue's files before it starts")
+    repair.add_argument("--queue", type=Path, default=Path("/var/lib/queue"), metavar="FOLDER")
+    repair.add_argument("--state", type=Path, default=Path(status.STATE_DIRECTORY))
+    repair.add_argument("--checker", default="redis-check-aof", help="the server's own checker")
+    repair.add_argument(
+        "--clock", action="store_true", help="lift the clock to its floor, and nothing else"
+    )
     return parser
 
 
-def _run(config: Path) -> int:
+def _serve(module: str, config: Path) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         settings = load(config)
     except SettingsError as error:
         return _complain(str(error))
     # Late: a mistake in the settings is told at once, also on a slow board.
-    from telematics import service  # noqa: PLC0415
+    from importlib import import_module  # noqa: PLC0415
 
     try:
-        service.run(settings, os.environ)
+        import_module(module).run(settings, os.environ)
     except OSError as error:
         return _complain(f"{error.filename or 'telematics'}: {error.strerror}")
+    return 0
+
+
+def _receive(options: argparse.Namespace) -> int:
+    import signal  # noqa: PLC0415
+    import threading  # noqa: PLC0415
+
+    from telematics import receive  # noqa: PLC0415
+    from telematics.publish import SinkError  # noqa: PLC0415
+    from telematics.sink_kafka import security_config  # noqa: PLC0415
+
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    if not options.kafka and not options.http:
+        return _complain("receive: nowhere to take records from; hint: --kafka or --http")
+    book = receive.Book(options.file)
+    try:
+        if options.kafka:
+            security = security_config(options.security, options.secrets, user=options.user)
+            config = {"bootstrap.servers": options.kafka, "log_level": 2, **security}
+            receive.from_kafka(book, config, topic=options.topic, stopping=stopping)
+            return 0
+        key = (options.secrets / "api-key").read_text(encoding="utf-8").strip()
+        server = receive.http_server(book, port=options.http, key=key)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        stopping.wait()
+        server.shutdown()
+    except (SinkError, OSError) as error:
+        return _complain(str(error))
+    finally:
+        book.close()
+    return 0
+
+
+def _repair(options: argparse.Namespace) -> int:
+    from telematics import floor, repair  # noqa: PLC0415
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        if options.clock:
+            floor.lift(options.queue, options.state)
+        else:
+            done = repair.repair(options.queue, options.state, checker=[options.checker])
+            saved = f", {done.saved} records saved" if done.saved else ""
+            sys.stdout.write(f"{done.found}: {done.done}{saved}\n")
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        return _complain(f"repair: {error}")
     return 0
 
 

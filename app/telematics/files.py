@@ -1,27 +1,114 @@
-"""Files written whole: a reader sees the old content or the new one, never half of it."""
+"""Files written whole or appended, and flushed to the medium before anybody relies on them.
+
+``Disk`` is the one way in which numbers and journal touch files, so a test can give them a disk
+that is full, fails, forgets what was not flushed, or cuts a write in the middle.
+"""
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
+class Disk(Protocol):
+    """What is asked of a disk; each call raises OSError if it did not happen."""
+
+    def read(self, path: Path) -> bytes | None:
+        """Give the content, None if there is no such file."""
+
+    def read_at(self, path: Path, offset: int, size: int) -> bytes:
+        """Give up to ``size`` bytes from ``offset`` on."""
+
+    def size(self, path: Path) -> int:
+        """Give the size, 0 if there is no such file."""
+
+    def write(self, path: Path, content: bytes) -> None:
+        """Write whole and durably: after a cut there is the old content or the new one."""
+
+    def append(self, path: Path, content: bytes) -> None:
+        """Append durably; if it raises, or the power goes, a part may stand there."""
+
+    def truncate(self, path: Path, size: int) -> None:
+        """Cut the file to ``size``, durably."""
+
+    def remove(self, path: Path) -> None:
+        """Remove the file if it is there, durably."""
+
+
+class RealDisk:
+    """The disk of this machine."""
+
+    def read(self, path: Path) -> bytes | None:
+        """See Disk."""
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def read_at(self, path: Path, offset: int, size: int) -> bytes:
+        """See Disk."""
+        with path.open("rb") as file:
+            file.seek(offset)
+            return file.read(size)
+
+    def size(self, path: Path) -> int:
+        """See Disk."""
+        try:
+            return path.stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def write(self, path: Path, content: bytes) -> None:
+        """See Disk."""
+        _replace(path, content, durable=True)
+
+    def append(self, path: Path, content: bytes) -> None:
+        """See Disk."""
+        new = not path.exists()
+        with path.open("ab", buffering=0) as file:
+            written = 0
+            while written < len(content):
+                written += file.write(content[written:])
+            os.fsync(file.fileno())
+        if new:
+            _sync_folder(path.parent)
+
+    def truncate(self, path: Path, size: int) -> None:
+        """See Disk."""
+        with path.open("r+b") as file:
+            file.truncate(size)
+            os.fsync(file.fileno())
+
+    def remove(self, path: Path) -> None:
+        """See Disk."""
+        path.unlink(missing_ok=True)
+        _sync_folder(path.parent)
+
+
 def write_whole(path: Path, text: str, *, durable: bool) -> None:
     """Write beside the file and rename; ``durable`` also waits until the medium has it."""
+    _replace(path, text.encode(), durable=durable)
+
+
+def _replace(path: Path, content: bytes, *, durable: bool) -> None:
     beside = path.with_name(f".{path.name}.new")
-    with beside.open("w", encoding="utf-8") as file:
-        file.write(text)
+    with beside.open("wb") as file:
+        file.write(content)
         if durable:
             file.flush()
             os.fsync(file.fileno())
     beside.replace(path)
     if durable:
-        # The rename itself lies in the folder, see fsync(2).
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    # A name, new or gone, lies in the folder, see fsync(2).
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)

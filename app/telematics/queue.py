@@ -1,120 +1,51 @@
-"""The queue: a Redis Stream whose ids are the records' sequence numbers.
+"""The writer that fills the queue: every epoch on the medium within two seconds, in order, once.
 
-Records get their number when they enter a batch, and a batch is one transaction: all of it stands
-in the append-only file, or none. If the answer is lost, the Stream's last id tells which.
+A batch goes to the Stream as one transaction, or to the spill journal where Redis is dead or full,
+which is drained before anything else enters the Stream. Either way a record has its number before
+it is written anywhere, so writing it again is noticed.
 """
 
 from __future__ import annotations
 
-import itertools
 import logging
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING
+
+from telematics.journal import JournalError, seq_of
+from telematics.numbers import NumbersError
+from telematics.record import RecordError, decode
+from telematics.stream import QueueError, Stream
+from telematics.trip import continues
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from telematics.epoch import Epoch
+    from telematics.journal import Journal
+    from telematics.numbers import Numbers
+    from telematics.record import Gap, Record
 
 BATCH_MAX = 500
-# 5 h at 1 Hz, about 6 MB: enough for any restart, and the service stays below its 40 MB.
+# 5 h at 1 Hz, about 6 MB: with neither queue nor journal they wait here, the oldest are kept.
 PENDING_MAX = 18_000
-FIELD = b"r"
-TIMEOUT_S = 5.0
 BACKOFF_FIRST_MS = 100
 BACKOFF_MAX_MS = 2000
 
 log = logging.getLogger(__name__)
 
 
-class QueueError(Exception):
-    """The queue did not take what it was given, or did not answer."""
-
-
-class Stream(Protocol):
-    """What the writer asks of the queue; each call raises QueueError if there is no answer."""
-
-    def last_seq(self) -> int:
-        """Give the highest sequence number ever written, 0 if none; trimming does not lower it."""
-
-    def append(self, records: Sequence[tuple[int, bytes]]) -> None:
-        """Write all the records and have them on the medium, or write none and raise."""
-
-    def length(self) -> int:
-        """Count the records that wait in the queue."""
-
-
-class RedisStream:
-    """The Stream in a Redis behind a unix socket."""
-
-    def __init__(self, *, socket: str, key: str) -> None:
-        """Prepare; the first call connects."""
-        # Late: the command `status` and the builder never pay for this import.
-        import redis  # noqa: PLC0415
-        from redis.backoff import NoBackoff  # noqa: PLC0415
-        from redis.retry import Retry  # noqa: PLC0415
-
-        self._key = key
-        self._error = redis.RedisError
-        self._no_such_key = redis.ResponseError
-        self._client = redis.Redis(
-            unix_socket_path=socket,
-            socket_timeout=TIMEOUT_S,
-            # redis-py retries by itself since 6.0, and so would send a batch twice.
-            retry=Retry(NoBackoff(), 0),
-            protocol=2,
-        )
-
-    def last_seq(self) -> int:
-        """Ask for the last generated id; it outlives trimming, unlike the last entry."""
-        try:
-            self._client.ping()
-            info = cast("Mapping[str, object]", self._client.xinfo_stream(self._key))
-        except self._no_such_key as error:
-            if "no such key" in str(error):
-                return 0
-            raise self._lost(error) from error
-        except (self._error, OSError) as error:
-            raise self._lost(error) from error
-        last = info["last-generated-id"]
-        text = last.decode("ascii") if isinstance(last, bytes) else str(last)
-        return int(text.partition("-")[0])
-
-    def append(self, records: Sequence[tuple[int, bytes]]) -> None:
-        """Write a batch as one transaction, so that a full memory or a cut takes all or nothing."""
-        try:
-            with self._client.pipeline(transaction=True) as batch:
-                for seq, raw in records:
-                    batch.xadd(self._key, {FIELD: raw}, id=f"{seq}-0")
-                batch.execute()
-        except (self._error, OSError) as error:
-            raise self._lost(error) from error
-
-    def length(self) -> int:
-        """Ask for the number of entries."""
-        try:
-            return self._client.xlen(self._key)
-        except (self._error, OSError) as error:
-            raise self._lost(error) from error
-
-    def _lost(self, error: Exception) -> QueueError:
-        # A late answer on the same connection would be taken for the next question's.
-        self._client.connection_pool.disconnect()
-        # A pipeline's error quotes the command: where the vehicle is does not belong in a log.
-        return QueueError(str(error).rpartition("caused error: ")[2])
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Numbered:
-    """An epoch of the batch under way, with the number it keeps through every retry."""
+class _Made:
+    """A record of the batch under way; it keeps its number and bytes through every retry."""
 
     seq: int
+    raw: bytes
     epoch: Epoch
 
 
 class Writer:
-    """Appends epochs in batches; while the queue is away they wait, the oldest are kept.
+    """Appends epochs in batches, to the queue or the journal.
 
     Not for threads: one loop calls ``put`` and ``step``.
     """
@@ -123,25 +54,41 @@ class Writer:
         self,
         stream: Stream,
         *,
-        encode: Callable[[Epoch, int], bytes],
+        journal: Journal,
+        numbers: Numbers,
+        make: Callable[[Epoch, int, int, Gap | None], Record],
+        boot: str,
         batch_ms: int,
+        clock: Callable[[], int],
         pending_max: int = PENDING_MAX,
     ) -> None:
-        """Prepare; ``open`` learns where the numbers continue."""
+        """Prepare; ``step`` learns where the numbers continue."""
         self.recorded = 0
+        self.spilled = 0
         self.dropped = 0
         self.vanished = 0
+        self.slowest_ms = 0
         self.last_seq = 0
         self.last_epoch: Epoch | None = None
         self.problem = "not connected yet"
+        self.journal_problem = ""
         self._stream = stream
-        self._encode = encode
+        self._journal = journal
+        self._numbers = numbers
+        self._make = make
+        self._boot = boot
         self._batch_ms = batch_ms
+        self._clock = clock
         self._pending_max = pending_max
-        self._pending: deque[Epoch] = deque()
-        self._batch: list[_Numbered] = []
+        # A number stands for that many epochs, dropped where it stands.
+        self._pending: deque[Epoch | int] = deque()
+        self._batch: list[_Made] = []
+        self._before: Record | None = None
+        self._last = b""
+        self._in_stream = 0
         self._in_step = False
         self._retry_at = 0
+        self._journal_retry_at = 0
         self._backoff = BACKOFF_FIRST_MS
 
     @property
@@ -151,8 +98,13 @@ class Writer:
 
     @property
     def waiting(self) -> int:
-        """Count the epochs that are not yet in the queue."""
+        """Count the epochs that are not yet on the medium."""
         return len(self._batch) + len(self._pending)
+
+    @property
+    def spilling(self) -> bool:
+        """Tell whether records wait in the journal."""
+        return not self._journal.empty
 
     def put(self, epoch: Epoch) -> None:
         """Take an epoch with a position; once too many wait, drop and count it."""
@@ -160,8 +112,13 @@ class Writer:
             self._pending.append(epoch)
             return
         if not self.dropped:
-            log.error("the queue is away and %d records wait: dropping new ones", self.waiting)
+            log.error("neither queue nor journal take records: dropping new ones")
         self.dropped += 1
+        before = self._pending.pop() if self._pending else 0
+        if isinstance(before, int):
+            self._pending.append(before + 1)
+        else:
+            self._pending.extend((before, 1))
 
     def open(self, now: int) -> bool:
         """Reach the queue if it is time to try, and learn what it holds; True if it answers."""
@@ -174,33 +131,35 @@ class Writer:
         except QueueError as error:
             self._failed(error, now)
             return False
-        # A full Redis answers as well: with a batch under way only its writing tells.
-        if not self._batch:
+        # A full Redis answers as well: with records on their way only its writing tells.
+        if not self._batch and self._journal.empty:
             self._well()
         return True
 
     def deadline(self) -> int | None:
         """Give the time of the next step that will do something; None while nothing waits."""
-        if not self._in_step:
-            return self._retry_at
+        due = [] if self._in_step else [self._retry_at]
         if self._batch:
-            return 0
-        return self._pending[0].mono + self._batch_ms if self._pending else None
+            due.append(self._journal_retry_at)
+        elif self._pending:
+            first = self._pending[0]
+            wanted = 0 if isinstance(first, int) else first.mono + self._batch_ms
+            due.append(max(wanted, self._journal_retry_at))
+        if self._in_step and not self._journal.empty:
+            due.append(0)
+        return min(due, default=None)
 
     def step(self, now: int, *, final: bool = False) -> None:
-        """Write every batch that is due; ``final`` writes all that waits."""
-        while self.open(now) and (self._due(now) or (final and self.waiting)):
-            if not self._batch:
-                self._fill()
-            records = [(each.seq, self._encode(each.epoch, each.seq)) for each in self._batch]
-            try:
-                self._stream.append(records)
-            except QueueError as error:
-                self._failed(error, now)
-                return
-            self._acknowledged(self._batch)
-            self._batch = []
-            self._well()
+        """Write every batch that is due, ``final`` all that waits; then drain the journal a bit."""
+        self.open(now)
+        while self._due(now) or (final and self.waiting):
+            if not self._batch and not self._fill(now):
+                break
+            if self._batch and not self._keep(now):
+                break
+        self._drain(now)
+        if final and not self.waiting:
+            self._numbers.close(acked=self.last_seq, last=self._last.decode())
 
     def length(self) -> int | None:
         """Count the records in the queue; None if it does not answer."""
@@ -213,36 +172,134 @@ class Writer:
             return None
 
     def _due(self, now: int) -> bool:
-        deadline = self.deadline()
-        full = len(self._pending) >= BATCH_MAX
-        return self._in_step and (full or (deadline is not None and deadline <= now))
+        if self._batch:
+            return self._in_step or now >= self._journal_retry_at
+        if not self._pending or (self._numbers.problem and now < self._journal_retry_at):
+            return False
+        first = self._pending[0]
+        # A step of the clock back must not hold a batch: monotonic time has none.
+        return (
+            isinstance(first, int)
+            or first.mono + self._batch_ms <= now
+            or len(self._pending) >= BATCH_MAX
+        )
 
-    def _fill(self) -> None:
-        count = min(BATCH_MAX, len(self._pending))
-        numbers = itertools.count(self.last_seq + 1)
-        self._batch = [
-            _Numbered(seq=next(numbers), epoch=self._pending.popleft()) for _ in range(count)
-        ]
+    def _fill(self, now: int) -> bool:
+        """Make a batch of what waits; False if there is no number for it."""
+        if not self._numbers.begun:
+            saved = seq_of(self._journal.newest, installation=self._numbers.installation)
+            self._begin(max(self._numbers.mark.acked, saved))
+        while self._pending and len(self._batch) < BATCH_MAX:
+            epoch = self._pending[0]
+            if isinstance(epoch, int):
+                self._numbers.lose(epoch)
+                self._pending.popleft()
+                continue
+            try:
+                seq, gap = self._numbers.take(acked=self.last_seq, last=self._last.decode())
+            except NumbersError:
+                self._journal_retry_at = now + BACKOFF_MAX_MS
+                return bool(self._batch)
+            self._pending.popleft()
+            goes_on = continues(self._before, boot=self._boot, mono=epoch.mono, time=epoch.time)
+            trip = self._before.trip if goes_on and self._before else seq
+            made = self._make(epoch, seq, trip, gap)
+            self._before = made
+            self._batch.append(_Made(seq=seq, raw=made.encode(), epoch=epoch))
+        return True
+
+    def _keep(self, now: int) -> bool:
+        """Have the batch on the medium, in the queue or else in the journal."""
+        if self._in_step and self._journal.empty:
+            try:
+                self._stream.append([(each.seq, each.raw) for each in self._batch])
+            except QueueError as error:
+                self._failed(error, now)
+            else:
+                self._in_stream = self._batch[-1].seq
+                self._acknowledged(self._batch)
+                self._batch = []
+                self._well()
+                return True
+        try:
+            self._journal.append([each.raw for each in self._batch])
+        except JournalError as error:
+            if str(error) != self.journal_problem:
+                log.warning("%s", error)
+            self.journal_problem = str(error)
+            self._journal_retry_at = now + BACKOFF_MAX_MS
+            return False
+        self.journal_problem = ""
+        self.spilled += len(self._batch)
+        self._acknowledged(self._batch)
+        self._batch = []
+        return True
+
+    def _drain(self, now: int) -> None:
+        """Bring one batch from the journal into the queue, in order, each record once."""
+        if not self._in_step or self._journal.empty:
+            return
+        try:
+            records, end = self._journal.peek(BATCH_MAX)
+            numbered = [(decode(raw).seq, raw) for raw in records if not self._stands(raw)]
+            if numbered:
+                self._stream.append(numbered)
+                self._in_stream = max(self._in_stream, numbered[-1][0])
+            self._journal.drained(end)
+        except QueueError as error:
+            self._failed(error, now)
+        except JournalError as error:
+            self.journal_problem = str(error)
+        else:
+            if self._journal.empty:
+                self._well()
+
+    def _stands(self, raw: bytes) -> bool:
+        """Tell whether a record of the journal is in the queue already, or was published."""
+        found = seq_of(raw, installation=self._numbers.installation)
+        return 0 < found <= self._in_stream
 
     def _synchronise(self) -> None:
         """Learn what the queue holds, of the batch under way and of all before."""
-        last = self._stream.last_seq()
-        if last < self.last_seq:
-            lost = self.last_seq - last
+        newest = self._stream.newest()
+        self._journal.reopen()
+        last = seq_of(newest, installation=self._numbers.installation)
+        saved = seq_of(self._journal.newest, installation=self._numbers.installation)
+        salvaged = seq_of(self._journal.salvaged, installation=self._numbers.installation)
+        lost = self._in_stream - max(last, salvaged)
+        if lost > 0:
             self.vanished += lost
             log.error("the queue came back without its last %d records", lost)
-        # The batch whose answer was lost is in the Stream, or it is not: its last id tells.
+        self._in_stream = last
+        # The batch whose answer was lost is in the Stream, or it is not: its last record tells.
         written = [each for each in self._batch if each.seq <= last]
         self._batch = [each for each in self._batch if each.seq > last]
         self._acknowledged(written)
-        self.last_seq = max(self.last_seq, last)
+        if not self._numbers.begun:
+            self._begin(max(last, saved), newest)
         self._in_step = True
 
-    def _acknowledged(self, written: Sequence[_Numbered]) -> None:
-        if written:
-            self.recorded += len(written)
-            self.last_seq = written[-1].seq
-            self.last_epoch = written[-1].epoch
+    def _begin(self, known: int, newest: bytes = b"") -> None:
+        """Settle the first number, and what the record before it was."""
+        self._numbers.begin(known)
+        candidates = (newest, self._journal.newest, self._numbers.mark.last.encode())
+        own = [each for each in candidates if seq_of(each, installation=self._numbers.installation)]
+        try:
+            self._before = max(
+                (decode(each) for each in own), key=lambda one: one.seq, default=None
+            )
+        except RecordError:  # pragma: no cover  seq_of has read them
+            self._before = None
+        self.last_seq = self._before.seq if self._before else 0
+        self._last = self._before.encode() if self._before else b""
+
+    def _acknowledged(self, written: Sequence[_Made]) -> None:
+        if not written:
+            return
+        self.recorded += len(written)
+        self.last_seq, self._last = written[-1].seq, written[-1].raw
+        self.last_epoch = written[-1].epoch
+        self.slowest_ms = max(self.slowest_ms, self._clock() - written[0].epoch.mono)
 
     def _well(self) -> None:
         if self.problem:

@@ -1,61 +1,44 @@
-"""The record: one position as it stands in the queue, in about 150 bytes of JSON.
+"""The record: one position as it stands in the queue, in at most 150 bytes of JSON.
 
-Version 1 is an array: what every record has stands by place, what is known only sometimes stands
-by key in an object, and the last element guards all bytes before it::
+Version 1 is an array; ``record.schema.json`` beside this file names each place, its unit and its
+limits, and is the one schema there is::
 
-    [1,"truck-7","k3x9w2","1f0c9a",216000,1790000000000,7234567,52.123456,13.123456,3,1,
-     {"a":34.5,"s":13.89,"t":182.4,"c":0.1,"h":4.2,"e":0.5},"b3eJ9Q"]
+    [1,"Xu2tnw","truck-7","k3x9w2","1f0c9a",216000,345,1790000000000,7234567,
+     52.123456,13.123456,3,1,34.5,13.89,182.4,0.1,4.2,0.5]
 
-====== ============ ==========================================================================
-place  name         meaning
-====== ============ ==========================================================================
-0      v            version of this layout, 1
-1      device       name of the vehicle
-2      installation made anew when a card is flashed; (device, installation, seq) is unique
-3      boot         start of the kernel's boot id; within one boot ``mono`` is comparable
-4      seq          grows with every record of the installation
-5      time         event time by the receiver, ms since 1970 UTC; null if it gave none
-6      mono         CLOCK_BOOTTIME in ms when the first report of the epoch came
-7, 8   lat, lon     degrees, WGS 84, 6 decimals (0.11 m)
-9      mode         2 = 2D, 3 = 3D
-10     time_ok      1 once three 3D fixes in a row confirmed ``time``, else 0
-11     (object)     ``a`` altitude above mean sea level in m, ``s`` speed in m/s, ``t`` track in
-                    degrees, ``c`` climb in m/s, ``h`` eph in m, ``e`` eps in m/s, ``r`` name of
-                    the receiver if it is not the first one; unknown is left out, never 0
-12     crc          CRC-32 (zlib) of all bytes before the comma before it, big-endian, in
-                    URL-safe base64 without padding
-====== ============ ==========================================================================
+The checksum stands second, so that places can be added at the end: it guards all other bytes.
+What is unknown is left off at the end and null in between, never 0.
 """
 
 from __future__ import annotations
 
 import json
-import secrets
 from base64 import urlsafe_b64encode
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 from zlib import crc32
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from telematics.epoch import Epoch
 
 VERSION = 1
+# The head of every record of this version; the checksum follows, six letters and `",`.
+HEAD = b'[1,"'
+CRC_LETTERS = 6
+BODY_AT = len(HEAD) + CRC_LETTERS + 2
+SIZE_MAX = 150
+DEVICE_MAX = 12
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 BOOT_DIGITS = 6
-INSTALLATION_DIGITS = 6
-# No vowels and nothing that looks alike: it is read aloud and never spells a word.
-ALPHABET = "23456789bcdfghjkmnpqrstvwxz"
-# Key in the object → (attribute, decimals kept): finer digits are below any receiver's noise.
-OPTIONAL = {
-    "a": ("alt_msl", 1),
-    "s": ("speed", 2),
-    "t": ("track", 1),
-    "c": ("climb", 2),
-    "h": ("eph", 1),
-    "e": ("eps", 2),
-}
-PLACES = 13
+SCHEMA = Path(__file__).with_name("record.schema.json")
+# Places after the checksum up to the ones that every record has.
+REQUIRED = 13
+# Decimals kept of the optional values: finer digits are below any receiver's noise.
+DECIMALS = {"alt": 1, "speed": 2, "track": 1, "climb": 1, "eph": 1, "eps": 2}
+WHOLE_FROM = 100  # an error estimate this large needs no decimals
 
 
 class RecordError(ValueError):
@@ -72,57 +55,96 @@ class Identity:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Gap:
+    """The numbers directly before a record that have none.
+
+    ``lost`` ones were records and are gone, ``skipped`` ones perhaps never were: they stood in a
+    block that was reserved when the power went. The lost ones come first.
+    """
+
+    lost: int = 0
+    skipped: int = 0
+
+    @property
+    def size(self) -> int:
+        """Count the numbers."""
+        return self.lost + self.skipped
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Record:
-    """One position, ready for the queue."""
+    """One position, ready for the queue. ``trip`` is the number of the trip's first record."""
 
     identity: Identity
     seq: int
+    trip: int
     time: int | None
     mono: int
     lat: float
     lon: float
     mode: int
     time_ok: bool
-    alt_msl: float | None = None
+    alt: float | None = None
     speed: float | None = None
     track: float | None = None
     climb: float | None = None
     eph: float | None = None
     eps: float | None = None
     receiver: str | None = None
+    gap: Gap | None = None
 
     def encode(self) -> bytes:
         """Give the bytes that stand in the queue."""
-        known: dict[str, float | str] = {}
-        for key, (attribute, decimals) in OPTIONAL.items():
-            value = getattr(self, attribute)
+        gap = None if self.gap is None else [self.gap.lost, self.gap.skipped]
+        values: list[object] = [
+            self.identity.device,
+            self.identity.installation,
+            self.identity.boot,
+            self.seq,
+            self.seq - self.trip,
+            self.time,
+            self.mono,
+            round(self.lat, 6),
+            round(self.lon, 6),
+            self.mode,
+            int(self.time_ok),
+            *(_rounded(name, getattr(self, name)) for name in DECIMALS),
+            self.receiver,
+            gap,
+        ]
+        while values[-1] is None:
+            values.pop()
+        text = json.dumps(values, separators=(",", ":"), allow_nan=False)
+        body = text[1:].encode("ascii")
+        return HEAD + _crc(body) + b'",' + body
+
+    def named(self) -> dict[str, object]:
+        """Give every known value under the schema's name; what is unknown is left out."""
+        named: dict[str, object] = {
+            "v": VERSION,
+            "device": self.identity.device,
+            "installation": self.identity.installation,
+            "boot": self.identity.boot,
+        }
+        rest = ("seq", "trip", "time", "mono", "lat", "lon", "mode", "time_ok")
+        for name in (*rest, *DECIMALS, "receiver"):
+            value = getattr(self, name)
             if value is not None:
-                known[key] = round(value, decimals)
-        if self.receiver is not None:
-            known["r"] = self.receiver
-        body = json.dumps(
-            [
-                VERSION,
-                self.identity.device,
-                self.identity.installation,
-                self.identity.boot,
-                self.seq,
-                self.time,
-                self.mono,
-                round(self.lat, 6),
-                round(self.lon, 6),
-                self.mode,
-                int(self.time_ok),
-                known,
-            ],
-            separators=(",", ":"),
-            allow_nan=False,
-        )
-        guarded = body[:-1].encode("ascii")
-        return guarded + b',"' + _crc(guarded) + b'"]'
+                named[name] = value
+        if self.gap is not None:
+            named["gap"] = {"lost": self.gap.lost, "skipped": self.gap.skipped}
+        return named
 
 
-def of_epoch(epoch: Epoch, *, identity: Identity, seq: int, receiver: str | None = None) -> Record:
+def of_epoch(
+    epoch: Epoch,
+    *,
+    identity: Identity,
+    seq: int,
+    trip: int,
+    receiver: str | None = None,
+    gap: Gap | None = None,
+) -> Record:
     """Make the record of an epoch that has a position."""
     if epoch.lat is None or epoch.lon is None:
         message = "an epoch without a position makes no record"
@@ -130,52 +152,84 @@ def of_epoch(epoch: Epoch, *, identity: Identity, seq: int, receiver: str | None
     return Record(
         identity=identity,
         seq=seq,
+        trip=trip,
         time=epoch.time,
         mono=epoch.mono,
         lat=epoch.lat,
         lon=epoch.lon,
         mode=epoch.mode,
         time_ok=epoch.time_ok,
-        alt_msl=epoch.alt_msl,
+        alt=epoch.alt_msl,
         speed=epoch.speed,
         track=epoch.track,
         climb=epoch.climb,
         eph=epoch.eph,
         eps=epoch.eps,
         receiver=receiver,
+        gap=gap,
     )
+
+
+def whole(raw: bytes) -> bool:
+    """Tell whether these bytes are what some version 1 wrote, to the last bit."""
+    return (
+        raw.startswith(HEAD)
+        and raw[BODY_AT - 2 : BODY_AT] == b'",'
+        and raw[len(HEAD) : BODY_AT - 2] == _crc(raw[BODY_AT:])
+    )
+
+
+class Head(NamedTuple):
+    """What a publisher has to know of a record, and the record's bytes."""
+
+    device: str
+    installation: bytes
+    seq: int
+    raw: bytes
+
+
+def head(raw: bytes) -> Head | None:
+    """Read the head of a record without the rest, None if it is damaged: six times as quick."""
+    if not whole(raw):
+        return None
+    # No name holds a comma or a quote, see the schema.
+    _, _, device, installation, _, seq, _ = raw.split(b",", 6)
+    return Head(device[1:-1].decode(), installation, int(seq), raw)
 
 
 def decode(raw: bytes) -> Record:
     """Read a record back, and refuse it if a single bit is not as it was written."""
-    guarded, found, tail = raw.rpartition(b',"')
-    if not found or tail != _crc(guarded) + b'"]':
-        message = f"damaged record, its checksum does not match: {raw[:200]!r}"
+    if not whole(raw):
+        message = f"damaged record, or one of a version after {VERSION}: {raw[:200]!r}"
         raise RecordError(message)
-    values = json.loads(raw)
-    if not isinstance(values, list) or not values or values[0] != VERSION:
-        message = f"record of an unknown version: {raw[:200]!r}"
-        raise RecordError(message)
-    if len(values) < PLACES:
-        message = f"record with too few values: {raw[:200]!r}"
-        raise RecordError(message)
-    _, device, installation, boot, seq, when, mono, lat, lon, mode, time_ok, known = values[:12]
-    optional = {
-        attribute: cast("float", known[key])
-        for key, (attribute, _) in OPTIONAL.items()
-        if key in known
-    }
+    try:
+        return _record(json.loads(raw))
+    except (ValueError, TypeError, IndexError) as error:
+        message = f"record with too few values, or wrong ones: {raw[:200]!r}"
+        raise RecordError(message) from error
+
+
+def _record(values: list[Any]) -> Record:
+    _, _, device, installation, boot, seq, into_trip, when, mono, lat, lon, mode, ok = values[
+        :REQUIRED
+    ]
+    # Places this reader does not know yet are passed over.
+    rest = iter([*values[REQUIRED:], *[None] * (len(DECIMALS) + 2)])
+    optional: Mapping[str, Any] = {name: next(rest) for name in DECIMALS}
+    receiver, gap = next(rest), next(rest)
     return Record(
         identity=Identity(device=device, installation=installation, boot=boot),
         seq=seq,
+        trip=seq - into_trip,
         time=when,
         mono=mono,
         lat=lat,
         lon=lon,
         mode=mode,
-        time_ok=bool(time_ok),
-        receiver=known.get("r"),
+        time_ok=bool(ok),
         **optional,
+        receiver=receiver,
+        gap=None if gap is None else Gap(lost=gap[0], skipped=gap[1]),
     )
 
 
@@ -184,20 +238,13 @@ def boot_id(path: Path = BOOT_ID) -> str:
     return path.read_text(encoding="ascii").strip()[:BOOT_DIGITS]
 
 
-def installation(path: Path) -> str:
-    """Give this installation's identifier; the first call of a new card makes it."""
-    from telematics.files import write_whole  # noqa: PLC0415  # the builder reads records only
-
-    try:
-        made = path.read_text(encoding="ascii").strip()
-    except FileNotFoundError:
-        made = ""
-    # A cut may leave the file empty or filled with zeros; a new identifier never collides.
-    if len(made) != INSTALLATION_DIGITS or not set(made) <= set(ALPHABET):
-        made = "".join(secrets.choice(ALPHABET) for _ in range(INSTALLATION_DIGITS))
-        write_whole(path, made + "\n", durable=True)
-    return made
+def _rounded(name: str, value: float | None) -> float | None:
+    if value is None:
+        return None
+    if name in ("eph", "eps") and value >= WHOLE_FROM:
+        return int(value)
+    return round(value, DECIMALS[name])
 
 
-def _crc(guarded: bytes) -> bytes:
-    return urlsafe_b64encode(crc32(guarded).to_bytes(4, "big")).rstrip(b"=")
+def _crc(body: bytes) -> bytes:
+    return urlsafe_b64encode(crc32(HEAD + body).to_bytes(4, "big")).rstrip(b"=")

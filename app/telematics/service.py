@@ -1,4 +1,4 @@
-"""The service: gpsd's reports in, records in the queue.
+"""The service: gpsd's reports in, records in the queue or, while it is away, in the journal.
 
 Two threads: one reads gpsd and nothing else, this one merges, numbers, writes and tells. Between
 them stands a queue that never makes the reader wait.
@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import signal
 import socket
 import time
+from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
@@ -18,26 +20,35 @@ from typing import TYPE_CHECKING
 import telematics
 from telematics import record, status
 from telematics.epoch import MODE_2D, Merger
-from telematics.files import write_whole
+from telematics.files import RealDisk, write_whole
+from telematics.frozen import FrozenWatch
 from telematics.gpsd import Reader, Tpv, monotonic_ms
+from telematics.journal import Journal
 from telematics.notify import notify, watchdog_s
-from telematics.queue import RedisStream, Writer
+from telematics.numbers import Numbers
+from telematics.queue import Writer
+from telematics.stream import RedisStream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from telematics.epoch import Epoch
-    from telematics.queue import Stream
+    from telematics.files import Disk
     from telematics.settings import Settings
+    from telematics.stream import Stream
 
 # The reader outruns the writer only while Redis hangs; this is eight minutes of 10 Hz.
 REPORTS_MAX = 5000
 STATUS_EVERY_MS = 5000
+# Reports are taken up this often; what is due earlier wakes the loop earlier. An epoch is then
+# written at most `batch_ms` after it came, and an idle board wakes twice a second.
 LOOP_MAX_MS = 500
 # The reader's longest honest pause is a connect that times out.
 READER_STUCK_MS = 30_000
 FINAL_WRITE_MS = 5000
 FINAL_PAUSE_S = 0.1
+# So that the record of a second receiver stays small as well.
+RECEIVER_MAX = 8
 
 log = logging.getLogger(__name__)
 
@@ -50,21 +61,38 @@ class Service:
         settings: Settings,
         *,
         stream: Stream,
-        identity: record.Identity,
+        state: Path,
         status_file: Path,
+        disk: Disk | None = None,
         clock: Callable[[], int] = monotonic_ms,
     ) -> None:
         """Put the parts together; nothing starts yet."""
         self._settings = settings
-        self._identity = identity
+        disk = disk or RealDisk()
+        self._numbers = Numbers(disk, state / "numbers")
+        self._identity = record.Identity(
+            device=device_name(settings.device),
+            installation=self._numbers.installation,
+            boot=record.boot_id(),
+        )
         self._status_file = status_file
         self._clock = clock
-        self._reports: SimpleQueue[Tpv | None] = SimpleQueue()
+        self._reports: SimpleQueue[Tpv] = SimpleQueue()
+        self._wake: SimpleQueue[None] = SimpleQueue()
         self._reader = Reader(
             settings.gpsd_host, settings.gpsd_port, sink=self._arrived, clock=clock
         )
         self._merger = Merger(quiet_ms=settings.epoch_quiet_ms)
-        self._writer = Writer(stream, encode=self._encode, batch_ms=settings.batch_ms)
+        self._frozen = FrozenWatch()
+        self._writer = Writer(
+            stream,
+            journal=Journal(disk, state),
+            numbers=self._numbers,
+            make=self._make,
+            boot=self._identity.boot,
+            batch_ms=settings.batch_ms,
+            clock=clock,
+        )
         self._first_receiver: str | None = None
         self._started = clock()
         self._watching_since: int | None = None
@@ -99,7 +127,7 @@ class Service:
     def stop(self, *_: object) -> None:
         """End the run soon; safe in a signal handler, as SimpleQueue.put is reentrant."""
         self._stopping = True
-        self._reports.put(None)
+        self._wake.put(None)
 
     def _arrived(self, tpv: Tpv) -> None:
         """Take a report in the reader's thread."""
@@ -110,16 +138,15 @@ class Service:
 
     def _take_reports(self) -> None:
         """Wait for reports or the next deadline, and merge all that came."""
-        wait_s: float = self._wait_s()
-        try:
+        with suppress(Empty):
+            # Not on the reports themselves: a receiver sends several for one epoch, and each
+            # wake-up of this thread costs more than all that is done with a report.
+            self._wake.get(timeout=self._wait_s())
+        with suppress(Empty):
             while True:
-                tpv = self._reports.get(timeout=wait_s) if wait_s else self._reports.get_nowait()
-                wait_s = 0.0
-                if tpv is not None:
-                    self._keep(self._merger.feed(tpv))
-        except Empty:
-            # An epoch is quiet only if the reader had nothing more for it, so not before here.
-            self._keep(self._merger.tick(self._clock()))
+                self._keep(self._merger.feed(self._reports.get_nowait()))
+        # An epoch is quiet only if the reader had nothing more for it, so not before here.
+        self._keep(self._merger.tick(self._clock()))
 
     def _wait_s(self) -> float:
         now = self._clock()
@@ -132,16 +159,23 @@ class Service:
             if epoch.positioned:
                 if self._positioned_since is None:
                     self._positioned_since = epoch.mono
+                self._frozen.feed(epoch)
                 self._writer.put(epoch)
             else:
                 self._no_position += 1
 
-    def _encode(self, epoch: Epoch, seq: int) -> bytes:
+    def _make(self, epoch: Epoch, seq: int, trip: int, gap: record.Gap | None) -> record.Record:
         if self._first_receiver is None:
             self._first_receiver = epoch.device
         other = None if epoch.device == self._first_receiver else Path(epoch.device).name
-        made = record.of_epoch(epoch, identity=self._identity, seq=seq, receiver=other)
-        return made.encode()
+        return record.of_epoch(
+            epoch,
+            identity=self._identity,
+            seq=seq,
+            trip=trip,
+            gap=gap,
+            receiver=None if other is None else other[:RECEIVER_MAX],
+        )
 
     def _become_ready(self) -> None:
         """Say READY once both ends answer and the receiver spoke, or had its time to."""
@@ -216,6 +250,8 @@ class Service:
             recorded=writer.recorded,
             dropped=writer.dropped,
             vanished=writer.vanished,
+            spilled=writer.spilled,
+            slowest_ms=writer.slowest_ms,
             late=self._merger.late,
             no_position=self._no_position,
             garbled=reader.garbled,
@@ -239,6 +275,7 @@ class Service:
             problems.append(f"nothing was recorded for {self._settings.stale_s} s")
         if not writer.connected:
             problems.append(writer.problem)
+        problems += self._kept_elsewhere()
         if writer.dropped:
             problems.append(f"{writer.dropped} records were dropped while the queue was away")
         if writer.vanished:
@@ -246,6 +283,17 @@ class Service:
         if self._flooded:
             problems.append(f"{self._flooded} reports were dropped while the queue hung")
         return problems
+
+    def _kept_elsewhere(self) -> list[str]:
+        """Tell what is wrong although every record is safe."""
+        problems = [self._writer.journal_problem, self._numbers.problem]
+        if self._writer.spilling:
+            problems.append("records wait in the spill journal until the queue takes them")
+        problems += [
+            f"{name} is frozen: it moves and its position does not; hint: unplug it"
+            for name in self._frozen.frozen()
+        ]
+        return [each for each in problems if each]
 
     def _newest(self) -> int:
         """Give the time of the newest record, or when there should have been a first one."""
@@ -258,11 +306,9 @@ class Service:
         self._reader.stop()
         while True:
             try:
-                tpv = self._reports.get_nowait()
+                self._keep(self._merger.feed(self._reports.get_nowait()))
             except Empty:
                 break
-            if tpv is not None:
-                self._keep(self._merger.feed(tpv))
         self._keep(self._merger.flush())
         until = self._clock() + FINAL_WRITE_MS
         self._writer.step(self._clock(), final=True)
@@ -277,18 +323,18 @@ class Service:
 
 def run(settings: Settings, environ: Mapping[str, str]) -> None:
     """Run the service until SIGTERM or SIGINT."""
-    state = Path(environ.get("STATE_DIRECTORY", status.STATE_DIRECTORY))
-    identity = record.Identity(
-        device=settings.device or socket.gethostname(),
-        installation=record.installation(state / "installation"),
-        boot=record.boot_id(),
-    )
     service = Service(
         settings,
         stream=RedisStream(socket=settings.queue_socket, key=settings.queue_key),
-        identity=identity,
+        state=Path(environ.get("STATE_DIRECTORY", status.STATE_DIRECTORY)),
         status_file=status.runtime_file(environ),
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, service.stop)
     service.run()
+
+
+def device_name(set_name: str) -> str:
+    """Give the vehicle's name: the one that was set, or the start of the host's."""
+    host = re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname()) or "vehicle"
+    return set_name or host[: record.DEVICE_MAX]

@@ -29,8 +29,8 @@ class Settings:
     device: str = field(
         default="",
         metadata={
-            "help": "Name of this vehicle in every record; empty means the host's name.",
-            "pattern": r"[A-Za-z0-9._-]{0,32}",
+            "help": "Name of this vehicle in every record; empty means that of the host.",
+            "pattern": r"[A-Za-z0-9._-]{0,12}",
         },
     )
     gpsd_host: str = field(
@@ -85,6 +85,55 @@ class Settings:
             "minimum": 2,
             "maximum": 3600,
             "unit": "s",
+        },
+    )
+    publish_to: str = field(
+        default="",
+        metadata={
+            "help": "What receives the records: `kafka`, `http`, or nothing as yet.",
+            "pattern": r"(kafka|http)?",
+        },
+    )
+    publish_servers: str = field(
+        default="",
+        metadata={
+            "help": "Kafka: the brokers to begin with, `host:port,host:port`; HTTP: the URL.",
+            "pattern": r"\S{0,500}",
+        },
+    )
+    publish_security: str = field(
+        default="tls",
+        metadata={
+            "help": "How receiver and vehicle prove who they are: `tls` with `ca.pem`, "
+            "`client.pem` and `client.key`, `sasl` over TLS with `ca.pem` and `password`, "
+            "or `plaintext`: nobody proves anything, and everybody on the way reads along.",
+            "pattern": r"tls|sasl|plaintext",
+        },
+    )
+    publish_user: str = field(
+        default="",
+        metadata={"help": "User name for `sasl` (SCRAM-SHA-512).", "pattern": r"\S{0,128}"},
+    )
+    publish_secrets: str = field(
+        default="/etc/glovebox/publish",
+        metadata={
+            "help": "Folder of those files, and of `api-key` for HTTP; put them there by "
+            "`overlays:`.",
+            "pattern": r"/.{1,200}",
+        },
+    )
+    publish_topic: str = field(
+        default="telematics",
+        metadata={
+            "help": "Kafka topic; a vehicle's records keep their order in it.",
+            "pattern": r"[A-Za-z0-9._-]{1,249}",
+        },
+    )
+    publish_live_topic: str = field(
+        default="",
+        metadata={
+            "help": "Another topic for the newest position only, outside the contract.",
+            "pattern": r"[A-Za-z0-9._-]{0,249}",
         },
     )
 

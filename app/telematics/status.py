@@ -48,7 +48,9 @@ class Status:
     ``connections``: how often gpsd was reached. ``late``: reports of an epoch already recorded.
     ``no_position``: epochs without a position.
     ``dropped``: records lost because the queue was away too long. ``vanished``: records the queue
-    had and came back without. ``flooded``: reports lost because the writer hung.
+    had and came back without. ``spilled``: records that went to the journal because the queue was
+    away. ``slowest_ms``: the longest an epoch waited until it was on the medium.
+    ``flooded``: reports lost because the writer hung.
     """
 
     version: str
@@ -72,6 +74,8 @@ class Status:
     recorded: int
     dropped: int
     vanished: int
+    spilled: int
+    slowest_ms: int
     late: int
     no_position: int
     garbled: int

@@ -13,13 +13,13 @@ import pytest
 import testinfra
 from testinfra.backend.base import BaseBackend, CommandResult
 from testinfra.host import Host
-from tests.image.drives import DRIVE_S, epochs
 
 from glovebox.boards import BOARDS
 from glovebox.config import BoardName
 from glovebox.emulator import Login, Machine, boot, find_qemu, ssh_config
 from glovebox.run import run
 from glovebox.verify import ABOUT, Facts, Level, Target, parse_target, read_facts
+from tests.image.drives import DRIVE_S, epochs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

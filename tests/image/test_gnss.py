@@ -35,6 +35,15 @@ def test_gpsd_is_recent(host: Host) -> None:
 
 
 @pytest.mark.level("chroot")
+@pytest.mark.stage("gnss-source")
+def test_gpsd_is_the_compiled_one(host: Host) -> None:
+    """The daemon of the source runs in the place of Debian's, which stands aside for updates."""
+    assert "source" in host.check_output("gpsd -V")
+    assert host.check_output("dpkg-divert --truename /usr/sbin/gpsd") == "/usr/sbin/gpsd.debian"
+    assert host.file("/usr/sbin/gpsd.debian").exists
+
+
+@pytest.mark.level("chroot")
 def test_gpsd_waits_for_nobody(host: Host) -> None:
     """It reads the receiver from the start, so that the fix is warm when it is wanted."""
     told = host.check_output('. /etc/default/gpsd; echo "$GPSD_OPTIONS|$USBAUTO"')

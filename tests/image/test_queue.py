@@ -25,6 +25,7 @@ MUST = {
     "appendonly": "yes",
     "appendfsync": "always",
     "no-appendfsync-on-rewrite": "no",
+    "rdbcompression": "no",
     "maxmemory-policy": "noeviction",
 }
 

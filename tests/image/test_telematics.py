@@ -20,9 +20,9 @@ EXPOSURE_MAX = 2.0  # of 10, as systemd-analyze counts
 
 @pytest.mark.level("chroot")
 def test_command(host: Host) -> None:
-    """The command is there and answers; the client library it records with is there as well."""
+    """The command is there and answers; the library it publishes with is there as well."""
     assert re.fullmatch(r"telematics \d\S*", host.check_output("telematics --version"))
-    assert host.run("python3 -I -c 'import telematics.service, redis'").succeeded
+    assert host.run("python3 -I -c 'import telematics.service, confluent_kafka'").succeeded
 
 
 @pytest.mark.level("chroot")
@@ -47,11 +47,45 @@ def test_unit(host: Host) -> None:
         assert re.search(rf"^{line}$", unit, re.MULTILINE), line
 
 
+@pytest.mark.level("chroot")
+def test_queue_is_mended_before_it_starts(host: Host) -> None:
+    """Each start of the queue looks at its files first, and whatever that says, it starts."""
+    drop_in = host.check_output("cat /etc/systemd/system/queue.service.d/10-repair.conf")
+    command = re.search(
+        r"^ExecStartPre=-\+.*(/\S+ repair --checker (\S+))'$", drop_in, re.MULTILINE
+    )
+
+    assert command is not None
+    assert host.run(f"test -x {command[2]}").succeeded
+    assert host.check_output(f"{command[1]} --queue /nonexistent") == "no queue yet: nothing"
+
+
+@pytest.mark.level("chroot")
+def test_nobody_else_reads_the_keys(host: Host) -> None:
+    """The folder for certificates and keys is root's; the publisher gets copies from systemd."""
+    unit = host.check_output("cat /etc/systemd/system/telematics-publish.service")
+
+    assert host.check_output("stat --format '%U %a' /etc/glovebox/publish") == "root 700"
+    assert "\nLoadCredential=publish:/etc/glovebox/publish\n" in unit
+    assert host.check_output("systemctl is-enabled telematics-publish.service") == "enabled"
+
+
 @pytest.mark.level("emulated")
-def test_sandbox(host: Host) -> None:
+def test_nobody_to_publish_to_is_no_fault(host: Host) -> None:
+    """With no receiver named the publisher is not even started."""
+    if "kafka" in host.check_output("cat /etc/glovebox/telematics.json"):
+        pytest.skip("this image names a receiver")
+    told = host.check_output("systemctl show -p Result,ActiveState,NRestarts telematics-publish")
+
+    assert {"Result=success", "ActiveState=inactive", "NRestarts=0"} == set(told.splitlines())
+
+
+@pytest.mark.level("emulated")
+@pytest.mark.parametrize("unit", ["telematics", "telematics-publish"])
+def test_sandbox(host: Host, unit: str) -> None:
     """It sees and may do little: a fault in what it reads does not reach the rest of the board."""
-    told = host.check_output("systemd-analyze security --no-pager telematics.service")
-    score = re.search(r"exposure level for telematics.service: (\d+\.\d+)", told)
+    told = host.check_output(f"systemd-analyze security --no-pager {unit}.service")
+    score = re.search(rf"exposure level for {unit}.service: (\d+\.\d+)", told)
 
     assert score is not None
     assert float(score[1]) <= EXPOSURE_MAX

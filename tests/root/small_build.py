@@ -16,26 +16,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glovebox import chroot, mounts, native, project, sandbox
+from invoke import Exit
+
+import tasks
+from glovebox import chroot, failure, mounts, native, project, sandbox
 from glovebox.boards import BOARDS
 from glovebox.build import Builder
 from glovebox.config import BoardName, Config, Disk, FirmwareFile
 from glovebox.keys import AccessKeys
 from glovebox.load import Loaded
 from glovebox.lock import Lock, Package
-from glovebox.monitor import Monitor
-from glovebox.plan import TARGET, Plan, Step, StepKind
-from glovebox.run import stream
+from glovebox.plan import TARGET, Made, Plan, Step, StepKind
+from glovebox.run import CommandError, stream
 from glovebox.store import Store
-from tests.root import small_world, tools
+from tests.root import small_world, tools as its_tools
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from glovebox.monitor import Monitor
+
 FOLDER, SALT, TOKEN = sys.argv[1:] if __name__ == "__main__" else ("", "", "")
 NAMES = ("base", "left", "right", "top")
 FILES = 12
-INTERRUPTED = 130
 EPOCH = 1_700_000_000
 IMAGE = "glovebox-3.img"
 # Writes its files one by one, and leaves a process that would outlive a careless build.
@@ -44,6 +47,7 @@ sleep 3600 &
 mkdir /$1
 for number in $(seq {FILES}); do echo "$number" >/$1/$number; sleep 0.01; done
 sleep "$PAUSE_S"
+test "$1" != "$FAILS"
 """
 
 
@@ -59,7 +63,7 @@ class SmallBuilder(Builder):
         """Give the tools the test chose."""
         del name
         tree = json.loads((Path(FOLDER) / "world.json").read_text())["tools"]
-        return native.Root(tree=Path(tree)) if tree else tools.HostTools()  # type: ignore[return-value]  it has what is used
+        return native.Root(tree=Path(tree)) if tree else its_tools.HostTools()  # type: ignore[return-value]  it has what is used
 
     def _fill(self, step: Step, tree: Path, scratch: Path, line: Callable[[str], None]) -> None:
         if step.kind is StepKind.EXTRACT:
@@ -70,8 +74,14 @@ class SmallBuilder(Builder):
             mounts.bind(Path("/usr"), root / "usr", read_only=True),
         ):
             pause_s = os.environ.get("PAUSE_S", "0")
-            env = {"PATH": "/usr/bin", "TOKEN": TOKEN, "PAUSE_S": pause_s}
-            stream(chroot.command(root, ["sh", "-ec", SCRIPT, "sh", step.name], env), line=line)
+            fails = os.environ.get("FAILS", "")
+            env = {"PATH": "/usr/bin", "TOKEN": TOKEN, "PAUSE_S": pause_s, "FAILS": fails}
+            try:
+                stream(chroot.command(root, ["sh", "-ec", SCRIPT, "sh", step.name], env), line=line)
+            except CommandError as error:
+                failed = failure.located(step.name, Path(FOLDER), error, line=None, seconds=0)
+                self._open_shell(root, env, failed)
+                raise failed from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +97,7 @@ class SmallProject(project.Project):
             monitor=self.monitor,
             checkout=Path(FOLDER),
             shell=shell,
+            out=self.out,
         )
 
 
@@ -105,14 +116,17 @@ def plan(salt: str, firmware: FirmwareFile) -> Plan:
         below = name
     steps["image"] = Step(name="image", kind=StepKind.IMAGE, below=below, key=key("image", salt))
     arch = native.host_arch()
-    return Plan(steps=steps, disk_id="01234567", arch=arch, epoch=EPOCH, variables={})
+    image = Made(step="image", disk_id="01234567")
+    return Plan(
+        steps=steps, disk_id=image.disk_id, arch=arch, epoch=EPOCH, variables={},
+        images=(image,), chosen=image,
+    )  # fmt: skip
 
 
-def main() -> None:
+def build(monitor: Monitor) -> None:
     """Build."""
     sandbox.enter("the small build")
     world = json.loads((Path(FOLDER) / "world.json").read_text())
-    monitor = Monitor()
     packages = tuple(Package(**one) for one in world["packages"])
     digest = hashlib.sha256(small_world.firmware(SALT)).hexdigest()
     config = Config(board=BoardName.PI_3, disk=Disk(boot=64 << 20, root=128 << 20))
@@ -127,11 +141,18 @@ def main() -> None:
         monitor=monitor,
         out=Path(FOLDER) / "out",
     )
-    project.build_image(opened, verify=False)
+    project.build_image(opened, verify=False, shell="SHELL_ON_FAILURE" in os.environ)
+
+
+def main() -> None:
+    """Build, and end as a task does."""
+    try:
+        with tasks._ending() as monitor:
+            build(monitor)
+    except Exit as end:
+        print(end.message)  # noqa: T201  what a person would see
+        sys.exit(end.code)
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+    main()

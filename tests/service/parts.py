@@ -76,6 +76,11 @@ class Process:
         assert self._child is not None
         self._child.send_signal(number)
 
+    def resident_mb(self) -> float:
+        """Give the memory that it holds now."""
+        lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
+
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal and give the exit code."""
         if self._child is None:
@@ -144,7 +149,8 @@ class Redis(Process):
         super().__init__(
             need("redis-server"), "--port", "0", "--unixsocket", str(self.socket),
             "--dir", str(folder), "--appendonly", "yes", "--appendfsync", "always",
-            "--save", "", "--maxmemory-policy", "noeviction", "--logfile", str(folder / "log"),
+            "--rdbcompression", "no", "--save", "", "--maxmemory-policy", "noeviction",
+            "--logfile", str(folder / "log"),
         )  # fmt: skip
 
     def start(self) -> None:
@@ -214,11 +220,6 @@ class Service(Process):
             env=self.environ, stdout=subprocess.PIPE, check=False, text=True, timeout=WAIT_S,
         )  # fmt: skip
         return asked.returncode, asked.stdout
-
-    def resident_mb(self) -> float:
-        """Give the memory that the service holds now."""
-        lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
 
     def facts(self) -> dict[str, object]:
         """Give the status file; empty while there is none."""

@@ -11,6 +11,7 @@ import pytest
 from parts import START, sent, times, until
 
 from glovebox.nmea import drive, encode, sentences
+from telematics.record import Gap
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,7 +44,7 @@ def test_several_reports_of_one_time_are_one_record(truck: Truck) -> None:
 
     records = truck.redis.records()
     assert times(records) == sent(epochs)
-    assert all(record.alt_msl is not None for record in records[1:])
+    assert all(record.alt is not None for record in records[1:])
 
 
 def test_time_is_believed_after_three_fixes(truck: Truck) -> None:
@@ -145,7 +146,7 @@ def test_sigterm_writes_the_last_batch(truck: Truck) -> None:
 
 
 def test_killed_service_repeats_nothing(truck: Truck) -> None:
-    """After kill -9 the numbers go on, and nothing that was in the queue is written again."""
+    """After kill -9 numbers go on behind their block, the trip goes on, and nothing is repeated."""
     epochs = list(drive(START, 20))
     truck.dongle.replay(epochs[:10], per_s=50)
     truck.recorded(10)
@@ -158,7 +159,9 @@ def test_killed_service_repeats_nothing(truck: Truck) -> None:
 
     records = truck.redis.records()
     assert times(records) == sent(epochs)
-    assert [each.seq for each in records] == list(range(1, 21))
+    assert [each.seq for each in records] == [*range(1, 11), *range(101, 111)]
+    assert records[10].gap == Gap(skipped=90)
+    assert len({each.trip for each in records}) == 1
 
 
 def test_garbled_sentences_stop_nothing(truck: Truck) -> None:

@@ -46,6 +46,20 @@ def test_a_layout_is_sound(disk: Disk, content: Content) -> None:
     assert layout.inodes > content.inodes
 
 
+@pytest.mark.parametrize("size", [300 * MIB, 700 * MIB, 1100 * MIB])
+def test_a_car_keeps_its_places(size: int) -> None:
+    """Behind the root is room for another of its size; data begins at the same place each time."""
+    layout = lay_out(Disk(), Content(size=size, inodes=30_000), car=True)
+
+    assert layout.root_size % assemble.CAR_ROOT == 0
+    assert layout.data_start == layout.root_start + 2 * layout.root_size
+    assert layout.data_size == Disk().data
+    assert layout.total == layout.data_start + layout.data_size
+    assert layout.data_start % ALIGN == layout.data_size % ALIGN == 0
+    if size < 700 * MIB:
+        assert layout.data_start == (8 + 512 + 2 * 1024) * MIB
+
+
 @pytest.mark.parametrize(
     ("given", "size"),
     [(2048 * MIB, 2048 * MIB), (2048 * MIB + 1, 2056 * MIB), (2050 * MIB, 2056 * MIB)],
@@ -116,21 +130,3 @@ def test_measure_counts_a_hole_as_full(tmp_path: Path) -> None:
         file.truncate(MIB)
 
     assert measure(tmp_path).size == MIB
-
-
-@pytest.mark.parametrize("size", [0, 1, 5000, 3 * MIB + 17])
-def test_copy_into(tmp_path: Path, size: int) -> None:
-    """A file is copied to its place in another, holes staying holes, nothing around it touched."""
-    source, target = tmp_path / "source", tmp_path / "target"
-    with source.open("wb") as file:
-        file.truncate(size)
-        if size > MIB:
-            file.seek(2 * MIB)
-            file.write(b"data")
-        elif size:
-            file.write(b"d" * size)
-    target.write_bytes(b"before" + bytes(size) + b"after")
-
-    assemble._copy_into(target, 6, source)
-
-    assert target.read_bytes() == b"before" + source.read_bytes() + b"after"

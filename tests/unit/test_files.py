@@ -151,3 +151,32 @@ def test_a_failed_write_changes_nothing(
 
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("size", [0, 1, 5000, (3 << 20) + 17])
+def test_copy_data(tmp_path: Path, size: int) -> None:
+    """A file is copied to its place in another, holes staying holes, nothing around it touched."""
+    source, target = tmp_path / "source", tmp_path / "target"
+    with source.open("wb") as file:
+        file.truncate(size)
+        if size > 1 << 20:
+            file.seek(2 << 20)
+            file.write(b"data")
+        elif size:
+            file.write(b"d" * size)
+    target.write_bytes(b"before" + bytes(size) + b"after")
+
+    files.copy_data(source, target, to=6)
+
+    assert target.read_bytes() == b"before" + source.read_bytes() + b"after"
+
+
+def test_copy_data_of_a_part(tmp_path: Path) -> None:
+    """Of a larger file only the part that is asked for is copied."""
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_bytes(b"headpartrest")
+    target.touch()
+
+    files.copy_data(source, target, start=4, size=4)
+
+    assert target.read_bytes() == b"part"

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 
 from glovebox import apt, lock
 from glovebox.errors import LockError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def package(name: str, version: str = "1.0-1") -> lock.Package:
@@ -124,3 +129,87 @@ def test_identity_is_what_is_installed() -> None:
     assert one.identity == f"gpsd=3.25-1:armel@{one.sha256}"
     assert LOCK.identities("target", "car/00-gps") == package("gpsd").identity
     assert LOCK.identities("target", "nobody asked") == ""
+
+
+def test_while_a_request_is_installed_later_ones_are_not_seen() -> None:
+    """A later request may have another version of a package; the index ends with this one."""
+    text = lock.repository(LOCK, "target", until="base")
+
+    assert "Package: apt\n" in text
+    assert "Package: gpsd\n" not in text
+    assert "Package: gpsd\n" in lock.repository(LOCK, "target", until="car/00-gps")
+
+
+def test_a_suite_becomes_the_version_that_was_found() -> None:
+    """The lock's archive has no suites: the version stands in; other notation stays."""
+    words = ("gpsd/backports", "dpkg/stable", "vim-", "x=1", "y:armel", "plain")
+
+    exact = LOCK.exact("target", "car/00-gps", words)
+
+    assert exact == ("gpsd=1.0-1", "dpkg", "vim-", "x=1", "y:armel", "plain")
+
+
+def test_removed_packages_leave_the_status() -> None:
+    """What apt says it removes is read, whatever marks stand on it, and taken out of the status."""
+    said = (
+        "Reading package lists...\nThe following packages will be REMOVED:\n  cl-rt* libfoo:armel\n"
+        "  more\nThe following NEW packages will be installed:\n  hello\n"
+    )
+    status = apt.status_of(["Package: cl-rt\nVersion: 1", "Package: cl-rt-dev\nVersion: 1"])
+
+    assert apt._removed(said) == {"cl-rt", "libfoo", "more"}
+    assert apt._removed("The following NEW packages will be installed:\n  hello\n") == frozenset()
+    assert apt.without(status, {"cl-rt"}) == apt.status_of(["Package: cl-rt-dev\nVersion: 1"])
+
+
+def test_a_locked_build_takes_its_own_lock_alone(tmp_path: Path) -> None:
+    """One that answers what is asked is taken as it is; for other questions it is refused."""
+    path = tmp_path / "image.3.lock.json"
+    path.write_text(replace(LOCK, asked="this").dump())
+
+    assert lock.read(path, asked="this") == replace(LOCK, asked="this")
+    with pytest.raises(LockError, match="made for other packages") as caught:
+        lock.read(path, asked="that")
+
+    assert str(path) in caught.value.message
+    assert "./invoke lock" in (caught.value.hint or "")
+
+
+def test_without_a_lock_file(tmp_path: Path) -> None:
+    """The error names the file that is missing and how it is made."""
+    with pytest.raises(LockError) as caught:
+        lock.read(tmp_path / "image.3.lock.json", asked="this")
+
+    assert "image.3.lock.json" in caught.value.message
+    assert "./invoke lock" in (caught.value.hint or "")
+
+
+CHAIN = lock.Chain(
+    name="target", arch="armel", requests=(lock.Request(name="base", packages=("apt",)),)
+)
+ASKED: dict[str, tuple[str, lock.Chain, tuple[str, ...]]] = {
+    "another suite": ("forky", CHAIN, ("redis",)),
+    "another processor": ("trixie", replace(CHAIN, arch="arm64"), ("redis",)),
+    "another package": (
+        "trixie",
+        replace(CHAIN, requests=(lock.Request(name="base", packages=("apt", "gpsd")),)),
+        ("redis",),
+    ),
+    "recommended ones too": (
+        "trixie",
+        replace(CHAIN, requests=(replace(CHAIN.requests[0], recommends=True),)),
+        ("redis",),
+    ),
+    "another base": ("trixie", replace(CHAIN, installed="Package: x"), ("redis",)),
+    "another source": ("trixie", CHAIN, ("valkey",)),
+}
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_what_makes_it_another_question(name: str) -> None:
+    """Everything that decides the answer is part of the question, and it alone."""
+    asked = lock.question("trixie", [CHAIN], ["redis"])
+    suite, chain, sources = ASKED[name]
+
+    assert lock.question(suite, [chain], list(sources)) != asked
+    assert lock.question("trixie", [replace(CHAIN)], ("redis",)) == asked

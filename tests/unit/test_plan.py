@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from glovebox import apt, plan
+from glovebox import apt, pi_gen, plan
 from glovebox.boards import BOARDS
 from glovebox.config import (
     BoardName,
@@ -20,9 +20,11 @@ from glovebox.config import (
     Queue,
     Secret,
     Server,
+    StageEntry,
     User,
     Wifi,
 )
+from glovebox.errors import ConfigError
 from glovebox.imported import Base
 from glovebox.keys import AccessKeys
 from glovebox.lock import Lock, Package
@@ -95,7 +97,7 @@ class World:
     checkout: Path
     config: Config = field(
         default_factory=lambda: Config(
-            stages=("car",),
+            stages=(StageEntry(path="car"),),
             overlays=("own",),
             firmware=(FirmwareFile(url="http://example.org/fw/a.bin", sha256="a" * 64),),
             wifi=Wifi(country="DE", networks=(Network(ssid="garage", psk=Secret(PSK)),)),
@@ -111,6 +113,8 @@ class World:
     secret: bytes = b"this store's own"
     accelerate: bool = True
     imported: Base | None = None
+    run: str = ""
+    exports: tuple[pi_gen.Export, ...] = ()
 
     @classmethod
     def at(cls, checkout: Path) -> World:
@@ -143,12 +147,14 @@ class World:
             self.config,
             BOARDS[self.config.board],
             self.lock,
-            sub_stages=plan.read_stages(self.config, self.checkout),
+            stages=plan.read_stages(self.config, self.checkout),
             checkout=self.checkout,
             access=self.access,
             secret=self.secret,
             accelerate=self.accelerate,
             imported=self.imported,
+            exports=self.exports,
+            run=self.run,
         )
 
     def keys(self) -> dict[str, str]:
@@ -589,9 +595,186 @@ def test_variables_are_pi_gens() -> None:
     """An existing stage finds pi-gen's names; the owner's own variables win over all."""
     config = Config(hostname="van", environment={"RELEASE": "mine", "EXTRA": "x"})
 
-    given = plan.variables(config, BOARDS[config.board])
+    given = pi_gen.variables(config, BOARDS[config.board])
 
     assert given["TARGET_HOSTNAME"] == "van"
     assert given["RELEASE"] == "mine"
     assert given["EXTRA"] == "x"
     assert given["CROSS_COMPILE"] == "arm-linux-gnueabi-"
+
+
+def test_a_volatile_stage_runs_in_every_build(tmp_path: Path) -> None:
+    """Another run changes the keys of its steps and of all above; of no other stage's."""
+    world = World.at(tmp_path)
+    before = world.keys()
+    world.run = "1"
+    assert world.keys() == before
+
+    world.configure(stages=(StageEntry(path="car", volatile=True),))
+    one = world.keys()
+    world.run = "2"
+    two = world.keys()
+
+    assert {name for name in one if one[name] != two[name]} == GPS | {COMPILED}
+
+
+def test_several_images(tmp_path: Path) -> None:
+    """Each has its own settings and identifier on the layers up to its stage, and no others."""
+    world = World.at(tmp_path)
+    world.write("stages/more/00-a/00-run.sh", "#!/bin/sh")
+    world.write("stages/late/00-a/00-run.sh", "#!/bin/sh")
+    world.configure(stages=tuple(StageEntry(path=name) for name in ("car", "more", "late")))
+    alone = world.plan()
+    world.exports = (
+        pi_gen.Export(stage="car", suffix="-lite"), pi_gen.Export(stage="more", suffix="-full")
+    )  # fmt: skip
+
+    made = world.plan()
+
+    lite, full = (made.of(one) for one in made.images)
+    assert [one.suffix for one in made.images] == ["-lite", "-full"]
+    assert [step.name for step in lite.layers(lite.top.name)][-3:] == [
+        "car/01-queue", "own files (car)", "settings/00-board (car)"
+    ]  # fmt: skip
+    assert [step.name for step in full.layers(full.top.name)][-4:] == [
+        "car/01-queue", "more/00-a", "own files", "settings/00-board"
+    ]  # fmt: skip
+    assert made.image == full.image != lite.image
+    assert made.disk_id == full.disk_id != lite.disk_id
+    assert "late/00-a" not in made.steps
+    # One image of all stages is made as if nothing had been exported.
+    world.exports = (pi_gen.Export(stage="late"),)
+    assert world.plan().steps == alone.steps
+
+
+def test_a_skipped_stage_can_be_exported(tmp_path: Path) -> None:
+    """The image is that of the layers before it."""
+    world = World.at(tmp_path)
+    world.write("stages/more/SKIP", "")
+    world.write("stages/more/00-a/00-run.sh", "#!/bin/sh")
+    world.configure(stages=(StageEntry(path="car"), StageEntry(path="more")))
+    world.exports = (pi_gen.Export(stage="more", suffix="-x"),)
+
+    made = world.plan()
+
+    assert [step.name for step in made.layers(made.top.name)] == list(LAYERS[:-1])
+
+
+def test_a_compiling_program_that_asks_for_the_target(tmp_path: Path) -> None:
+    """One that names SYSROOT depends on the root below its sub-stage, any other does not."""
+    world = World.at(tmp_path)
+    gps = f"{_GPS}/01-run.sh"
+    world.write(f"{_QUEUE}/00-on-tools.sh", "#!/bin/sh\ngcc --sysroot=$SYSROOT\n")
+    before = world.plan()
+    world.write(gps, "#!/bin/sh\n:")
+    after = world.plan()
+
+    assert before.steps[COMPILED].uses == ("tools", "car/00-gps")
+    assert before.steps[COMPILED].key != after.steps[COMPILED].key
+    assert set(LAYERS[:4]) <= set(before.needs(COMPILED))
+
+
+def test_a_file_from_an_address_counts_by_its_sum(tmp_path: Path) -> None:
+    """Another sum compiles again, another mirror does not."""
+    world = World.at(tmp_path)
+    listing = f"{_QUEUE}/00-sources"
+    keys = []
+    for text in (f"http://a.example.org/x sha256:{'1' * 64}",
+                 f"http://b.example.org/x http://a.example.org/x sha256:{'1' * 64}",
+                 f"http://a.example.org/x sha256:{'2' * 64}"):  # fmt: skip
+        world.write(listing, text)
+        keys.append(world.keys()[COMPILED])
+
+    assert keys[0] == keys[1] != keys[2]
+
+
+def test_the_owners_variables_are_not_written_down(tmp_path: Path) -> None:
+    """A value of `environment:` stands in no input in clear, nor as a hash made at no cost."""
+    world = World.at(tmp_path)
+    world.configure(environment={**world.config.environment, "AREA": "geheim"})
+
+    inputs = world.plan().steps["car/00-gps"].inputs
+
+    assert inputs["$AREA"] != "geheim"
+    assert not plain_hashes("geheim") & set(inputs.values())
+    assert inputs["$TARGET_HOSTNAME"] == "glovebox"
+
+
+def test_two_stages_of_one_name(tmp_path: Path) -> None:
+    """Their layers would be taken for each other's: the error names both folders."""
+    world = World.at(tmp_path)
+    world.write("elsewhere/car/00-a/00-run.sh", "#!/bin/sh")
+    world.configure(
+        stages=(StageEntry(path="car"), StageEntry(path=str(tmp_path / "elsewhere/car")))
+    )
+
+    with pytest.raises(ConfigError, match="two are called car"):
+        world.plan()
+
+
+def test_patches_bring_quilt(tmp_path: Path) -> None:
+    """Only where a stage has patches is a native root with quilt made; its sub-stage needs it."""
+    world = World.at(tmp_path)
+    board = BOARDS[world.config.board]
+    subs = plan.read_stages(world.config, world.checkout)
+    assert [one.name for one in plan.chains(board, subs, {})] == ["target", "tools", "emulator"]
+
+    world.write(f"{_GPS}/05-patches/series", "")
+    subs = plan.read_stages(world.config, world.checkout)
+    quilt = plan.chains(board, subs, {})[-1]
+    assert (quilt.name, quilt.requests[1].packages) == ("quilt", ("quilt",))
+    world.lock = replace(world.lock, chains={**world.lock.chains, "quilt": {"quilt": ()}})
+    assert world.plan().steps["car/00-gps"].uses == ("quilt",)
+
+
+def test_tools_of_a_compiling_program(tmp_path: Path) -> None:
+    """Each list is resolved on the same native root; another answer compiles again."""
+    world = World.at(tmp_path)
+    board = BOARDS[world.config.board]
+    listing = f"{_QUEUE}/00-tools"
+    world.write(listing, "$MAKER # what makes it")
+
+    chain = plan.chains(board, plan.read_stages(world.config, tmp_path), {"MAKER": "scons"})[-1]
+
+    assert chain.name == "tools of car/01-queue/00"
+    assert [one.packages for one in chain.requests][-1] == ("scons",)
+    assert chain.requests[1].packages[: len(plan.TOOLS_PACKAGES)] == plan.TOOLS_PACKAGES
+    before = world.keys()
+    more = {chain.name: {"00-tools": (package("scons"),)}}
+    world.lock = replace(world.lock, chains={**world.lock.chains, **more})
+    after = world.keys()
+    assert {name for name in after if before[name] != after[name]} == CROSS
+
+
+BUILDERS_NUMBERS = {
+    plan.StepKind.EXTRACT: BASE,
+    plan.StepKind.SUB_STAGE: GPS,
+    plan.StepKind.OWN_FILES: OWN,
+    plan.StepKind.IMAGE: IMAGE,
+    plan.StepKind.NATIVE_ROOT: BUILDERS | {"emulator"},
+    plan.StepKind.ACCELERATOR: frozenset({"accelerator"}),
+    plan.StepKind.ON_TOOLS: CROSS,
+}
+
+
+@pytest.mark.parametrize("kind", BUILDERS_NUMBERS)
+def test_a_builders_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: plan.StepKind
+) -> None:
+    """Code that makes something else of the same inputs runs its steps again by its number."""
+    world = World.at(tmp_path / "checkout")
+    before = world.keys()
+    monkeypatch.setitem(plan.VERSIONS, kind, plan.VERSIONS[kind] + 1)
+    after = world.keys()
+
+    assert {name for name in before if before[name] != after[name]} == BUILDERS_NUMBERS[kind]
+
+
+def test_what_the_accelerator_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other twins are another accelerator, and change no result: it only makes steps faster."""
+    world = World.at(tmp_path / "checkout")
+    before = world.keys()
+    monkeypatch.setattr(plan.accelerator, "PACKAGES", ("bash",))
+    after = world.keys()
+
+    assert {name for name in before if before[name] != after[name]} == {"accelerator"}

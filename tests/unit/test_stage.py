@@ -30,10 +30,12 @@ def test_actions_run_by_number_then_by_kind(tmp_path: Path) -> None:
         "01-run.sh",
         "01-templates/",
         "01-overlay/",
+        "01-patches/",
         "01-packages",
         "01-packages-nr",
         "01-debconf",
         "01-on-tools.sh",
+        "01-tools",
         "01-sources",
         "00-run-chroot.sh",
     ]
@@ -48,7 +50,8 @@ def test_actions_run_by_number_then_by_kind(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name",
     ["README", "files/", "1-run.sh", "001-run.sh", "00-run.sh~", "00-run.sh.orig", "00-unknown",
-     "00_run.sh", "EDIT"],
+     "00_run.sh", "EDIT",
+     "00-prerun.sh", "00-run.sh/", "00-patches", "00-packages/"],
 )  # fmt: skip
 def test_other_names_mean_nothing(tmp_path: Path, name: str) -> None:
     """What has no meaning in the format is no action, and no error."""
@@ -67,7 +70,9 @@ def test_recommends_come_with_packages_alone(tmp_path: Path) -> None:
 
 def test_sub_stages_in_order(tmp_path: Path) -> None:
     """Folders are sub-stages in the order of their names; files beside them are none."""
-    make(tmp_path, "car/10-late/", "car/01-early/", "car/02-next/", "car/prerun.sh", "car/EXPORT")
+    for name in ("10-late", "01-early", "02-next", ".git", "files"):
+        make(tmp_path, f"car/{name}/00-run.sh" if name != "files" else "car/files/x")
+    make(tmp_path, "car/prerun.sh", "car/EXPORT")
 
     read = stage.read(tmp_path / "car")
 
@@ -76,7 +81,8 @@ def test_sub_stages_in_order(tmp_path: Path) -> None:
 
 def test_skip_leaves_out_what_it_stands_in(tmp_path: Path) -> None:
     """A file SKIP takes its sub-stage out, and in the stage's own folder all of them."""
-    make(tmp_path, "one/00-a/SKIP", "one/01-b/", "two/SKIP", "two/00-a/")
+    make(tmp_path, "one/00-a/SKIP", "one/00-a/00-run.sh", "one/01-b/00-run.sh")
+    make(tmp_path, "two/SKIP", "two/00-a/00-run.sh")
 
     assert [sub.name for sub in stage.read(tmp_path / "one").sub_stages] == ["one/01-b"]
     assert stage.read(tmp_path / "two").sub_stages == ()
@@ -100,30 +106,6 @@ def test_a_stage_that_is_not_there(tmp_path: Path) -> None:
     assert caught.value.hint
 
 
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("", ()),
-        ("\n\n", ()),
-        ("gpsd", ("gpsd",)),
-        ("gpsd chrony\n  tzdata\n", ("gpsd", "chrony", "tzdata")),
-        ("# all of it\ngpsd # the reader\n", ("gpsd",)),
-        ("gpsd#glued\nchrony", ("gpsd", "chrony")),
-        # pi-gen's sed joins lines first, so that a lone line never loses its comment.
-        ("gpsd # the reader", ("gpsd", "#", "the", "reader")),
-        ("$KERNEL ${KERNEL}-dbg\n", ("linux", "linux-dbg")),
-        ("$UNKNOWN\n", ("$UNKNOWN",)),
-        ("$PAIR\n", ("one", "two")),
-        ("vim- gpsd/backports x=1:2-3 y:arm64", ("vim-", "gpsd/backports", "x=1:2-3", "y:arm64")),
-    ],
-)  # fmt: skip
-def test_words_of(text: str, words: tuple[str, ...]) -> None:
-    """Comments go, variables are put in, apt's own notation stays."""
-    given = {"KERNEL": "linux", "PAIR": "one two"}
-
-    assert stage.words_of(text, given) == words
-
-
 def test_variables_read(tmp_path: Path) -> None:
     """A variable that any file of the sub-stage names can decide its result; no other can."""
     (tmp_path / "00-run.sh").write_text('echo "$PLAIN ${BRACED:-x}" "$NOT_MY_PLAIN"')
@@ -135,3 +117,69 @@ def test_variables_read(tmp_path: Path) -> None:
     read = stage.variables_read(stage.read_sub_stage(tmp_path, "car/00-all"), given)
 
     assert set(read) == {"PLAIN", "BRACED", "DEEP"}
+
+
+@pytest.mark.parametrize(
+    "line", ["env | sort >x", 'echo "${!name}"', "printenv", "export -p", "import os; os.environ"]
+)
+def test_a_script_that_can_read_any_variable(tmp_path: Path, line: str) -> None:
+    """Where names are not written down all variables count."""
+    (tmp_path / "00-run.sh").write_text(f"#!/usr/bin/env bash\n{line}\n")
+
+    read = stage.variables_read(stage.read_sub_stage(tmp_path, "car/00"), {"OTHER": "value"})
+
+    assert read == {"OTHER": "value"}
+
+
+def test_an_interpreter_found_by_env_reads_no_variable(tmp_path: Path) -> None:
+    """The usual first line of a script does not make it depend on everything."""
+    (tmp_path / "00-run.sh").write_text("#!/usr/bin/env python3\nimport os; os.environ['OWN']\n")
+
+    read = stage.variables_read(
+        stage.read_sub_stage(tmp_path, "car/00"), {"OTHER": "value", "OWN": "mine"}
+    )
+
+    assert set(read) == {"OWN"}
+
+
+def test_prerun_comes_first(tmp_path: Path) -> None:
+    """An executable prerun.sh is the first sub-stage of its stage, unless that is skipped."""
+    make(tmp_path, "car/00-a/00-run.sh", "car/prerun.sh", "car/files/x", "car/SKIP_IMAGES")
+    names = lambda: [sub.name for sub in stage.read(tmp_path / "car").sub_stages]  # noqa: E731
+
+    assert names() == ["car/00-a"]
+    (tmp_path / "car/prerun.sh").chmod(0o755)
+    assert names() == ["car/prerun.sh", "car/00-a"]
+    first = stage.read(tmp_path / "car").sub_stages[0]
+    assert [path.name for path in first.others()] == ["files"]
+    make(tmp_path, "car/SKIP")
+    assert names() == []
+
+
+@pytest.mark.parametrize(
+    ("names", "exports"),
+    [
+        (["EXPORT_IMAGE"], True),
+        (["EXPORT_IMAGE", "SKIP"], True),
+        (["EXPORT_IMAGE", "SKIP_IMAGES"], False),
+        (["SKIP_IMAGES"], False),
+        ([], False),
+    ],
+)
+def test_exports(tmp_path: Path, names: list[str], exports: bool) -> None:  # noqa: FBT001
+    """EXPORT_IMAGE counts also in a skipped stage, and not beside SKIP_IMAGES."""
+    make(tmp_path, *names)
+
+    assert stage.read(tmp_path).exports is exports
+
+
+def test_files_of_the_stage_count_where_a_script_looks_there(tmp_path: Path) -> None:
+    """What stands in the stage's own folder is an input of the sub-stages that reach for it."""
+    make(tmp_path, "car/00-a/", "car/01-b/", "car/files/x")
+    (tmp_path / "car/00-a/00-run.sh").write_text('cp "$STAGE_DIR/files/x" .')
+    (tmp_path / "car/01-b/00-run.sh").write_text("true")
+
+    one, other = stage.read(tmp_path / "car").sub_stages
+
+    assert [path.name for path in one.shared()] == ["files"]
+    assert other.shared() == []

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import shutil
 import stat
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,7 +17,7 @@ from glovebox.errors import HostError
 from glovebox.store import Store
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
 KEY = "a" * 64
 
@@ -215,3 +219,153 @@ def test_size_of_counts_what_lies_on_the_disk(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("/usr")
 
     assert 100_000 <= module.size_of(tmp_path) < 1_000_000
+
+
+def test_a_store_of_an_older_version_is_cleared(store: Store) -> None:
+    """Its results go, its downloads stay, and that is said; the new format is written last."""
+    put(store)
+    (store.root / "debs/one").write_text("deb")
+    (store.root / "format").write_text("0\n")
+    said: list[str] = []
+
+    Store(root=store.root).open(said.append)
+
+    assert store.find(KEY) is None
+    assert (store.root / "debs/one").exists()
+    assert (store.root / "format").read_text() == f"{module.FORMAT}\n"
+    assert len(said) == 1
+    assert "older version (format 0" in said[0]
+    assert "1 results were removed" in said[0]
+
+
+def test_an_older_version_that_still_builds_is_not_disturbed(store: Store) -> None:
+    """Its store is cleared when it has ended; until then the new version does not begin."""
+    put(store)
+    (store.root / "format").write_text("0\n")
+
+    with store.in_use(), pytest.raises(HostError, match="is using"):
+        Store(root=store.root).open()
+
+    assert store.find(KEY) is not None
+
+
+def test_what_was_swept_is_said(store: Store) -> None:
+    """The next run after a killed one says that it goes on, and from what; another says nothing."""
+    (store.root / "tmp/left").mkdir()
+    (store.root / "plans/.x.json.abc.half").write_text("{")
+    said: list[str] = []
+
+    Store(root=store.root).open(said.append)
+    Store(root=store.root).open(said.append)
+
+    assert said == ["resuming after a killed build: swept 2 leftovers"]
+    assert names(store.root / "plans") == []
+
+
+DAMAGE: dict[str, Callable[[Path], object]] = {
+    "a byte more": lambda tree: (tree / "file").write_text("one!"),
+    "other bytes": lambda tree: (tree / "file").write_text("two"),
+    "a file gone": lambda tree: (tree / "file").unlink(),
+    "a file more": lambda tree: (tree / "new").touch(),
+    "another mode": lambda tree: (tree / "file").chmod(0o600),
+    "another name": lambda tree: (tree / "file").rename(tree / "other"),
+    "a file in a new folder": lambda tree: (
+        (tree / "sub").mkdir(), (tree / "file").rename(tree / "sub/file"),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_damage_is_seen(store: Store, name: str) -> None:
+    """A result whose files are not those it was made with is told from one that is as it was."""
+    layer = put(store)
+    assert store.is_intact(layer)
+
+    DAMAGE[name](layer.tree)
+
+    assert not store.is_intact(layer)
+
+
+def test_a_copied_store_is_intact(store: Store, tmp_path: Path) -> None:
+    """Moving a store to another disk changes no result."""
+    put(store)
+    shutil.copytree(store.root, tmp_path / "copy", symlinks=True)
+    copy = Store(root=tmp_path / "copy").open()
+
+    found = copy.find(KEY)
+
+    assert found is not None
+    assert copy.is_intact(found)
+
+
+def test_a_result_without_its_tree_is_none(store: Store) -> None:
+    """What was removed by hand does not count."""
+    shutil.rmtree(put(store).tree)
+
+    assert store.find(KEY) is None
+    put(store)
+
+
+def test_the_order_that_survives_a_power_cut(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All bytes are on the disk before the result has its name, and the name before it is given."""
+    calls: list[str] = []
+
+    def note(owner: object, name: str, told: Callable[..., str]) -> None:
+        real = getattr(owner, name)
+
+        def noted(*words: Path) -> object:
+            calls.append(told(*words))
+            return real(*words)
+
+        monkeypatch.setattr(owner, name, noted)
+
+    note(module.files, "syncfs", lambda path: f"flush {path.name}")
+    note(module.files, "fsync_folder", lambda path: f"flush {path.name}/")
+    note(Path, "rename", lambda path, to: f"rename {path.name} {to.name}")
+    note(Path, "replace", lambda _, to: f"rename {to.name}")
+    put(store)
+
+    assert calls == [
+        "rename meta.json", "flush result/", "flush result", f"rename result {KEY}",
+        "flush layers/",
+    ]  # fmt: skip
+
+
+def test_a_flush_that_fails_makes_no_result(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that cannot take the bytes, which syncfs(2) tells, leaves no result behind."""
+    import ctypes  # noqa: PLC0415  only here
+
+    class Full:
+        """Stands for a C library on a full disk."""
+
+        def __init__(self, *_words: object, **_more: object) -> None:
+            """Be loaded."""
+
+        def syncfs(self, _descriptor: int) -> int:
+            """Fail."""
+            ctypes.set_errno(errno.ENOSPC)
+            return -1
+
+    monkeypatch.setattr(ctypes, "CDLL", Full)
+
+    with pytest.raises(OSError, match="No space left"):
+        put(store)
+    assert store.find(KEY) is None
+    assert names(store.root / "layers") == names(store.root / "tmp") == []
+
+
+@pytest.mark.parametrize(("name", "in_store"), [("s", True), ("s" * 60, False)])
+def test_temporary_files_lie_where_they_are_swept(name: str, *, in_store: bool) -> None:
+    """They end with the block, but for a store with a long path: sockets have short names only."""
+    before = tempfile.gettempdir()
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store(root=Path(folder) / name).open()
+
+        with store.temporary(), tempfile.TemporaryDirectory() as made:
+            assert Path(made).is_relative_to(store.root) == in_store
+            left = Path(tempfile.mkdtemp())
+
+        assert left.exists() != in_store
+        assert tempfile.gettempdir() == before
+        if left.exists():
+            left.rmdir()

@@ -167,3 +167,25 @@ def test_no_result_is_no_success(
 
     with pytest.raises(VerifyError):
         verify(parse_target("ssh:board"), _manifest(tmp_path), folder=tmp_path)
+
+
+def test_what_ended_tests_leave_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests that are ended cannot remove their board's card, and killed ones not their view."""
+    image = tmp_path / "image"
+    image.write_bytes(b"image")
+    folder = tmp_path / "verify"
+    (folder / ".view-killed/root").mkdir(parents=True)
+    seen: list[bool] = []
+
+    def stream(*_: object, **__: object) -> None:
+        seen.append((folder / ".view-killed").exists())
+        (folder / "card.img").touch()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "stream", stream)
+
+    with pytest.raises(KeyboardInterrupt):
+        verify(parse_target(f"emulated:{image}"), _manifest(tmp_path), folder=folder)
+
+    assert seen == [False]
+    assert not (folder / "card.img").exists()

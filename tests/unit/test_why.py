@@ -98,3 +98,43 @@ def test_differences() -> None:
         "more is new",
         "other changed",
     ]
+
+
+def test_what_is_not_tracked_is_said(store: Store) -> None:
+    """A step whose scripts read what no key knows says so, also when its result stands."""
+    steps = dict(THEN.steps)
+    steps["top"] = replace(steps["top"], untracked=("00-run.sh:3 reads the clock",))
+
+    said = explain(replace(THEN, steps=steps), store, "top")
+
+    assert said[0] == "top does not run: its result is in the store"
+    assert said[1] == "not tracked: 00-run.sh:3 reads the clock"
+    assert "volatile: true" in said[2]
+
+
+def test_a_volatile_step_says_so(store: Store) -> None:
+    """Why it runs again needs no comparison."""
+    steps = dict(THEN.steps)
+    steps["top"] = replace(steps["top"], inputs={"run": "1"})
+
+    assert explain(replace(THEN, steps=steps), store, "top") == [
+        "top runs in every build: its stage is volatile"
+    ]
+
+
+def test_what_an_input_is_made_of_is_named(store: Store) -> None:
+    """Of a list of packages or a folder, the packages and files that differ are named."""
+    plan = changed(top={"$A": "1", "00-packages": "b", "files": "b"})
+    then = {"00-packages": {"gpsd": "3.22 aa", "libgps": "3.22 bb"}, "files": {"a": "1", "b": "1"}}
+    now = {"00-packages": {"gpsd": "3.25 cc", "chrony": "4 dd"}, "files": {"a": "2", "b": "1"}}
+    with store.scratch() as scratch:
+        (scratch / "result").mkdir()
+        inputs = {"$A": "1", "00-packages": "a", "files": "a"}
+        meta = {"name": "top", "arch": "armel", "inputs": inputs, "details": then,
+                "before": {"low": "low-1"}}  # fmt: skip
+        store.commit("top-1", scratch / "result", meta)
+
+    assert explain(plan, store, "top", detail=lambda _: now) == [
+        "00-packages changed: chrony 4 is new, gpsd: 3.22 → 3.25, libgps 3.22 is gone",
+        "files changed: a changed",
+    ]

@@ -6,3 +6,8 @@ find "$ROOTFS_DIR/etc/NetworkManager/system-connections" -type f -exec chmod 600
 # Empty: the board makes its own at its first boot.
 : >"$ROOTFS_DIR/etc/machine-id"
 chmod 444 "$ROOTFS_DIR/etc/machine-id"
+# Without these every first boot makes the linker's cache, the catalogue of messages and more anew,
+# see systemd-update-done.service(8). What is in the image is up to date.
+for folder in etc var; do
+  echo "# Made when the image was built; see systemd-update-done.service(8)." >"$ROOTFS_DIR/$folder/.updated"
+done

@@ -30,7 +30,8 @@ ln -sfn "/usr/share/zoneinfo/$timezone" /etc/localtime
 ln -sfn ../locale.conf /etc/default/locale
 
 # The disk's identifier is known last: it follows from everything below this layer.
-sed -i "s/PARTUUID=[0-9a-f]\{8\}-02/PARTUUID=$disk_id-02/" "/$boot/cmdline.txt"
+sed -i -e "s/PARTUUID=[0-9a-f]\{8\}-02/PARTUUID=$disk_id-02/" \
+  -e "s/root=ROOTDEV\b/root=PARTUUID=$disk_id-02/" "/$boot/cmdline.txt"  # ROOTDEV: pi-gen's word
 if [ -e /etc/default/raspi-firmware ]; then
   sed -i "s/PARTUUID=[0-9a-f]\{8\}-02/PARTUUID=$disk_id-02/" /etc/default/raspi-firmware
 fi

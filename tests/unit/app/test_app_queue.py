@@ -1,192 +1,249 @@
-"""The writer of the queue: in order, complete and once, whatever the queue does."""
+"""The writer: in order, complete and once, whatever queue and journal do."""
 
 from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
-from telematics.epoch import Epoch
-from telematics.queue import BATCH_MAX, QueueError, Writer
+from telematics.journal import Journal
+from telematics.numbers import BLOCK, Numbers
+from telematics.queue import BATCH_MAX, Writer
+from telematics.record import Gap, Identity
+from tests.contract_model import ModelDisk, ModelStream, epoch, maker
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+STATE = Path("/state")
 
 
 @dataclass
-class FakeStream:
-    """A queue in a list, which fails before or after it wrote, as ``faults`` says."""
+class Rig:
+    """A writer among models; ``restart`` makes another on the same disk and queue."""
 
-    entries: list[tuple[int, bytes]] = field(default_factory=list)
-    last: int = 0
-    faults: list[str] = field(default_factory=list)
-    batches: list[int] = field(default_factory=list)
+    stream: ModelStream = field(default_factory=ModelStream)
+    disk: ModelDisk = field(default_factory=ModelDisk)
+    pending_max: int = 10_000
+    now: int = 0
 
-    def last_seq(self) -> int:
-        """Answer, unless it is the turn of a fault."""
-        if self.faults and self.faults[0] == "away":
-            raise QueueError(self.faults.pop(0))
-        return self.last
+    def __post_init__(self) -> None:
+        """Start."""
+        self.restart()
 
-    def append(self, records: Sequence[tuple[int, bytes]]) -> None:
-        """Append all or nothing; ids must grow, as in a Stream."""
-        fault = self.faults.pop(0) if self.faults else ""
-        if fault in {"refused", "away"}:
-            raise QueueError(fault)
-        for seq, _ in records:
-            if seq <= self.last:
-                message = "id not greater"
-                raise QueueError(message)
-            self.last = seq
-        self.entries += records
-        self.batches.append(len(records))
-        if fault == "reply lost":
-            raise QueueError(fault)
+    def restart(self) -> None:
+        """Start anew, as after a kill."""
+        self.numbers = Numbers(self.disk, STATE / "numbers", make=lambda: "k3x9w2")
+        identity = Identity(device="t", installation="k3x9w2", boot="1f0c9a")
+        self.writer = Writer(
+            self.stream, journal=Journal(self.disk, STATE), numbers=self.numbers,
+            make=maker(identity), boot="1f0c9a", batch_ms=1000, clock=lambda: self.now,
+            pending_max=self.pending_max,
+        )  # fmt: skip
 
-    def length(self) -> int:
-        """Count."""
-        return len(self.entries)
+    def put(self, *numbers: int) -> None:
+        """Give epochs."""
+        for number in numbers:
+            self.writer.put(epoch(number))
 
+    def step(self, now: int, *, final: bool = False) -> None:
+        """Let the writer work."""
+        self.now = now
+        self.writer.step(now, final=final)
 
-def epoch(number: int) -> Epoch:
-    """Make an epoch whose latitude tells its number."""
-    return Epoch(
-        device="a", mono=number, time=None, mode=3, time_ok=False, lat=float(number), lon=0.0,
-        alt_msl=None, speed=None, track=None, climb=None, eph=None, eps=None,
-    )  # fmt: skip
+    def contents(self) -> list[int]:
+        """Give the epochs in the queue, by the numbers they were made with."""
+        return [int(each.alt or 0) for each in self.stream.records()]
 
-
-def writer(stream: FakeStream, *, pending_max: int = 10_000) -> Writer:
-    """Make a writer whose payload is the epoch's number."""
-    return Writer(
-        stream,
-        encode=lambda made, _: str(int(made.mono)).encode(),
-        batch_ms=1000,
-        pending_max=pending_max,
-    )
-
-
-def contents(stream: FakeStream) -> list[int]:
-    """Give the numbers of the epochs in the queue."""
-    return [int(raw) for _, raw in stream.entries]
-
-
-def test_numbers_continue_from_the_queue() -> None:
-    """A new run goes on after the last id, even of a queue that was trimmed to nothing."""
-    stream = FakeStream(last=41)
-    made = writer(stream)
-    made.put(epoch(0))
-
-    made.step(5000)
-
-    assert stream.entries == [(42, b"0")]
+    def seqs(self) -> list[int]:
+        """Give the records' numbers."""
+        return [each.seq for each in self.stream.records()]
 
 
 def test_batch_waits_no_longer_than_allowed() -> None:
     """Nothing is written before the batch is due, all of it then."""
-    stream = FakeStream()
-    made = writer(stream)
-    made.put(epoch(100))
-    made.put(epoch(900))
+    rig = Rig()
+    rig.put(100, 900)
 
-    made.step(1099)
-    before = len(stream.entries)
-    made.step(1100)
+    rig.step(1099)
+    before = len(rig.stream.entries)
+    rig.step(1100)
 
-    assert (before, len(stream.entries), stream.batches) == (0, 2, [2])
+    assert (before, rig.contents(), rig.stream.batches) == (0, [100, 900], [2])
 
 
 def test_batches_are_bounded() -> None:
     """A backlog goes out in batches of at most 500, at once, in order."""
-    stream = FakeStream()
-    made = writer(stream)
-    for number in range(1234):
-        made.put(epoch(number))
+    rig = Rig()
+    rig.put(*range(1234))
 
-    made.step(10_000)
+    rig.step(10_000)
 
-    assert stream.batches == [BATCH_MAX, BATCH_MAX, 234]
-    assert contents(stream) == list(range(1234))
+    assert rig.stream.batches == [BATCH_MAX, BATCH_MAX, 234]
+    assert rig.contents() == list(range(1234))
 
 
-@pytest.mark.parametrize("fault", ["reply lost", "refused", "away"])
+@pytest.mark.parametrize("fault", ["reply lost", "refused"])
 def test_one_fault_neither_loses_nor_repeats(fault: str) -> None:
     """A batch that failed before or after it was written stands in the queue once."""
-    stream = FakeStream(faults=[])
-    made = writer(stream)
-    made.put(epoch(0))
-    made.step(2000)
-    stream.faults = [fault]
-    made.put(epoch(1))
-    made.put(epoch(2))
+    rig = Rig()
+    rig.put(0)
+    rig.step(2000)
+    rig.stream.faults = [fault]
+    rig.put(1, 2)
+    for now in range(2001, 9000, 100):
+        rig.step(now)
 
+    assert rig.contents() == [0, 1, 2]
+    assert rig.seqs() == [1, 2, 3]
+    assert (rig.writer.recorded, rig.writer.waiting, rig.writer.spilling) == (3, 0, False)
+
+
+@pytest.mark.parametrize("how", ["away", "full"])
+def test_dead_or_full_queue_spills_and_is_drained_in_order(how: str) -> None:
+    """Without the queue records are safe in the journal, and enter before all later ones."""
+    rig = Rig()
+    setattr(rig.stream, how, True)
+    rig.put(*range(700))
+    rig.step(1700)
+    safe = (rig.writer.recorded, rig.writer.waiting, rig.writer.spilling)
+    setattr(rig.stream, how, False)
+    rig.put(700)
+    for now in range(5000, 9000, 100):
+        rig.step(now)
+
+    assert safe == (700, 0, True)
+    assert rig.contents() == list(range(701))
+    assert rig.seqs() == list(range(1, 702))
+    assert rig.disk.size(STATE / "spill.journal") == 0
+
+
+def test_journal_outlives_the_service() -> None:
+    """What was spilled by a run that was killed is drained first by the next one."""
+    rig = Rig()
+    rig.stream.away = True
+    rig.put(0, 1)
+    rig.step(2000)
+    rig.restart()
+    rig.stream.away = False
+    rig.put(2)
     for now in range(2000, 9000, 100):
-        made.step(now)
+        rig.step(now)
 
-    assert stream.entries == [(1, b"0"), (2, b"1"), (3, b"2")]
-    assert (made.recorded, made.waiting) == (3, 0)
+    assert rig.contents() == [0, 1, 2]
+    assert rig.seqs() == sorted(set(rig.seqs()))
 
 
-@pytest.mark.parametrize("seed", range(200))
+@pytest.mark.parametrize("seed", range(40))
 def test_any_order_of_faults_keeps_the_contract(seed: int) -> None:
     """Random faults between random epochs: each epoch once, in order, numbered without a gap."""
     chance = random.Random(seed)  # noqa: S311  # a reproducible test, no secret
-    stream = FakeStream(last=chance.choice([0, 7]))
-    first = stream.last + 1
-    made = writer(stream)
+    rig = Rig()
     number = 0
     for now in range(0, 60_000, 50):
         for _ in range(chance.choice([0, 0, 1, 3])):
-            made.put(epoch(number))
+            rig.put(number)
             number += 1
         if chance.random() < 0.1:
-            stream.faults.append(chance.choice(["reply lost", "refused", "away"]))
-        made.step(now)
-    stream.faults = []
+            rig.stream.faults.append(chance.choice(["reply lost", "refused"]))
+        rig.step(now)
+    rig.stream.faults = []
     for now in range(60_000, 70_000, 500):
-        made.step(now, final=True)
+        rig.step(now, final=True)
 
-    assert contents(stream) == list(range(number))
-    assert [seq for seq, _ in stream.entries] == list(range(first, first + number))
+    assert rig.contents() == list(range(number))
+    assert rig.seqs() == list(range(1, number + 1))
 
 
-def test_full_memory_keeps_the_oldest_and_counts() -> None:
-    """With the queue away for too long the oldest epochs stay, the rest is counted."""
-    stream = FakeStream(faults=["away"] * 1000)
-    made = writer(stream, pending_max=10)
+def test_nothing_takes_records_the_oldest_are_kept() -> None:
+    """With queue and disk gone the oldest epochs stay in memory; the rest is told as lost."""
+    rig = Rig(pending_max=10)
+    rig.stream.away = rig.disk.full = True
     for number in range(15):
-        made.put(epoch(number))
-    made.step(20_000)
-    stream.faults = []
+        rig.put(number)
+    rig.step(20_000)
+    rig.stream.away = rig.disk.full = False
+    rig.step(30_000)
+    rig.put(15)
+    rig.step(40_000)
 
-    made.step(30_000)
+    assert rig.contents() == [*range(10), 15]
+    assert rig.writer.dropped == 5
+    assert rig.stream.records()[-1].gap == Gap(lost=5)
+    assert rig.seqs()[-2:] == [10, 16]
 
-    assert contents(stream) == list(range(10))
-    assert made.dropped == 5
+
+def test_number_that_is_not_reserved_is_not_given() -> None:
+    """If no block can be reserved the epochs wait, say so, and nothing could be given twice."""
+    rig = Rig()
+    rig.put(0)
+    rig.step(1000)
+    rig.disk.full = True
+    rig.put(*range(1, BLOCK + 5))
+    rig.step(9000)
+    before = len(rig.stream.entries)
+    problem = rig.numbers.problem
+    rig.disk.full = False
+    rig.step(20_000)
+
+    assert (before, rig.contents()) == (BLOCK, list(range(BLOCK + 5)))
+    assert "cannot be reserved" in problem
+    assert rig.seqs() == list(range(1, BLOCK + 6))
 
 
 def test_queue_that_forgot_is_reported() -> None:
     """A queue that comes back with an older end is told, and the numbers do not go back."""
-    stream = FakeStream()
-    made = writer(stream)
-    for number in range(5):
-        made.put(epoch(number))
-    made.step(9000)
-    stream.entries, stream.last, stream.faults = [], 0, ["refused"]
-    made.put(epoch(5))
-    made.step(9001)
-    made.step(20_000)
+    rig = Rig()
+    rig.put(*range(5))
+    rig.step(9000)
+    rig.stream.entries, rig.stream.top, rig.stream.faults = [], (0, 0), ["refused"]
+    rig.put(5)
+    rig.step(9001)
+    for now in range(10_000, 20_000, 100):
+        rig.step(now)
 
-    assert (made.vanished, stream.entries) == (5, [(6, b"5")])
+    assert (rig.writer.vanished, rig.contents(), rig.seqs()) == (5, [5], [6])
+
+
+def test_empty_queue_is_told_from_a_lost_one() -> None:
+    """A mark outside the queue knows how far it was: a lost queue is told, a drained one not."""
+    drained, lost = Rig(), Rig()
+    for rig in (drained, lost):
+        rig.put(*range(5))
+        rig.step(9000, final=True)
+    drained.stream.drop("5-0", drained.stream.entries[-1][1])
+    lost.stream.entries, lost.stream.top = [], (0, 0)
+    for rig in (drained, lost):
+        rig.restart()
+        rig.put(5)
+        rig.step(9000)
+
+    assert [(each.seq, each.gap) for each in drained.stream.records()] == [(6, None)]
+    assert [(each.seq, each.gap) for each in lost.stream.records()] == [(6, Gap(lost=5))]
 
 
 def test_failures_are_not_retried_in_a_rush() -> None:
     """A queue that is away is asked a few times in a second, not in a loop."""
-    stream = FakeStream(faults=["away"] * 1000)
-    made = writer(stream)
+    rig = Rig()
+    rig.stream.away = True
     for now in range(10_000):
-        made.step(now)
+        rig.step(now)
 
-    assert 5 <= 1000 - len(stream.faults) <= 12
+    assert 5 <= rig.stream.asked <= 12
+
+
+def test_numbers_of_a_lost_installation_do_not_collide() -> None:
+    """If the numbers' file is gone, a new installation enters a queue that was further already."""
+    rig = Rig()
+    rig.put(*range(5))
+    rig.step(9000)
+    rig.disk.files.clear()
+    rig.restart()
+    rig.numbers._mark = rig.numbers.mark.__class__(installation="z9z9z9")
+    identity = Identity(device="t", installation="z9z9z9", boot="1f0c9a")
+    rig.writer._make = maker(identity)
+    rig.put(5, 6)
+    rig.step(9000)
+
+    assert rig.contents() == list(range(7))
+    assert [each[0] for each in rig.stream.entries] == sorted({e[0] for e in rig.stream.entries})
+    assert [each.seq for each in rig.stream.records()[-2:]] == [1, 2]

@@ -38,7 +38,7 @@ def test_all_mistakes_come_at_once(tmp_path: Path) -> None:
     lines = sorted(str(caught.value).splitlines())
     assert lines == [
         f"{file}: batch_ms: 5000 is out of range; hint: 50 to 1000 ms",
-        f'{file}: device: "\\u00e4" does not match [A-Za-z0-9._-]{{0,32}}',
+        f'{file}: device: "\\u00e4" does not match [A-Za-z0-9._-]{{0,12}}',
         f"{file}: devise: unknown field; hint: perhaps you meant device",
         f'{file}: gpsd_port: "x" is not a whole number',
         f"{file}: stale_s: true is not a whole number",

@@ -18,7 +18,7 @@ WELL = Status(
     mode=3, position=Position(
         lat=52.5, lon=13.4, time=1_777_852_800_000, time_ok=True, mono=99_000
     ), queue=True, queue_length=12, last_seq=40, waiting=1, recorded=12, dropped=0, vanished=0,
-    late=0, no_position=0, garbled=0, flooded=0, problems=(),
+    spilled=0, slowest_ms=900, late=0, no_position=0, garbled=0, flooded=0, problems=(),
 )  # fmt: skip
 
 WELL_TEXT = """\

@@ -1,0 +1,1 @@
+"""Programs of the board itself, beside the service: its disk."""

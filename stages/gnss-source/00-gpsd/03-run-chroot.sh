@@ -1,0 +1,2 @@
+# It starts on the target.
+gpsd -V

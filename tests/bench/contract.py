@@ -1,0 +1,218 @@
+"""Measure what the contract costs: one JSON row per line, each with its target.
+
+``python -m tests.bench.contract`` in the project's environment, as root, after
+``./invoke setup --tests``. Every part is real: gpsd, Redis, Apache Kafka over TLS, the service's
+processes. Only the receiver is a pseudo terminal.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent / "service"))
+
+from parts import APP, COLD, KEY, START, Dongle, Gpsd, Redis, Service, free_port, until  # noqa: E402
+
+from glovebox.nmea import drive, void  # noqa: E402
+from telematics.epoch import Epoch  # noqa: E402
+from telematics.record import Identity, of_epoch  # noqa: E402
+from telematics.stream import RedisStream  # noqa: E402
+from tests.kafka_broker import Broker  # noqa: E402
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+RECORDS = 216_000  # 30 days of 2 hours
+MB = 1_000_000
+CAPTURE_S = 20
+CPU_S = 60
+BASELINE = HERE / "baseline_loop.py"
+IDENTITY = Identity(device="truck-7", installation="k3x9w2", boot="1f0c9a")
+Row = dict[str, object]
+
+
+def rows() -> Iterator[Row]:
+    """Give every row, the quick ones first."""
+    with tempfile.TemporaryDirectory() as work:
+        yield from captured(Path(work))
+        yield from processor(Path(work))
+        yield from backlog(Path(work))
+
+
+def captured(work: Path) -> Iterator[Row]:
+    """Replay at the receiver's own pace, and count what stands in the queue."""
+    for hz in (1, 10):
+        folder = work / f"capture-{hz}"
+        folder.mkdir()
+        with _Truck(folder) as truck:
+            epochs = list(drive(START, CAPTURE_S, hz=hz))
+            truck.dongle.replay(epochs, per_s=hz)
+            time.sleep(3)
+            share = 100 * len(truck.redis.records()) / len(epochs)
+            worst = truck.service.facts().get("slowest_ms")
+        yield _row(f"epochs captured at {hz} Hz", share, "%", target=">= 100")
+        yield _row(f"longest wait for the medium at {hz} Hz", worst, "ms", target="<= 2000")
+
+
+def processor(work: Path) -> Iterator[Row]:
+    """Compare the CPU of one drive with a loop as the original article writes it."""
+    folder = work / "cpu"
+    folder.mkdir()
+    with _Truck(folder) as truck:
+        where = (str(truck.gpsd.port), str(truck.redis.socket))
+        baseline = [sys.executable, str(BASELINE), *where]
+        loops = {
+            name: subprocess.Popen(
+                [*baseline, more],
+                stdout=subprocess.PIPE, text=True,
+            )
+            for name, more in (("with", "process"), ("without", "plain"))
+        }  # fmt: skip
+        time.sleep(3)
+        before = _cpu_s(truck.service.pid)
+        for loop in loops.values():
+            loop.send_signal(signal.SIGUSR1)  # count from here
+        truck.dongle.replay(drive(START, CPU_S), per_s=1)
+        ours = (_cpu_s(truck.service.pid) - before) * 3600 / CPU_S
+        theirs = {}
+        for name, loop in loops.items():
+            loop.send_signal(signal.SIGTERM)
+            theirs[name] = float(loop.communicate(timeout=30)[0]) * 3600 / CPU_S
+    yield _row("CPU per hour of driving", ours, "s")
+    for name, target in (("with", ">= 5"), ("without", ">= 2")):
+        yield _row(f"the article's loop {name} its process per record", theirs[name], "s")
+        yield _row(f"times as much as ours, {name}", theirs[name] / ours, "", target=target)
+
+
+def backlog(work: Path) -> Iterator[Row]:
+    """Fill the queue with a month, look at its size, and publish it."""
+    folder = work / "backlog"
+    folder.mkdir()
+    redis = Redis(folder)
+    redis.start()
+    broker = Broker(_made(work / "kafka"))
+    try:
+        _fill(redis)
+        info = redis.client().info("memory")
+        files = folder / "appendonlydir"
+        written = sum(each.stat().st_size for each in files.iterdir())
+        yield _row("216,000 records in memory", info["used_memory"] / MB, "MB", target="<= 40")
+        yield _row("216,000 records in the file", written / MB, "MB", target="<= 60")
+        broker.start()
+        yield from _published(work, redis, broker)
+    finally:
+        redis.end(signal.SIGKILL)
+        broker.end()
+
+
+def _published(work: Path, redis: Redis, broker: Broker) -> Iterator[Row]:
+    config = work / "publish.json"
+    values = {
+        "queue_socket": str(redis.socket), "publish_to": "kafka", "publish_servers": broker.tls,
+        "publish_secrets": str(broker.secrets),
+    }  # fmt: skip
+    config.write_text(json.dumps(values))
+    command = [sys.executable, "-m", "telematics", "publish", "--config", str(config)]
+    client = redis.client()
+    publisher = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(APP)})
+    try:
+        until(lambda: client.xlen(KEY) < RECORDS, what="the first batch", within_s=60)
+        began, first, most = time.monotonic(), client.xlen(KEY), 0.0
+        while client.xlen(KEY):
+            most = max(most, _resident_mb(publisher.pid))
+            time.sleep(0.02)
+        took = time.monotonic() - began
+    finally:
+        publisher.terminate()
+        publisher.wait(60)
+    yield _row("drain to the broker over TLS", first / took, "records/s", target=">= 20000")
+    yield _row("the publisher's memory while it drains", most, "MB", target="<= 40")
+
+
+class _Truck:
+    """Receiver, gpsd, Redis and the recorder, with READY said."""
+
+    def __init__(self, folder: Path) -> None:
+        self.dongle = Dongle()
+        self.gpsd = Gpsd(self.dongle.path, port=free_port())
+        self.redis = Redis(folder)
+        self.service = Service(folder, gpsd_port=self.gpsd.port, queue=self.redis.socket)
+
+    def __enter__(self) -> Self:
+        for part in (self.redis, self.gpsd, self.service):
+            part.start()
+        enough = threading.Event()
+
+        def search() -> None:
+            for each in void(COLD, 3600):
+                self.dongle.send(each)
+                if enough.wait(0.1):
+                    return
+
+        thread = threading.Thread(target=search)
+        thread.start()
+        until(self.service.ready, what="READY", within_s=60)
+        enough.set()
+        thread.join()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for part in (self.service, self.gpsd, self.redis):
+            part.end(signal.SIGKILL)
+        self.dongle.close()
+        self.service.close()
+
+
+def _fill(redis: Redis) -> None:
+    stream = RedisStream(socket=str(redis.socket), key=KEY, timeout_s=60)
+    stream.newest()
+    for first in range(1, RECORDS + 1, 500):
+        stream.append([(seq, _typical(seq)) for seq in range(first, first + 500)])
+
+
+def _typical(seq: int) -> bytes:
+    """Give a record of a 3D fix on the road, every value known."""
+    at = Epoch(
+        device="/dev/gps0", mono=seq * 1000, time=1_790_000_000_000 + seq * 1000, mode=3,
+        time_ok=True, lat=52.0 + seq % 99_991 / 1e6, lon=13.0 + seq % 99_989 / 1e6,
+        alt_msl=34.5 + seq % 100, speed=13.89 + seq % 17, track=182.4 + seq % 90,
+        climb=0.1, eph=4.2, eps=0.52,
+    )  # fmt: skip
+    return of_epoch(at, identity=IDENTITY, seq=seq, trip=max(1, seq - 7200)).encode()
+
+
+def _cpu_s(pid: int) -> float:
+    """Give the CPU time of all threads of a process, in seconds, see proc(5) on schedstat."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((each / "schedstat").read_text().split()[0]) for each in tasks) / 1e9
+
+
+def _resident_mb(pid: int) -> float:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1000
+
+
+def _row(name: str, value: object, unit: str, target: str = "reported") -> Row:
+    rounded = round(value, 2) if isinstance(value, float) else value
+    return {"row": name, "value": rounded, "unit": unit, "target": target}
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+if __name__ == "__main__":
+    for row in rows():
+        sys.stdout.write(json.dumps(row) + "\n")
+        sys.stdout.flush()

@@ -1,0 +1,4 @@
+mkdir -p /result
+echo first >/result/order
+cat >/result/eaten
+echo second >>/result/order

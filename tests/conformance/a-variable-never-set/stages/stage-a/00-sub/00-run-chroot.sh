@@ -1,0 +1,2 @@
+mkdir -p /result
+echo "[$NEVER_SET]" >/result/said

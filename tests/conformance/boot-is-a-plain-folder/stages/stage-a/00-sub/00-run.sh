@@ -1,0 +1,3 @@
+#!/bin/bash -e
+install -d "$ROOTFS_DIR/boot/firmware"
+echo dtparam=audio=off >>"$ROOTFS_DIR/boot/firmware/config.txt"

@@ -1,0 +1,5 @@
+mkdir -p /result
+for name in cl-anaphora cl-rt; do
+  status=$(dpkg-query -W -f '${db:Status-Status}' "$name" 2>/dev/null) || true
+  if [ "$status" = installed ]; then echo installed; else echo no; fi
+done >/result/with

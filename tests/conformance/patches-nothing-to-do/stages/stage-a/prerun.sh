@@ -1,0 +1,3 @@
+#!/bin/bash -e
+if [ ! -d "$ROOTFS_DIR" ]; then copy_previous; fi
+echo one >"$ROOTFS_DIR/etc/greeting"

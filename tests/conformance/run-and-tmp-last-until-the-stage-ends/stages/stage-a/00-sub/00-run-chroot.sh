@@ -1,0 +1,2 @@
+echo kept >/tmp/left
+echo kept >/run/left

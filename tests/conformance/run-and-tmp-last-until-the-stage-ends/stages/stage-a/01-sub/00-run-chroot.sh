@@ -1,0 +1,2 @@
+mkdir -p /result
+cat /tmp/left /run/left >/result/same-stage

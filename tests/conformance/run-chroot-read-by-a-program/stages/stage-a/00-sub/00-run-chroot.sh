@@ -1,0 +1,4 @@
+mkdir -p /result
+echo first >/result/order
+wc -l >/dev/null
+echo second >>/result/order

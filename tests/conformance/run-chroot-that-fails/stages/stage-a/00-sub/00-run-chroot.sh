@@ -1,0 +1,3 @@
+echo "no such road" >&2
+false
+true

@@ -1,0 +1,4 @@
+#!/bin/bash -e
+echo "no such truck" >&2
+false
+true

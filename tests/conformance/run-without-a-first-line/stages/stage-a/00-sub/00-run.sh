@@ -1,0 +1,3 @@
+mkdir -p "$ROOTFS_DIR/result"
+words=(one two)
+echo "${words[1]}" >"$ROOTFS_DIR/result/said"

@@ -1,0 +1,291 @@
+"""Honest models of what the contract stands on: a disk, a queue and a receiver that fail.
+
+Each keeps apart what was promised (flushed, answered) and what was only asked for, and loses the
+latter when the power goes. The real ones are used by tests/service; these are for thousands of
+faults in a second.
+"""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from telematics.epoch import Epoch
+from telematics.publish import SinkError
+from telematics.receive import Ledger
+from telematics.record import Record, decode
+from telematics.stream import QueueError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from telematics.record import Gap, Identity
+
+
+class PowerLostError(Exception):
+    """The power went in the middle of a write; nobody catches this but the test."""
+
+
+@dataclass
+class ModelDisk:
+    """Files in memory; ``full`` and ``failing`` refuse; ``cut_at``: power goes there in a write."""
+
+    files: dict[Path, bytes] = field(default_factory=dict)
+    full: bool = False
+    failing: bool = False
+    cut_at: int | None = None
+    writes: int = 0
+
+    def read(self, path: Path) -> bytes | None:
+        """See Disk."""
+        if self.failing:
+            raise OSError(errno.EIO, "input/output error")
+        return self.files.get(path)
+
+    def read_at(self, path: Path, offset: int, size: int) -> bytes:
+        """See Disk."""
+        if self.failing:
+            raise OSError(errno.EIO, "input/output error")
+        return self.files.get(path, b"")[offset : offset + size]
+
+    def size(self, path: Path) -> int:
+        """See Disk."""
+        return len(self.files.get(path, b""))
+
+    def write(self, path: Path, content: bytes) -> None:
+        """See Disk: it is renamed into place, so a cut leaves the old content."""
+        self._ready()
+        if self.cut_at is not None:
+            self.cut_at = None
+            raise PowerLostError
+        self.files[path] = content
+
+    def append(self, path: Path, content: bytes) -> None:
+        """See Disk; a refusal leaves a part of the content behind, as the kernel may."""
+        before = self.files.get(path, b"")
+        if self.full:
+            self.files[path] = before + content[: len(content) // 2]
+        self._ready()
+        if self.cut_at is not None:
+            kept = content[: self.cut_at]
+            # A torn end may be zeros: the size was written, the data was not.
+            self.files[path] = before + kept + b"\0" * (self.cut_at % 7)
+            self.cut_at = None
+            raise PowerLostError
+        self.files[path] = before + content
+
+    def truncate(self, path: Path, size: int) -> None:
+        """See Disk."""
+        self._ready(needs_room=False)
+        self.files[path] = self.files.get(path, b"")[:size]
+
+    def remove(self, path: Path) -> None:
+        """See Disk."""
+        self._ready(needs_room=False)
+        self.files.pop(path, None)
+
+    def _ready(self, *, needs_room: bool = True) -> None:
+        self.writes += 1
+        if self.failing:
+            raise OSError(errno.EIO, "input/output error")
+        if self.full and needs_room:
+            raise OSError(errno.ENOSPC, "no space left on device")
+
+
+@dataclass
+class ModelStream:
+    """A queue in a list, for the writer and the publisher; each fault is used up by one call.
+
+    ``refused``: nothing happened. ``reply lost``: it happened and nobody was told.
+    """
+
+    entries: list[tuple[tuple[int, int], bytes]] = field(default_factory=list)
+    top: tuple[int, int] = (0, 0)
+    last_sent: bytes = b""
+    away: bool = False
+    full: bool = False
+    faults: list[str] = field(default_factory=list)
+    batches: list[int] = field(default_factory=list)
+    asked: int = 0
+    generation: int = 0
+
+    def newest(self) -> bytes:
+        """See Stream."""
+        self._answer()
+        return self.entries[-1][1] if self.entries else self.last_sent
+
+    def append(self, records: Sequence[tuple[int, bytes]]) -> None:
+        """See Stream; ids must grow, as in Redis."""
+        fault = self._answer()
+        if self.full:
+            raise QueueError("OOM command not allowed when used memory > 'maxmemory'")
+        for seq, raw in records:
+            ident = (seq, 0) if seq > self.top[0] else (self.top[0], self.top[1] + 1)
+            self.top = ident
+            self.entries.append((ident, raw))
+        self.batches.append(len(records))
+        if fault:
+            raise QueueError(fault)
+
+    def length(self) -> int:
+        """See Stream."""
+        self._answer()
+        return len(self.entries)
+
+    def sent(self) -> bytes:
+        """See Source."""
+        self._answer()
+        return self.last_sent
+
+    def read(self, after: str, count: int) -> list[tuple[str, bytes]]:
+        """See Source."""
+        self._answer()
+        low = tuple(int(part) for part in after.split("-"))
+        found = [(ident, raw) for ident, raw in self.entries if ident > low][:count]
+        return [(f"{ms}-{sub}", raw) for (ms, sub), raw in found]
+
+    def drop(self, ident: str, raw: bytes) -> None:
+        """See Source."""
+        fault = self._answer()
+        high = tuple(int(part) for part in ident.split("-"))
+        self.entries = [each for each in self.entries if each[0] > high]
+        self.last_sent = raw
+        if fault:
+            raise QueueError(fault)
+
+    def restart(self, *, losing: int = 0, everything: bool = False) -> list[bytes]:
+        """Start anew, without the last records or without all; give what the medium destroyed."""
+        self.generation += 1
+        keep = 0 if everything else max(0, len(self.entries) - losing)
+        gone = [raw for _, raw in self.entries[keep:]]
+        self.entries = self.entries[:keep]
+        if everything:
+            self.last_sent = b""
+        sent = (decode(self.last_sent).seq, 0) if self.last_sent else (0, 0)
+        if gone or everything:
+            self.top = self.entries[-1][0] if self.entries else sent
+        return gone
+
+    def records(self) -> list[Record]:
+        """Give what stands there, for a test."""
+        return [decode(raw) for _, raw in self.entries]
+
+    def _answer(self) -> str:
+        self.asked += 1
+        if self.away:
+            raise QueueError("connection refused")
+        fault = self.faults.pop(0) if self.faults else ""
+        if fault == "refused":
+            raise QueueError(fault)
+        return fault
+
+
+@dataclass
+class Connection:
+    """One process's connection to a queue: a restart of the queue breaks it once."""
+
+    queue: ModelStream
+    _generation: int = -1
+
+    def newest(self) -> bytes:
+        """See Stream."""
+        return self._whole().newest()
+
+    def append(self, records: Sequence[tuple[int, bytes]]) -> None:
+        """See Stream."""
+        self._whole().append(records)
+
+    def length(self) -> int:
+        """See Stream."""
+        return self._whole().length()
+
+    def sent(self) -> bytes:
+        """See Source."""
+        return self._whole().sent()
+
+    def read(self, after: str, count: int) -> list[tuple[str, bytes]]:
+        """See Source."""
+        return self._whole().read(after, count)
+
+    def drop(self, ident: str, raw: bytes) -> None:
+        """See Source."""
+        self._whole().drop(ident, raw)
+
+    def _whole(self) -> ModelStream:
+        known, self._generation = self._generation, self.queue.generation
+        if known not in (-1, self.queue.generation):
+            raise QueueError("connection lost")
+        return self.queue
+
+
+@dataclass
+class ModelSink:
+    """A receiver behind a broker: the reference ledger and its lines.
+
+    ``faults``: ``lost ack`` takes all and says nothing; ``partial`` takes half and says so;
+    ``half told`` takes all and acknowledges half; ``refused`` takes nothing.
+    """
+
+    ledger: Ledger = field(default_factory=Ledger)
+    lines: list[dict[str, object]] = field(default_factory=list)
+    away: bool = False
+    faults: list[str] = field(default_factory=list)
+    closed: int = 0
+
+    def open(self) -> None:
+        """See Sink."""
+        if self.away:
+            raise SinkError("no broker")
+
+    def send(self, records: Sequence[tuple[str, bytes]]) -> int:
+        """See Sink."""
+        fault = self.faults.pop(0) if self.faults else ""
+        half = len(records) // 2
+        taken, told = {
+            "lost ack": (len(records), 0),
+            "partial": (half, half),
+            "half told": (len(records), half),
+            "refused": (0, 0),
+        }.get(fault, (len(records), len(records)))
+        for _, raw in records[:taken]:
+            self.lines += self.ledger.take(raw)
+        return told
+
+    def live(self, device: str, raw: bytes) -> None:
+        """See Sink."""
+
+    def close(self) -> None:
+        """See Sink."""
+        self.closed += 1
+
+    def received(self) -> list[dict[str, object]]:
+        """Give the records, without the gaps."""
+        return [line for line in self.lines if "seq" in line]
+
+    def gaps(self) -> list[dict[str, object]]:
+        """Give the gaps."""
+        return [line["gap"] for line in self.lines if "from" in str(line.get("gap"))]  # type: ignore[misc]  # a gap line holds an object
+
+
+def epoch(number: int, *, mono: int | None = None, time: int | None = None) -> Epoch:
+    """Make an epoch whose altitude tells its number."""
+    return Epoch(
+        device="a", mono=number if mono is None else mono, time=time, mode=3, time_ok=False,
+        lat=1.0, lon=2.0, alt_msl=float(number), speed=None, track=None, climb=None, eph=None,
+        eps=None,
+    )  # fmt: skip
+
+
+def maker(identity: Identity) -> Callable[[Epoch, int, int, Gap | None], Record]:
+    """Give what makes records of an identity."""
+
+    def make(made: Epoch, seq: int, trip: int, gap: Gap | None) -> Record:
+        return Record(
+            identity=identity, seq=seq, trip=trip, gap=gap, time=made.time, mono=made.mono,
+            lat=made.lat or 0.0, lon=made.lon or 0.0, mode=made.mode, time_ok=made.time_ok,
+            alt=made.alt_msl,
+        )  # fmt: skip
+
+    return make

@@ -1,0 +1,192 @@
+"""pi-gen's stage format, rule by rule: small stages run, and what they leave is compared.
+
+The rules are data in tests/conformance, so that pi-gen itself can be asked the same.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from glovebox import apt, lock, native, pi_gen, plan, stage, stage_check, store
+from glovebox.boards import BOARDS, Board
+from glovebox.build import Builder
+from glovebox.config import BoardName, Config, StageEntry
+from glovebox.errors import GloveboxError
+from glovebox.imported import Base
+from glovebox.keys import AccessKeys
+from glovebox.lock import Lock
+from glovebox.monitor import Monitor
+from glovebox.run import run
+from glovebox.store import Store
+from tests.root.tools import suite_tools
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+pytestmark = [pytest.mark.root, pytest.mark.needs("unshare", "setpriv", "mmdebstrap")]
+
+RULES = Path(__file__).resolve().parent.parent / "conformance"
+EPOCH = 1_700_000_000
+SUITE = "trixie"
+
+
+class Ears(Monitor):
+    """Hears warnings, and everything that goes to the log."""
+
+    def __init__(self) -> None:
+        """Print nothing."""
+        super().__init__(quiet=True)
+        self.warnings: list[str] = []
+
+    def warn(self, text: str) -> None:
+        """Keep a warning."""
+        self.warnings.append(text)
+
+
+def own_board() -> Board:
+    """Give a board of this machine's processor: the rules need no emulation."""
+    real = BOARDS[BoardName.PI_3]
+    return Board(name=real.name, title="here", arch=native.host_arch(), kernel="", dtb="",
+                 imager_tags=())  # fmt: skip
+
+
+@functools.cache
+def base() -> Base:
+    """Take the native root that a build left in the store: a Debian with apt."""
+    tree = suite_tools().tree
+    layer = store.Layer(key=tree.parent.name, path=tree.parent)
+    return Base(layer=layer, digest="", arch=native.host_arch(), suite=SUITE, boot="boot/firmware")
+
+
+@pytest.fixture(scope="module")
+def kept() -> Store:
+    """Give the caller's own store: indices, packages and quilt are not fetched for every rule."""
+    return Store(root=store.default_root()).open()
+
+
+def lines(path: Path) -> list[str]:
+    """Give the lines of a file that may not be there."""
+    return path.read_text().splitlines() if path.exists() else []
+
+
+class Conformance:
+    """One rule, planned as a build of its stages on top of the native root."""
+
+    def __init__(self, rule: Path, kept: Store) -> None:
+        """Read the rule and make its plan."""
+        self.rule = rule
+        self.ears = Ears()
+        names = lines(rule / "list") or sorted(path.name for path in (rule / "stages").iterdir())
+        given = pi_gen.source(rule / "config", {}) if (rule / "config").exists() else {}
+        config = Config(
+            board=own_board().name,
+            stages=tuple(StageEntry(path=str(rule / "stages" / name)) for name in names),
+            environment=given,
+        )
+        stages = plan.read_stages(config, RULES.parent.parent)
+        variables = pi_gen.variables(config, own_board())
+        exports = pi_gen.exports(stages, variables)
+        self.ears.warnings += stage_check.warnings(stages, pi_gen.dated(variables, 0), exports)
+        # The settings are not run: they are for a system with a user and a kernel.
+        self.lock = self._lock(stages[:-1], variables, kept)
+        self.plan = plan.make_plan(
+            config,
+            own_board(),
+            self.lock,
+            stages=stages,
+            checkout=RULES.parent.parent,
+            access=AccessKeys(public=(), private=None, origin="test"),
+            secret=b"",
+            accelerate=False,
+            imported=base(),
+            exports=exports,
+        )
+        self.names = [one.name for one in stages[:-1]]
+        self.store = kept
+
+    def _lock(self, stages: Sequence[stage.Stage], variables: dict[str, str], kept: Store) -> Lock:
+        chains = {
+            one.name: one
+            for one in plan.chains(own_board(), stages, variables, installed=base().status)
+        }
+        empty = {chain: {"base": (), chain: ()} for chain in (plan.TOOLS, plan.EMULATOR)}
+        wanted = [chains[plan.TARGET]]
+        if plan.QUILT in chains:
+            wanted.append(chains[plan.QUILT])
+        if len(wanted) == 1 and not wanted[0].requests:
+            return Lock(suite=SUITE, epoch=EPOCH, chains={plan.TARGET: {}, **empty})
+        found = lock.resolve(kept, suite=SUITE, mirror=apt.host_mirror(), chains=wanted, sources=())
+        return Lock(suite=SUITE, epoch=EPOCH, chains={**found.chains, **empty})
+
+    def builder(self) -> Builder:
+        """Give what runs it."""
+        return Builder(
+            plan=self.plan, lock=self.lock, store=self.store, monitor=self.ears,
+            checkout=RULES.parent.parent,
+        )  # fmt: skip
+
+    def last(self) -> str:
+        """Give the last step that is not of the settings."""
+        steps = self.plan.layers(self.plan.image.name)
+        return [one.name for one in steps if not one.name.startswith(("settings/", "image"))][-1]
+
+    def forget(self) -> None:
+        """Take the rule's layers out of the store again."""
+        for step in self.plan.steps.values():
+            found = self.store.find(step.key)
+            if found and step.kind is plan.StepKind.SUB_STAGE:
+                self.store.remove(found)
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in RULES.glob("*/")))
+def test_rule(name: str, kept: Store) -> None:
+    """The stages of the rule leave what the rule says, or end the build with the words it names."""
+    rule = RULES / name
+    fails, warned = lines(rule / "fails"), lines(rule / "warns")
+    with ExitStack() as stack:
+        if fails:
+            with pytest.raises(GloveboxError, match=fails[0]):
+                build(rule, kept, stack)
+            return
+        made = build(rule, kept, stack)
+        with made.builder().merged(made.last()) as root:
+            found = run([RULES / "compare", rule, root], check=False)
+        assert found.returncode == 0, found.stdout
+        for pattern in warned:
+            assert [one for one in made.ears.warnings if pattern in one], made.ears.warnings
+        assert bool(warned) == bool(made.ears.warnings)
+        if (rule / "images").exists():
+            steps = [(one.suffix, made.plan.layers(one.step)) for one in made.plan.images]
+            last = [(suffix, below[-3].name) for suffix, below in steps]
+            assert [f"{suffix} {name}" for suffix, name in last] == lines(rule / "images")
+        again = Conformance(rule, kept)
+        assert {one.name: one.key for one in again.plan.steps.values()} == {
+            one.name: one.key for one in made.plan.steps.values()
+        }
+
+
+def build(rule: Path, kept: Store, stack: ExitStack) -> Conformance:
+    """Build the stages of a rule; its layers are gone when the stack ends."""
+    made = Conformance(rule, kept)
+    stack.callback(made.forget)
+    made.builder().build([made.last()])
+    return made
+
+
+def test_every_rule_is_said() -> None:
+    """Each rule names its section and itself, shows it by an effect, and stands in the list."""
+    listed = (RULES / "README.md").read_text()
+    for rule in RULES.glob("*/"):
+        section, sentence = (rule / "rule").read_text().splitlines()
+        assert re.fullmatch(r"2\.\d(\.\d)?", section)
+        assert sentence.endswith(".")
+        assert any((rule / name).exists() for name in ("expect", "absent", "fails", "images"))
+        assert f"| {section} | `{rule.name}` |" in listed
+    assert os.access(RULES / "compare", os.X_OK)

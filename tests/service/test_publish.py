@@ -1,0 +1,285 @@
+"""Publishing among real parts: Redis, the publisher's process, Apache Kafka, a receiver."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from parts import APP, KEY, Process, Redis, free_port, until
+
+from telematics import receive
+from telematics.publish import Publisher, SinkError
+from telematics.record import Identity
+from telematics.settings import Settings
+from telematics.sink_http import HttpSink
+from telematics.sink_kafka import KafkaSink
+from telematics.stream import RedisStream
+from tests.contract_model import epoch, maker
+from tests.kafka_broker import Broker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+IDENTITY = Identity(device="truck-7", installation="k3x9w2", boot="1f0c9a")
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """Give a broker that answers."""
+    made = Broker(tmp_path_factory.mktemp("kafka"))
+    made.start()
+    yield made
+    made.end()
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[Redis]:
+    """Give a queue of its own."""
+    folder = tmp_path / "redis"
+    folder.mkdir()
+    made = Redis(folder)
+    made.start()
+    yield made
+    made.end(signal.SIGKILL)
+
+
+@pytest.fixture
+def topic(broker: Broker, request: pytest.FixtureRequest) -> str:
+    """Give a topic of the test's own."""
+    from confluent_kafka.admin import AdminClient, NewTopic  # noqa: PLC0415
+
+    name = "".join(each if each.isalnum() else "-" for each in request.node.name)[:80]
+    client = AdminClient({"bootstrap.servers": broker.plain})
+    client.create_topics([NewTopic(name, 1, 1)])[name].result(30)
+    return name
+
+
+class PublisherProcess(Process):
+    """`telematics publish` as systemd starts it."""
+
+    def __init__(self, folder: Path, queue: Redis, broker: Broker, topic: str) -> None:
+        """Prepare."""
+        values = {
+            "device": "truck-7", "queue_socket": str(queue.socket), "publish_to": "kafka",
+            "publish_servers": broker.tls, "publish_secrets": str(broker.secrets),
+            "publish_topic": topic,
+        }  # fmt: skip
+        config = folder / "publish.json"
+        config.write_text(json.dumps(values))
+        env = os.environ | {"PYTHONPATH": str(APP)}
+        super().__init__(
+            sys.executable, "-m", "telematics", "publish", "--config", str(config), env=env
+        )
+
+
+def fill(queue: Redis, first: int, last: int) -> None:
+    """Put records into the queue, as the recorder does."""
+    stream = RedisStream(socket=str(queue.socket), key=KEY, timeout_s=30)
+    stream.newest()
+    make = maker(IDENTITY)
+    for start in range(first, last + 1, 500):
+        seqs = range(start, min(start + 500, last + 1))
+        stream.append([(seq, make(epoch(seq), seq, 1, None).encode()) for seq in seqs])
+
+
+def read_topic(broker: Broker, topic: str, path: Path, *, count: int) -> list[dict[str, object]]:
+    """Have the reference receiver read a topic until so many records are there."""
+    book, stopping = receive.Book(path), threading.Event()
+    config = {
+        "bootstrap.servers": broker.tls,
+        "security.protocol": "ssl",
+        "ssl.ca.location": str(broker.secrets / "ca.pem"),
+        "ssl.certificate.location": str(broker.secrets / "client.pem"),
+        "ssl.key.location": str(broker.secrets / "client.key"),
+        "group.id": f"test-{topic}",
+    }
+    options = {"topic": topic, "stopping": stopping}
+    reader = threading.Thread(target=receive.from_kafka, args=(book, config), kwargs=options)
+    reader.start()
+    try:
+        until(lambda: len(_lines(path)) >= count, what=f"{count} lines off Kafka", within_s=60)
+    finally:
+        stopping.set()
+        reader.join()
+        book.close()
+    return _lines(path)
+
+
+def _lines(path: Path) -> list[dict[str, object]]:
+    text = path.read_text() if path.exists() else ""
+    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+
+
+def test_backlog_reaches_the_broker_and_leaves_the_queue(
+    broker: Broker, redis: Redis, topic: str, tmp_path: Path
+) -> None:
+    """Over TLS with a client certificate: every record, in order, once, then the queue is empty."""
+    fill(redis, 1, 5000)
+    process = PublisherProcess(tmp_path, redis, broker, topic)
+    process.start()
+    until(lambda: not redis.client().xlen(KEY), what="the queue to be empty", within_s=60)
+    code = process.end(signal.SIGTERM)
+
+    lines = read_topic(broker, topic, tmp_path / "out", count=5000)
+    assert [line.get("seq") for line in lines] == list(range(1, 5001))
+    assert code == 0
+
+
+def test_killed_publisher_loses_and_reorders_nothing(
+    broker: Broker, redis: Redis, topic: str, tmp_path: Path
+) -> None:
+    """Killed again and again in the middle: the receiver has all, once, in order."""
+    fill(redis, 1, 20_000)
+    for delay_s in (0.4, 0.6, 0.8, 1.0):
+        process = PublisherProcess(tmp_path, redis, broker, topic)
+        process.start()
+        time.sleep(delay_s)
+        process.end(signal.SIGKILL)
+    process.start()
+    until(lambda: not redis.client().xlen(KEY), what="the queue to be empty", within_s=60)
+    process.end()
+
+    lines = read_topic(broker, topic, tmp_path / "out", count=20_000)
+    assert [line.get("seq") for line in lines] == list(range(1, 20_001))
+
+
+def test_broker_killed_and_back(redis: Redis, tmp_path: Path) -> None:
+    """The broker dies under load and comes back: nothing is lost, the order stays."""
+    folder = tmp_path / "kafka"
+    folder.mkdir()
+    broker = Broker(folder)
+    try:
+        broker.start()
+        fill(redis, 1, 3000)
+        process = PublisherProcess(tmp_path, redis, broker, "telematics")
+        process.start()
+        until(lambda: redis.client().xlen(KEY) < 3000, what="the first batch", within_s=60)
+        fill(redis, 3001, 9000)
+        broker.end(signal.SIGKILL)
+        broker.start()
+        until(lambda: not redis.client().xlen(KEY), what="the queue to be empty", within_s=90)
+        process.end()
+
+        lines = read_topic(broker, "telematics", tmp_path / "out", count=9000)
+        assert [line.get("seq") for line in lines] == list(range(1, 9001))
+    finally:
+        process.end(signal.SIGKILL)
+        broker.end()
+
+
+def settings(broker: Broker, topic: str, **more: str) -> Settings:
+    """Give settings for a broker over TLS."""
+    values = {
+        "publish_to": "kafka", "publish_servers": broker.tls, "publish_topic": topic,
+        "publish_secrets": str(broker.secrets),
+    }  # fmt: skip
+    return Settings(**(values | more))  # type: ignore[arg-type]  # all are texts
+
+
+def test_password_over_tls(broker: Broker, redis: Redis, topic: str) -> None:
+    """SASL is another way to prove who one is."""
+    fill(redis, 1, 10)
+    sink = KafkaSink(
+        settings(
+            broker, topic, publish_security="sasl", publish_servers=broker.sasl,
+            publish_user="truck",
+        )
+    )  # fmt: skip
+    source = RedisStream(socket=str(redis.socket), key=KEY, timeout_s=10)
+
+    assert Publisher(source, sink).step() == 10
+    sink.close()
+
+
+@pytest.mark.parametrize("wrong", ["ca.pem", "client.pem", "password"])
+def test_strangers_are_neither_believed_nor_served(
+    broker: Broker, redis: Redis, topic: str, tmp_path: Path, wrong: str
+) -> None:
+    """Another authority, a certificate or password the broker does not know: nothing is sent."""
+    secrets = tmp_path / "secrets"
+    secrets.mkdir()
+    for each in broker.secrets.iterdir():
+        (secrets / each.name).write_bytes(each.read_bytes())
+    if wrong == "ca.pem":
+        (secrets / wrong).write_bytes((secrets / "other-ca.pem").read_bytes())
+    elif wrong == "client.pem":
+        for end in ("pem", "key"):
+            (secrets / f"client.{end}").write_bytes((secrets / f"stranger.{end}").read_bytes())
+    else:
+        (secrets / wrong).write_text("wrong\n")
+    more = {"publish_secrets": str(secrets)}
+    if wrong == "password":
+        more |= {"publish_security": "sasl", "publish_servers": broker.sasl, "publish_user": "x"}
+    fill(redis, 1, 3)
+    sink = KafkaSink(settings(broker, topic, **more))
+
+    with pytest.raises(SinkError):
+        Publisher(RedisStream(socket=str(redis.socket), key=KEY), sink).step()
+    assert redis.client().xlen(KEY) == 3
+
+
+def test_plain_text_only_if_asked_for_by_name(broker: Broker, tmp_path: Path) -> None:
+    """A forgotten certificate is an error that names it, never a silent step down."""
+    with pytest.raises(SinkError, match=r"ca\.pem is missing"):
+        KafkaSink(settings(broker, "x", publish_secrets=str(tmp_path))).open()
+    with pytest.raises(SinkError, match="not https"):
+        HttpSink(Settings(publish_to="http", publish_servers="http://127.0.0.1:1/")).open()
+
+
+def test_live_lane_is_outside_the_contract(broker: Broker, redis: Redis, topic: str) -> None:
+    """The newest position can be shown on another topic; the queue is not touched by it."""
+    fill(redis, 1, 3)
+    sink = KafkaSink(settings(broker, topic, publish_live_topic="live"))
+    sink.live("truck-7", b"newest")
+    assert sink._live.flush(10) == 0
+
+    assert redis.client().xlen(KEY) == 3
+
+
+def test_http_receiver(redis: Redis, tmp_path: Path) -> None:
+    """By POST with an API key: all records once, also when an answer was lost; no key, nothing."""
+    (tmp_path / "api-key").write_text("secret\n")
+    fill(redis, 1, 1200)
+    book = receive.Book(tmp_path / "out")
+    server = receive.http_server(book, port=free_port(), key="secret")
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    wanted = Settings(
+        publish_to="http", publish_servers=f"http://127.0.0.1:{server.server_port}/records",
+        publish_security="plaintext", publish_secrets=str(tmp_path),
+    )  # fmt: skip
+    source = RedisStream(socket=str(redis.socket), key=KEY, timeout_s=10)
+    first = HttpSink(wanted)
+    first.open()
+    first.send([("truck-7", raw) for _, raw in source.read("0-0", 700)])  # and then the power went
+    (tmp_path / "api-key").write_text("wrong\n")
+    with pytest.raises(SinkError):
+        Publisher(source, HttpSink(wanted)).step()
+    (tmp_path / "api-key").write_text("secret\n")
+
+    assert Publisher(source, HttpSink(wanted)).step() == 1200
+    server.shutdown()
+    assert [line["seq"] for line in _lines(tmp_path / "out")] == list(range(1, 1201))
+    assert book.ledger.duplicates == 700
+
+
+def test_offline_publisher_is_small_and_quiet(tmp_path: Path, redis: Redis, broker: Broker) -> None:
+    """With nobody to reach, no client is made: it takes little memory and says so once."""
+    fill(redis, 1, 10)
+    process = PublisherProcess(tmp_path, redis, broker, "telematics")
+    config = tmp_path / "publish.json"
+    values = json.loads(config.read_text()) | {"publish_servers": f"127.0.0.1:{free_port()}"}
+    config.write_text(json.dumps(values))
+    process.start()
+    time.sleep(4)
+    resident_mb = process.resident_mb()
+    process.end()
+
+    assert resident_mb < 20
+    assert redis.client().xlen(KEY) == 10

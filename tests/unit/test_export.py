@@ -1,0 +1,203 @@
+"""Handing an image over: whole or not at all, and its papers are its own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, cast
+
+import pytest
+
+from glovebox import export
+from glovebox.boards import BOARDS
+from glovebox.config import Config
+from glovebox.keys import AccessKeys
+from glovebox.load import Loaded
+from glovebox.lock import Lock
+from glovebox.monitor import Monitor
+from glovebox.plan import Made, Plan, Step, StepKind
+from glovebox.project import Project
+from glovebox.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from glovebox.build import Builder
+
+MADE = Made(step="image", disk_id="01234567")
+STATUS = "Package: gpsd\nStatus: install ok installed\nVersion: 3.25\nArchitecture: armel\n"
+
+
+class FakeBuilder:
+    """Stands for a builder: shows a root with a package list."""
+
+    def __init__(self, folder: Path) -> None:
+        """Make the root."""
+        self.root = folder / "root"
+        (self.root / "var/lib/dpkg").mkdir(parents=True)
+        (self.root / "var/lib/dpkg/status").write_text(STATUS)
+
+    @contextmanager
+    def merged(self, _name: str) -> Iterator[Path]:
+        """Show it."""
+        yield self.root
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """Give a project whose layers are built."""
+    config = Config()
+    steps = {
+        "top": Step(name="top", kind=StepKind.SUB_STAGE, key="top"),
+        "image": Step(name="image", kind=StepKind.IMAGE, below="top", key="image-1"),
+    }
+    return Project(
+        config=tmp_path / "image.yaml",
+        loaded=Loaded(config=config, origins={}, warnings=()),
+        board=BOARDS[config.board],
+        lock=Lock(suite="trixie", epoch=1, chains={}),
+        plan=Plan(
+            steps=steps, disk_id=MADE.disk_id, arch="armel", epoch=1, variables={},
+            images=(MADE,), chosen=MADE,
+        ),
+        access=AccessKeys(public=(), private=None, origin="none"),
+        store=Store(root=tmp_path / "store").open(),
+        monitor=Monitor(quiet=True),
+        out=tmp_path / "out",
+    )  # fmt: skip
+
+
+@pytest.fixture
+def builder(tmp_path: Path) -> Builder:
+    """Give what shows the layers."""
+    return cast("Builder", FakeBuilder(tmp_path))
+
+
+def assembling(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
+    """Let the assembly write these bytes."""
+
+    def assemble(_project: Project, _builder: Builder, part: Path) -> None:
+        part.write_bytes(data)
+
+    monkeypatch.setattr(export, "_assemble", assemble)
+
+
+def hand_over(project: Project, builder: Builder, *, verified: bool = True) -> None:
+    """Export, with nothing to prove."""
+    with export.export(project, builder, verified=verified):
+        pass
+
+
+def names(project: Project) -> set[str]:
+    """List what lies there for a user, and what does not."""
+    return {path.name for path in project.out.iterdir()}
+
+
+PAPERS = {
+    f"glovebox-zero-w.{kind}"
+    for kind in ("img", "img.sha256", "manifest.json", "packages.txt", "rpi-imager-manifest")
+}
+
+
+def test_an_image_and_its_papers(
+    project: Project, builder: Builder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Checksum, sizes and packages are those of the image; it is for its owner alone."""
+    assembling(monkeypatch, b"image")
+
+    hand_over(project, builder)
+
+    sha256 = hashlib.sha256(b"image").hexdigest()
+    assert names(project) == PAPERS
+    assert project.image.read_bytes() == b"image"
+    assert stat.S_IMODE(project.image.stat().st_mode) == 0o600
+    assert (project.out / "glovebox-zero-w.img.sha256").read_text().split()[0] == sha256
+    assert (project.out / "glovebox-zero-w.packages.txt").read_text() == "gpsd 3.25 armel\n"
+    told = json.loads((project.out / "glovebox-zero-w.rpi-imager-manifest").read_text())
+    assert told["os_list"][0]["extract_sha256"] == sha256
+    assert export.is_current(project, verified=True)
+
+
+@pytest.mark.parametrize("change", ["key", "bytes", "time", "gone", "no manifest", "half of it"])
+def test_what_is_not_current(
+    project: Project, builder: Builder, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    """Another plan, a touched image or a lost paper: it is made again."""
+    assembling(monkeypatch, b"image")
+    hand_over(project, builder)
+    paper = export.papers(project)
+    match change:
+        case "key":
+            steps = {**project.plan.steps, "image": replace(project.plan.image, key="image-2")}
+            project = replace(project, plan=replace(project.plan, steps=steps))
+        case "bytes":
+            project.image.write_bytes(b"image and more")
+        case "time":
+            os.utime(project.image, (1, 1))
+        case "gone":
+            project.image.unlink()
+        case "no manifest":
+            paper.unlink()
+        case _:
+            paper.write_text(paper.read_text()[:40])
+
+    assert not export.is_current(project, verified=True)
+
+
+def test_unproven_is_not_current_for_who_wants_proof(
+    project: Project, builder: Builder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An image built with --no-verify is enough for another such build alone."""
+    assembling(monkeypatch, b"image")
+    hand_over(project, builder, verified=False)
+
+    assert export.is_current(project, verified=False)
+    assert not export.is_current(project, verified=True)
+
+
+@pytest.mark.parametrize("where", ["proof", "assembly"])
+def test_a_failure_leaves_what_was_there(
+    project: Project, builder: Builder, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """When the proof or the assembly fails, the image before and its papers stay as they were."""
+    assembling(monkeypatch, b"old")
+    hand_over(project, builder)
+    before = {path.name: path.read_bytes() for path in project.out.iterdir()}
+    assembling(monkeypatch, b"new")
+    message = "failed"
+
+    def fails(*_words: object) -> None:
+        raise ValueError(message)
+
+    if where == "assembly":
+        monkeypatch.setattr(export, "_assemble", fails)
+    proof = fails if where == "proof" else lambda: None
+    with pytest.raises(ValueError, match=message), export.export(project, builder, verified=True):
+        proof()
+
+    assert {path.name: path.read_bytes() for path in project.out.iterdir()} == before
+
+
+def test_killed_before_the_papers(
+    project: Project, builder: Builder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An image never lies beside the papers of another; without any it is made again."""
+    assembling(monkeypatch, b"old")
+    hand_over(project, builder)
+    assembling(monkeypatch, b"new")
+
+    def killed(*_words: object, **_more: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(export, "_write_papers", killed)
+    with pytest.raises(KeyboardInterrupt):
+        hand_over(project, builder)
+
+    assert project.image.read_bytes() == b"new"
+    assert names(project) == {project.image.name}
+    assert not export.is_current(project, verified=False)
