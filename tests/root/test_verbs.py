@@ -540,7 +540,7 @@ def test_a_shell_is_one_to_work_in(foreign: Path, folder: Path) -> None:
     with untouched(foreign):
         said, status = typed(
             [*invoke("chroot", str(foreign))],
-            [(b"leave with `exit`", b""), (b"# ", b"echo $((40 + 2)); sleep 1000\n"),
+            [(b"leave with `exit`", b""), (b"# ", b"echo $((40 + 2)); read word\n"),
              (b"42", b"\x03"), (b"# ", b"echo 1 >/x; exit 4\n")],
             cli(folder),
         )  # fmt: skip
