@@ -52,7 +52,7 @@ def test_queue_is_mended_before_it_starts(host: Host) -> None:
     """Each start of the queue looks at its files first, and whatever that says, it starts."""
     drop_in = host.check_output("cat /etc/systemd/system/queue.service.d/10-repair.conf")
     command = re.search(
-        r"^ExecStartPre=-\+.*(/\S+ repair --checker (\S+))'$", drop_in, re.MULTILINE
+        r"^ExecStartPre=-\+.* exec (/\S+ repair --checker (\S+))'$", drop_in, re.MULTILINE
     )
 
     assert command is not None
