@@ -36,6 +36,8 @@ LONG_DRIVE_S = 600  # it is ended when all has happened
 ARRIVE_TIMEOUT_S = 60
 # gpsd comes back, finds its receiver, and the service reaches it again: on an emulated ARMv6.
 GPSD_BACK_S = 60
+# Its files are looked at before each start. Meanwhile records go to the recorder's journal.
+QUEUE_BACK_S = 90
 BETWEEN_S = 5
 CLOCK_SET_S = 180
 EXACT_DEGREES = 1e-6
@@ -127,7 +129,7 @@ def gpsd_away(host: Host, dongle: Dongle, facts: Facts, command: str) -> Window:
     host.check_output(command)
     (last,) = times(dongle.sent[-1:])
     while newest(host, facts) <= last:
-        assert time.monotonic() < began + GPSD_BACK_S, "gpsd did not come back"
+        assert time.monotonic() < began + GPSD_BACK_S + QUEUE_BACK_S, "gpsd did not come back"
         time.sleep(1)
     return Window(begin=began - 1, end=time.monotonic())
 
@@ -143,7 +145,11 @@ def times(sent: Iterable[Sent]) -> list[int]:
 
 
 def newest(host: Host, facts: Facts) -> int:
-    """Read the time of the queue's last record, in milliseconds."""
+    """Read the time of the queue's last record, in milliseconds; wait for a queue that starts."""
+    until = time.monotonic() + QUEUE_BACK_S
+    while host.run(f"{facts.server}-cli -s {SOCKET} XLEN {KEY}").failed:
+        assert time.monotonic() < until, "the queue did not come back"
+        time.sleep(1)
     (last,) = recorded(host, facts, "XREVRANGE {} + - COUNT 1")
     return _time(last)
 

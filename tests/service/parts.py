@@ -67,6 +67,11 @@ class Process:
         assert self._child is not None
         return self._child.pid
 
+    @property
+    def ended(self) -> bool:
+        """Tell whether the child has ended by itself."""
+        return self._child is not None and self._child.poll() is not None
+
     def start(self) -> None:
         """Start, once the one before is gone."""
         self._child = subprocess.Popen(self._command, env=self._env, stdin=subprocess.DEVNULL)
@@ -155,8 +160,13 @@ class Redis(Process):
 
     def start(self) -> None:
         """Start, and wait until it answers this test; the service finds it by itself."""
+        assert self.starts(), "Redis ended at its start"
+
+    def starts(self) -> bool:
+        """Start; tell whether it answers in the end, or ends."""
         super().start()
-        until(self._answers, what="Redis to answer")
+        until(lambda: self._answers() or self.ended, what="Redis to answer or to end")
+        return not self.ended
 
     def _answers(self) -> bool:
         try:
