@@ -746,6 +746,23 @@ def test_tools_of_a_compiling_program(tmp_path: Path) -> None:
     assert {name for name in after if before[name] != after[name]} == CROSS
 
 
+def test_libraries_of_a_compiled_program(tmp_path: Path) -> None:
+    """They are the target's, resolved beside nothing; another answer compiles again."""
+    world = World.at(tmp_path)
+    board = BOARDS[world.config.board]
+    world.write(f"{_QUEUE}/00-libraries", "libssl-dev\nzlib1g-dev")
+
+    chain = plan.chains(board, plan.read_stages(world.config, tmp_path), {})[-1]
+
+    assert (chain.name, chain.arch) == ("libraries of car/01-queue/00", "armel")
+    assert [one.packages for one in chain.requests] == [("libssl-dev", "zlib1g-dev")]
+    before = world.keys()
+    more = {chain.name: {"00-libraries": (package("libssl-dev"),)}}
+    world.lock = replace(world.lock, chains={**world.lock.chains, **more})
+    after = world.keys()
+    assert {name for name in after if before[name] != after[name]} == CROSS
+
+
 BUILDERS_NUMBERS = {
     plan.StepKind.EXTRACT: BASE,
     plan.StepKind.SUB_STAGE: GPS,
