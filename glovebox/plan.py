@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import hmac
+import re
 import uuid
 from collections.abc import Mapping  # noqa: TC003  a dataclass field's hint
 from dataclasses import dataclass, field, replace
@@ -616,7 +617,7 @@ class _Maker:
 
 def wants_sysroot(action: stage.Action) -> bool:
     """Tell whether a compiling program asks for the target's root: then that decides its result."""
-    return b"SYSROOT" in action.path.read_bytes()
+    return re.search(rb"\bSYSROOT\b", action.path.read_bytes()) is not None
 
 
 @functools.cache

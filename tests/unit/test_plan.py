@@ -669,6 +669,9 @@ def test_a_compiling_program_that_asks_for_the_target(tmp_path: Path) -> None:
     world.write(gps, "#!/bin/sh\n:")
     after = world.plan()
 
+    world.write(f"{_QUEUE}/00-on-tools.sh", "export PKG_CONFIG_SYSROOT_DIR=$LIBRARIES\n")
+
+    assert world.plan().steps[COMPILED].uses == ("tools",)
     assert before.steps[COMPILED].uses == ("tools", "car/00-gps")
     assert before.steps[COMPILED].key != after.steps[COMPILED].key
     assert set(LAYERS[:4]) <= set(before.needs(COMPILED))
