@@ -37,16 +37,18 @@ from glovebox import (
 )
 from glovebox.errors import GloveboxError, StepError
 from glovebox.plan import (
+    BESIDE,
     EMULATOR,
     QUILT,
     TARGET,
     TOOLS,
     Step,
     StepKind,
+    libraries_chain,
     order,
     tools_chain,
 )
-from glovebox.run import CommandError, end_streams, stream
+from glovebox.run import CommandError, end_streams, run, stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -170,9 +172,10 @@ class Builder:
         names = {step.name for step in steps}
         wanted = [chain for chain in (TOOLS, EMULATOR, QUILT) if chain in names]
         for sub, action in ((step.sub_stage, step.action) for step in steps):
-            tools = sub.beside(action, stage.Kind.TOOLS) if sub and action else None
-            if sub and tools and tools_chain(sub, tools) in self.lock.chains:
-                wanted.append(tools_chain(sub, tools))
+            for kind, chain_of in BESIDE.items():
+                listing = sub.beside(action, kind) if sub and action else None
+                if sub and listing and chain_of(sub, listing) in self.lock.chains:
+                    wanted.append(chain_of(sub, listing))
         if any(step.kind in (StepKind.EXTRACT, StepKind.SUB_STAGE) for step in steps):
             wanted.append(TARGET)
         packed = [one for group in self.lock.sources.values() for one in group]
@@ -356,10 +359,12 @@ class Builder:
                     "SOURCES": "/run/glovebox/sources",
                     "OUT": "/run/glovebox/out",
                     "SYSROOT": "/run/glovebox/sysroot",
+                    "LIBRARIES": "/run/glovebox/libraries",
                     "JOBS": str(len(os.sched_getaffinity(0))),
                 },
             )
             self._more_tools(sub, action, root, env, line)
+            self._libraries(sub, action, here / "libraries")
             watch = failure.Watch(root=root)
             env |= watch.environment(f"./{action.path.name}", inside=True)
             begun = time.monotonic()
@@ -400,6 +405,17 @@ class Builder:
             for more in (["update"], ["install", "--yes", "--no-install-recommends", "--", *words]):
                 command = chroot.command(root, ["apt-get", "--quiet", *more], {**env, **apt_env})
                 stream(command, line=line)
+
+    def _libraries(self, sub: stage.SubStage, action: stage.Action, folder: Path) -> None:
+        """Extract what a compiled program is linked with: a root of the target, not configured."""
+        listing = sub.beside(action, stage.Kind.LIBRARIES)
+        if listing is None or libraries_chain(sub, listing) not in self.lock.chains:
+            return
+        for name in ("bin", "lib", "sbin"):  # as in every root since they moved below usr
+            (folder / "usr" / name).mkdir(parents=True)
+            (folder / name).symlink_to(f"usr/{name}")
+        for one in self.lock.packages(libraries_chain(sub, listing)):
+            run(["dpkg-deb", "--extract", self.store.root / "debs" / one.sha256, folder])
 
     @contextmanager
     def _sysroot(self, step: Step, target: Path) -> Iterator[None]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import hmac
+import re
 import uuid
 from collections.abc import Mapping  # noqa: TC003  a dataclass field's hint
 from dataclasses import dataclass, field, replace
@@ -230,6 +231,7 @@ def chains(
             for name, packages in natives.items()
         ),
         *_more_tools(stages, variables, tools),
+        *_libraries(stages, variables, board.arch),
     )
 
 
@@ -255,6 +257,34 @@ def _more_tools(
                         Request(name=action.path.name, packages=words),
                     ),
                 )
+
+
+def libraries_chain(sub: stage.SubStage, action: stage.Action) -> str:
+    """Give the name of the chain of what a compiled program is linked with."""
+    return f"libraries of {sub.name}/{action.number}"
+
+
+def _libraries(
+    stages: Sequence[stage.Stage], variables: Mapping[str, str], arch: str
+) -> Iterator[Chain]:
+    """Give a chain for each `NN-libraries`, of the target's architecture, based on nothing.
+
+    Not beside the native root, by Debian's multiarch: there both architectures must have the very
+    same version of a library, and a mirror that is behind with one of them has not.
+    """
+    for sub in stage.all_of(stages):
+        for action in sub.of(stage.Kind.LIBRARIES):
+            words = wordlist.words_of(action.path, variables)
+            if words:
+                yield Chain(
+                    name=libraries_chain(sub, action),
+                    arch=arch,
+                    requests=(Request(name=action.path.name, packages=words),),
+                )
+
+
+# What stands beside a compiling program, and what the chain of its packages is called.
+BESIDE = {stage.Kind.TOOLS: tools_chain, stage.Kind.LIBRARIES: libraries_chain}
 
 
 def source_names(stages: Sequence[stage.Stage], variables: Mapping[str, str]) -> tuple[str, ...]:
@@ -458,7 +488,12 @@ class _Maker:
                         *wordlist.words_of(action.path, self._given),
                         self._lock.identities(TARGET, request),
                     )
-                case stage.Kind.SOURCES | stage.Kind.TOOLS | stage.Kind.ON_TOOLS:
+                case (
+                    stage.Kind.SOURCES
+                    | stage.Kind.TOOLS
+                    | stage.Kind.LIBRARIES
+                    | stage.Kind.ON_TOOLS
+                ):
                     pass  # they belong to the step that compiles them
                 case stage.Kind.TEMPLATES:
                     pass  # rendered, they are inputs
@@ -482,10 +517,11 @@ class _Maker:
         inputs = {action.path.name: files.digest_tree(action.path)}
         for listing, source in sources.for_action(sub, action, self._given):
             inputs[f"{source.origin}:{source.what}"] = self._source(listing, source)
-        tools = sub.beside(action, stage.Kind.TOOLS)
-        if tools:
-            chain = tools_chain(sub, tools)
-            inputs[tools.path.name] = files.digest(self._lock.identities(chain, tools.path.name))
+        for kind, chain_of in BESIDE.items():
+            beside = sub.beside(action, kind)
+            if beside:
+                found = self._lock.identities(chain_of(sub, beside), beside.path.name)
+                inputs[beside.path.name] = files.digest(found)
         inputs |= self._variables(sub)
         if (sub.path / "files").is_dir():
             inputs["files"] = files.digest_tree(sub.path / "files")
@@ -581,7 +617,7 @@ class _Maker:
 
 def wants_sysroot(action: stage.Action) -> bool:
     """Tell whether a compiling program asks for the target's root: then that decides its result."""
-    return b"SYSROOT" in action.path.read_bytes()
+    return re.search(rb"\bSYSROOT\b", action.path.read_bytes()) is not None
 
 
 @functools.cache

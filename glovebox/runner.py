@@ -126,7 +126,7 @@ def _run_action(action: stage.Action, step: Step, sub: stage.SubStage, site: Sit
             _run_on_host(action, sub, site)
         case stage.Kind.RUN_CHROOT:
             _run_in_chroot(action, sub, site)
-        case stage.Kind.SOURCES | stage.Kind.TOOLS | stage.Kind.ON_TOOLS:
+        case stage.Kind.SOURCES | stage.Kind.TOOLS | stage.Kind.LIBRARIES | stage.Kind.ON_TOOLS:
             pass  # a step of its own has done it
 
 

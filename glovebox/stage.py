@@ -1,8 +1,8 @@
 """Read stages: folders in pi-gen's stage format, with a few additions that are visible by name.
 
 A stage is a folder of sub-stages; each sub-stage is a folder of numbered actions and becomes one
-layer. The additions of ours: `NN-sources`, `NN-tools`, `NN-on-tools.sh`, `NN-overlay/` and
-`NN-templates/`.
+layer. The additions of ours: `NN-sources`, `NN-tools`, `NN-libraries`, `NN-on-tools.sh`,
+`NN-overlay/` and `NN-templates/`.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ class Kind(StrEnum):
 
     SOURCES = "sources"
     TOOLS = "tools"
+    LIBRARIES = "libraries"
     ON_TOOLS = "on-tools.sh"
     DEBCONF = "debconf"
     PACKAGES_NR = "packages-nr"

@@ -53,6 +53,7 @@ _SHELLS = frozenset(
         "OUT",
         "JOBS",
         "SYSROOT",
+        "LIBRARIES",
         "TOOLS_OUT",
         "QEMU_CPU",
         "SETFCAP",

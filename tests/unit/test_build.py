@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,9 +11,10 @@ import pytest
 from glovebox import build, files, stage
 from glovebox.build import Builder
 from glovebox.errors import StepError
-from glovebox.lock import Lock
+from glovebox.lock import Lock, Package
 from glovebox.monitor import Monitor
 from glovebox.plan import Plan, Step, StepKind
+from glovebox.run import run
 from glovebox.store import Store
 
 if TYPE_CHECKING:
@@ -196,3 +197,32 @@ def test_a_compiling_program_sees_what_its_key_knows(tmp_path: Path) -> None:
         "files/patch",
     }
     assert (inside / "00-on-tools.sh").stat().st_mode & 0o100
+
+
+def test_libraries_are_a_root_to_link_with(tmp_path: Path) -> None:
+    """A package is extracted, not run, and found where a linker script names it: below lib too."""
+    packed = tmp_path / "packed"
+    control = "Package: x-dev\nVersion: 1\nArchitecture: armel\nMaintainer: x\nDescription: x\n"
+    for name, text in (
+        ("DEBIAN/control", control),
+        ("DEBIAN/postinst", "#!/bin/sh\nexit 1\n"),
+        ("usr/lib/libx.so.1", "x"),
+    ):
+        (packed / name).parent.mkdir(parents=True, exist_ok=True)
+        (packed / name).write_text(text)
+    (packed / "DEBIAN/postinst").chmod(0o755)
+    made = builder(tmp_path / "store", step("one"))
+    (made.store.root / "debs").mkdir(exist_ok=True)
+    run(["dpkg-deb", "--build", packed, made.store.root / "debs" / "sum"])
+    one = Package(name="x-dev", version="1", arch="armel", url="", size=1, sha256="sum", stanza="")
+    chains = {"libraries of car/00-sub/00": {"00-libraries": (one,)}}
+    made = replace(made, lock=replace(made.lock, chains=chains))
+    sub = tmp_path / "sub"
+    sub.mkdir()
+    for name in ("00-on-tools.sh", "00-libraries"):
+        (sub / name).touch()
+    read = stage.read_sub_stage(sub, "car/00-sub")
+
+    made._libraries(read, read.of(stage.Kind.ON_TOOLS)[0], tmp_path / "libraries")
+
+    assert (tmp_path / "libraries/lib/libx.so.1").read_text() == "x"

@@ -669,6 +669,9 @@ def test_a_compiling_program_that_asks_for_the_target(tmp_path: Path) -> None:
     world.write(gps, "#!/bin/sh\n:")
     after = world.plan()
 
+    world.write(f"{_QUEUE}/00-on-tools.sh", "export PKG_CONFIG_SYSROOT_DIR=$LIBRARIES\n")
+
+    assert world.plan().steps[COMPILED].uses == ("tools",)
     assert before.steps[COMPILED].uses == ("tools", "car/00-gps")
     assert before.steps[COMPILED].key != after.steps[COMPILED].key
     assert set(LAYERS[:4]) <= set(before.needs(COMPILED))
@@ -741,6 +744,23 @@ def test_tools_of_a_compiling_program(tmp_path: Path) -> None:
     assert chain.requests[1].packages[: len(plan.TOOLS_PACKAGES)] == plan.TOOLS_PACKAGES
     before = world.keys()
     more = {chain.name: {"00-tools": (package("scons"),)}}
+    world.lock = replace(world.lock, chains={**world.lock.chains, **more})
+    after = world.keys()
+    assert {name for name in after if before[name] != after[name]} == CROSS
+
+
+def test_libraries_of_a_compiled_program(tmp_path: Path) -> None:
+    """They are the target's, resolved beside nothing; another answer compiles again."""
+    world = World.at(tmp_path)
+    board = BOARDS[world.config.board]
+    world.write(f"{_QUEUE}/00-libraries", "libssl-dev\nzlib1g-dev")
+
+    chain = plan.chains(board, plan.read_stages(world.config, tmp_path), {})[-1]
+
+    assert (chain.name, chain.arch) == ("libraries of car/01-queue/00", "armel")
+    assert [one.packages for one in chain.requests] == [("libssl-dev", "zlib1g-dev")]
+    before = world.keys()
+    more = {chain.name: {"00-libraries": (package("libssl-dev"),)}}
     world.lock = replace(world.lock, chains={**world.lock.chains, **more})
     after = world.keys()
     assert {name for name in after if before[name] != after[name]} == CROSS

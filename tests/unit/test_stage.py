@@ -35,6 +35,7 @@ def test_actions_run_by_number_then_by_kind(tmp_path: Path) -> None:
         "01-packages-nr",
         "01-debconf",
         "01-on-tools.sh",
+        "01-libraries",
         "01-tools",
         "01-sources",
         "00-run-chroot.sh",
