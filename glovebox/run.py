@@ -8,19 +8,22 @@ import subprocess
 import tempfile
 from collections import deque
 from contextlib import contextmanager, suppress
-from threading import Thread
-from typing import IO, TYPE_CHECKING
+from functools import partial
+from threading import Thread, current_thread, main_thread
+from typing import IO, TYPE_CHECKING, Any
 
 from glovebox import clock
 from glovebox.errors import GloveboxError, HostError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from types import FrameType
 
     Command = Sequence[str | os.PathLike[str]]
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 TAIL_LINES = 20
+_ASKING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _streaming: set[subprocess.Popen[bytes]] = set()
 
 # Which Debian package brings a program that this host may lack.
@@ -74,23 +77,25 @@ def run(
     is not installed.
     """
     text = input.decode() if isinstance(input, bytes) else input
+    process = _popen(
+        command,
+        stdin=subprocess.DEVNULL if text is None else subprocess.PIPE,
+        stdout=subprocess.PIPE if capture else None,
+        stderr=subprocess.PIPE if capture else None,
+        cwd=cwd,
+        env=environment(env),
+        text=True,
+        errors="replace",
+    )
     try:
-        done = subprocess.run(  # noqa: PLW1510  checked below, with the output's tail
-            [os.fspath(word) for word in command],
-            input=text,
-            stdin=subprocess.DEVNULL if text is None else None,
-            stdout=subprocess.PIPE if capture else None,
-            stderr=subprocess.PIPE if capture else None,
-            cwd=cwd,
-            env=environment(env),
-            text=True,
-            errors="replace",
-        )
-    except FileNotFoundError as error:
-        raise _missing(command, error) from error
+        out, err = process.communicate(text)
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
+    done = subprocess.CompletedProcess(process.args, process.returncode, out, err)
     if check and done.returncode != 0:
-        said = (done.stdout or "") + (done.stderr or "")
-        raise CommandError(command, done.returncode, _tail(said.splitlines()))
+        raise CommandError(command, done.returncode, _tail(f"{out or ''}{err or ''}".splitlines()))
     return done
 
 
@@ -143,18 +148,15 @@ def start(
     pass_fds: Sequence[int] = (),
 ) -> subprocess.Popen[bytes]:
     """Start a program in the background, both its streams on one pipe; the caller ends it."""
-    try:
-        return subprocess.Popen(
-            [os.fspath(word) for word in command],
-            stdin=subprocess.PIPE if input else subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            cwd=cwd,
-            env=environment(env),
-            pass_fds=pass_fds,
-        )
-    except FileNotFoundError as error:
-        raise _missing(command, error) from error
+    return _popen(
+        command,
+        stdin=subprocess.PIPE if input else subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        cwd=cwd,
+        env=environment(env),
+        pass_fds=pass_fds,
+    )
 
 
 def end(process: subprocess.Popen[bytes], *, grace_s: float) -> None:
@@ -178,6 +180,45 @@ def attach(
         return subprocess.call([os.fspath(word) for word in command], cwd=cwd, env=environment(env))
     except FileNotFoundError as error:
         raise _missing(command, error) from error
+
+
+def _popen(command: Command, **options: Any) -> subprocess.Popen[Any]:  # noqa: ANN401  Popen's own
+    """Start a program; asked to stop just then, this process leaves none behind it does not know.
+
+    Popen starts the program before there is an object by which to end it.
+    """
+    with _held_back() as told:
+        try:
+            process = subprocess.Popen([os.fspath(word) for word in command], **options)
+        except FileNotFoundError as error:
+            raise _missing(command, error) from error
+    if told:
+        process.kill()
+        process.wait()
+        told[0]()
+    return process
+
+
+@contextmanager
+def _held_back() -> Iterator[list[Callable[[], object]]]:
+    """Collect what asks this process to stop while the block runs; the caller calls it after."""
+    told: list[Callable[[], object]] = []
+    found = {int(number): signal.getsignal(number) for number in _ASKING}
+    handlers = {number: handler for number, handler in found.items() if callable(handler)}
+    if current_thread() is not main_thread():  # only the main one is ever interrupted
+        yield told
+        return
+
+    def later(number: int, frame: FrameType | None) -> None:
+        told.append(partial(handlers[number], number, frame))
+
+    for number in handlers:
+        signal.signal(number, later)
+    try:
+        yield told
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 def _name(command: Command) -> str:

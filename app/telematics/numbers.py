@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import logging
-import secrets
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -71,6 +70,8 @@ def read(content: bytes | None) -> Mark | None:
 
 def new_installation() -> str:
     """Give an identifier that no other installation has."""
+    import secrets  # noqa: PLC0415  brings OpenSSL, a second of a Zero; needed once in a card's life
+
     return "".join(secrets.choice(ALPHABET) for _ in range(INSTALLATION_DIGITS))
 
 

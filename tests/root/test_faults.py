@@ -124,7 +124,7 @@ def test_a_shell_where_it_failed(world: Path) -> None:
 
     assert "right failed after" in said
     assert "the root as the step left it" in said
-    assert re.search(r"^12\r?\n12\r?\npid 1\r?$", said, re.MULTILINE), said
+    assert re.search(r"^12\r?\n12\r?\npid 2\r?$", said, re.MULTILINE), said
     assert os.waitstatus_to_exitcode(status) == 4, said
     assert not (world / "store/layers" / key(NAMES[2], "shell")).exists()
     assert halves(world) == []

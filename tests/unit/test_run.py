@@ -226,3 +226,28 @@ def test_the_log_has_everything(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "warning: careful" in text
     assert log.stat().st_mode & 0o777 == 0o600
     assert capsys.readouterr().out == ""
+
+
+def test_stopped_while_a_program_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that is started just when this process is asked to stop does not outlive it."""
+    ended: list[str] = []
+
+    class Started:
+        """Stand in for a program: the signal comes before anybody knows it."""
+
+        def __init__(self, *_: object, **__: object) -> None:
+            os.kill(os.getpid(), signal.SIGINT)
+
+        def kill(self) -> None:
+            ended.append("killed")
+
+        def wait(self) -> None:
+            ended.append("waited for")
+
+    before = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr("glovebox.run.subprocess.Popen", Started)
+    with pytest.raises(KeyboardInterrupt):
+        run(["sleep", "60"])
+
+    assert ended == ["killed", "waited for"]
+    assert signal.getsignal(signal.SIGINT) is before
