@@ -121,6 +121,10 @@ class Merger:
         due = (self._due(each) for each in self._receivers.values())
         return min((each for each in due if each is not None), default=None)
 
+    def oldest(self) -> int:
+        """Give the time of the first report of what is open; ``deadline`` tells if there is any."""
+        return min(each.open.mono for each in self._receivers.values() if each.open is not None)
+
     def _due(self, receiver: _Receiver) -> int | None:
         if receiver.open is None:
             return None

@@ -42,7 +42,7 @@ class Journal:
         self._salvaged = folder / SALVAGED
         self._size_max = size_max
         self._offset = 0
-        self._reading = self._path
+        self._salvaging = False
         self._sound = True
         self._last = b""
         self._size = disk.size(self._path)
@@ -53,7 +53,11 @@ class Journal:
     @property
     def empty(self) -> bool:
         """Tell whether there is nothing to drain."""
-        return self._reading == self._path and self._offset >= self._size
+        return not self._salvaging and self._offset >= self._size
+
+    @property
+    def _reading(self) -> Path:
+        return self._salvaged if self._salvaging else self._path
 
     @property
     def newest(self) -> bytes:
@@ -71,8 +75,8 @@ class Journal:
 
     def reopen(self) -> None:
         """See whether the repair left something, which comes first."""
-        if self._reading == self._path and self._disk.size(self._salvaged):
-            self._reading, self._offset = self._salvaged, 0
+        if not self._salvaging and self._disk.size(self._salvaged):
+            self._salvaging, self._offset = True, 0
 
     def append(self, records: Sequence[bytes]) -> None:
         """Have all the records on the medium, or raise JournalError and hold none of them."""
@@ -102,7 +106,7 @@ class Journal:
                 chunk = self._disk.read_at(self._reading, offset, CHUNK)
             except OSError as error:
                 raise JournalError(f"the spill journal: {error.strerror or error}") from error
-            if self._reading == self._path:
+            if not self._salvaging:
                 chunk = chunk[: max(0, self._size - offset)]
             if not chunk:
                 # A last line without its end was never acknowledged.
@@ -121,7 +125,7 @@ class Journal:
     def drained(self, end: int) -> None:
         """Forget what lies before ``end``: it stands in the queue."""
         self._offset = end
-        size = self._size if self._reading == self._path else self._disk.size(self._reading)
+        size = self._disk.size(self._salvaged) if self._salvaging else self._size
         if self._offset < size:
             return
         try:
@@ -129,11 +133,11 @@ class Journal:
         except OSError as error:
             # It stays and is drained again after a restart: the queue knows its records by number.
             log.warning("%s: %s", self._reading, error.strerror)
-            if self._reading == self._path:
+            if not self._salvaging:
                 return
-        if self._reading == self._path:
+        if not self._salvaging:
             self._size = 0
-        self._reading, self._offset = self._path, 0
+        self._salvaging, self._offset = False, 0
 
     def _look_through(self) -> None:
         """Find the newest record, and cut off what a power cut left behind it."""

@@ -58,7 +58,6 @@ class Writer:
         numbers: Numbers,
         make: Callable[[Epoch, int, int, Gap | None], Record],
         boot: str,
-        batch_ms: int,
         clock: Callable[[], int],
         pending_max: int = PENDING_MAX,
     ) -> None:
@@ -77,7 +76,6 @@ class Writer:
         self._numbers = numbers
         self._make = make
         self._boot = boot
-        self._batch_ms = batch_ms
         self._clock = clock
         self._pending_max = pending_max
         # A number stands for that many epochs, dropped where it stands.
@@ -139,18 +137,17 @@ class Writer:
     def deadline(self) -> int | None:
         """Give the time of the next step that will do something; None while nothing waits."""
         due = [] if self._in_step else [self._retry_at]
-        if self._batch:
+        if self._batch or self._pending:
             due.append(self._journal_retry_at)
-        elif self._pending:
-            first = self._pending[0]
-            wanted = 0 if isinstance(first, int) else first.mono + self._batch_ms
-            due.append(max(wanted, self._journal_retry_at))
         if self._in_step and not self._journal.empty:
             due.append(0)
         return min(due, default=None)
 
     def step(self, now: int, *, final: bool = False) -> None:
-        """Write every batch that is due, ``final`` all that waits; then drain the journal a bit."""
+        """Write all that waits in batches, unless it is too early to try again; ``final`` tries.
+
+        Then drain the journal a bit. How often this is called makes the batches.
+        """
         self.open(now)
         while self._due(now) or (final and self.waiting):
             if not self._batch and not self._fill(now):
@@ -174,15 +171,7 @@ class Writer:
     def _due(self, now: int) -> bool:
         if self._batch:
             return self._in_step or now >= self._journal_retry_at
-        if not self._pending or (self._numbers.problem and now < self._journal_retry_at):
-            return False
-        first = self._pending[0]
-        # A step of the clock back must not hold a batch: monotonic time has none.
-        return (
-            isinstance(first, int)
-            or first.mono + self._batch_ms <= now
-            or len(self._pending) >= BATCH_MAX
-        )
+        return bool(self._pending) and not (self._numbers.problem and now < self._journal_retry_at)
 
     def _fill(self, now: int) -> bool:
         """Make a batch of what waits; False if there is no number for it."""

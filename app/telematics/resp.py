@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 CHUNK = 256 << 10
+# Most answers are a few bytes, and room for a backlog would be mapped and unmapped for each.
+SMALL = 4 << 10
 # *2 $n id *2 $1 r $n value
 ENTRY_LINES = 8
 
@@ -65,7 +67,7 @@ class Client:
                 raise RespError(first[1:].decode(errors="replace"))  # noqa: TRY301  it is one line
             count = int(first[1:])
             while self._buffer.count(b"\r\n", self._at) < count * ENTRY_LINES:
-                self._more(link)
+                self._more(link, CHUNK)
             *lines, rest = self._buffer[self._at :].split(b"\r\n", count * ENTRY_LINES)
             values = lines[7::ENTRY_LINES]
             if all(
@@ -131,8 +133,8 @@ class Client:
         self._at += size + 2
         return found
 
-    def _more(self, link: socket.socket) -> None:
-        chunk = link.recv(CHUNK)
+    def _more(self, link: socket.socket, size: int = SMALL) -> None:
+        chunk = link.recv(size)
         if not chunk:
             message = "it closed the connection"
             raise ConnectionError(message)

@@ -6,6 +6,7 @@ them stands a queue that never makes the reader wait.
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import re
@@ -40,9 +41,9 @@ if TYPE_CHECKING:
 # The reader outruns the writer only while Redis hangs; this is eight minutes of 10 Hz.
 REPORTS_MAX = 5000
 STATUS_EVERY_MS = 5000
-# Reports are taken up this often; what is due earlier wakes the loop earlier. An epoch is then
-# written at most `batch_ms` after it came, and an idle board wakes twice a second.
-LOOP_MAX_MS = 500
+# Until READY the loop comes round this often, later once in `batch_ms`: a wake-up costs more than
+# all that is done in it.
+STARTING_MS = 250
 # The reader's longest honest pause is a connect that times out.
 READER_STUCK_MS = 30_000
 FINAL_WRITE_MS = 5000
@@ -90,7 +91,6 @@ class Service:
             numbers=self._numbers,
             make=self._make,
             boot=self._identity.boot,
-            batch_ms=settings.batch_ms,
             clock=clock,
         )
         self._first_receiver: str | None = None
@@ -149,9 +149,21 @@ class Service:
         self._keep(self._merger.tick(self._clock()))
 
     def _wait_s(self) -> float:
+        """Give the time until the loop has something to do.
+
+        Each round writes every epoch that is complete, so rounds one `batch_ms` apart write each in
+        time. What is still open is looked at when three quarters of its time are over: from then on
+        a receiver's epochs are that old in each round, complete, and need no round of their own.
+        """
         now = self._clock()
-        deadlines = (self._merger.deadline(), self._writer.deadline(), now + LOOP_MAX_MS)
-        return max(0, min(each for each in deadlines if each is not None) - now) / 1000
+        pace = self._settings.batch_ms if self._ready else STARTING_MS
+        deadlines = [now + pace]
+        complete, queue = self._merger.deadline(), self._writer.deadline()
+        if complete is not None:
+            deadlines.append(max(complete, self._merger.oldest() + pace * 3 // 4))
+        if queue is not None:
+            deadlines.append(queue)
+        return max(0, min(deadlines) - now) / 1000
 
     def _keep(self, epochs: list[Epoch]) -> None:
         for epoch in epochs:
@@ -191,6 +203,7 @@ class Service:
         able = self._writer.connected and (self._reader.receiver_spoke or waited)
         if able and notify("READY=1"):
             self._ready = True
+            gc.freeze()  # what is there stays: no search for garbage needs to look at it again
             self._status_at = now
             log.info("ready: from here on no epoch is missed")
 
@@ -214,7 +227,7 @@ class Service:
             if self._status_error != error.errno:
                 log.warning("%s: %s", self._status_file, error.strerror)
             self._status_error = error.errno
-        words = "; ".join(current.problems) or f"recording, {current.recorded} so far"
+        words = "; ".join(current.problems) or "recording"
         if words != self._told and notify(f"STATUS={words}"):
             self._told = words
 

@@ -67,18 +67,19 @@ class RedisStream:
 
     def append(self, records: Sequence[tuple[int, bytes]]) -> None:
         """Write a batch as one transaction, so that a full memory or a cut takes all or nothing."""
-        commands: list[tuple[bytes | str | int, ...]] = [("MULTI",)]
+        commands: list[tuple[bytes | str | int, ...]] = []
         top = self._top
         for seq, raw in records:
             # An id must grow, also where an installation that came before was further.
             top = (seq, 0) if seq > top[0] else (top[0], top[1] + 1)
             commands.append(("XADD", self._key, f"{top[0]}-{top[1]}", FIELD, raw))
-        commands.append(("EXEC",))
+        if len(commands) > 1:  # a single one is all or nothing by itself
+            commands = [("MULTI",), *commands, ("EXEC",)]
         try:
             replies = self._client.ask_all(commands)
         except OSError as error:
             raise self._lost(error) from error
-        done = replies[-1]
+        done = replies if len(commands) == 1 else replies[-1]
         refused = [
             each
             for each in (*replies, *(done if isinstance(done, list) else ()))

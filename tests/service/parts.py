@@ -148,14 +148,17 @@ class Gpsd(Process):
 class Redis(Process):
     """The real Redis on a unix socket, with the queue's durability."""
 
-    def __init__(self, folder: Path) -> None:
-        """Prepare one whose every write is fsynced before it is answered."""
+    def __init__(self, folder: Path, *, durable: bool = True) -> None:
+        """Prepare one whose every write is fsynced before it is answered, or a plain one."""
         self.socket = folder / "queue.sock"
+        on_the_medium = (
+            "--appendonly", "yes", "--appendfsync", "always",
+            "--rdbcompression", "no", "--save", "", "--maxmemory-policy", "noeviction",
+        )  # fmt: skip
         super().__init__(
             need("redis-server"), "--port", "0", "--unixsocket", str(self.socket),
-            "--dir", str(folder), "--appendonly", "yes", "--appendfsync", "always",
-            "--rdbcompression", "no", "--save", "", "--maxmemory-policy", "noeviction",
-            "--logfile", str(folder / "log"),
+            "--dir", str(folder), "--logfile", str(folder / "log"),
+            *(on_the_medium if durable else ()),
         )  # fmt: skip
 
     def start(self) -> None:
@@ -189,7 +192,9 @@ class Redis(Process):
 class Service(Process):
     """The service as systemd would start it."""
 
-    def __init__(self, folder: Path, *, gpsd_port: int, queue: Path, **settings: object) -> None:
+    def __init__(
+        self, folder: Path, *, gpsd_port: int, queue: Path, watchdog_s: int = 2, **settings: object
+    ) -> None:
         """Prepare folders, settings and the socket for READY."""
         for name in ("run", "state"):
             (folder / name).mkdir()
@@ -204,7 +209,7 @@ class Service(Process):
         self.environ = os.environ | {
             "PYTHONPATH": str(APP),
             "NOTIFY_SOCKET": str(folder / "notify"),
-            "WATCHDOG_USEC": "2000000",
+            "WATCHDOG_USEC": str(watchdog_s * 1_000_000),
             "RUNTIME_DIRECTORY": str(folder / "run"),
             "STATE_DIRECTORY": str(folder / "state"),
         }

@@ -134,7 +134,7 @@ class Histories(RuleBasedStateMachine):
         identity = Identity(device="t", installation=given.installation, boot=boot)
         self.recorder = Recorder(
             Connection(self.stream), journal=journal, numbers=given, make=maker(identity),
-            boot=boot, batch_ms=1000, clock=lambda: self.now, pending_max=200,
+            boot=boot, clock=lambda: self.now, pending_max=200,
         )  # fmt: skip
         self.recorder.acknowledged = self.acknowledged
 

@@ -45,7 +45,7 @@ class Board:
         numbers = Numbers(RealDisk(), self.state / "numbers", make=lambda: "k3x9w2")
         writer = Writer(
             self.stream(), journal=Journal(RealDisk(), self.state), numbers=numbers,
-            make=maker(IDENTITY), boot="1f0c9a", batch_ms=0, clock=lambda: self.now,
+            make=maker(IDENTITY), boot="1f0c9a", clock=lambda: self.now,
         )  # fmt: skip
         for number in range(count):
             writer.put(epoch(number, mono=self.now))

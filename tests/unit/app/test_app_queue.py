@@ -36,7 +36,7 @@ class Rig:
         identity = Identity(device="t", installation="k3x9w2", boot="1f0c9a")
         self.writer = Writer(
             self.stream, journal=Journal(self.disk, STATE), numbers=self.numbers,
-            make=maker(identity), boot="1f0c9a", batch_ms=1000, clock=lambda: self.now,
+            make=maker(identity), boot="1f0c9a", clock=lambda: self.now,
             pending_max=self.pending_max,
         )  # fmt: skip
 
@@ -59,16 +59,14 @@ class Rig:
         return [each.seq for each in self.stream.records()]
 
 
-def test_batch_waits_no_longer_than_allowed() -> None:
-    """Nothing is written before the batch is due, all of it then."""
+def test_what_waits_is_one_batch() -> None:
+    """All that came since the last step is written at once, as one transaction."""
     rig = Rig()
     rig.put(100, 900)
 
-    rig.step(1099)
-    before = len(rig.stream.entries)
-    rig.step(1100)
+    rig.step(1000)
 
-    assert (before, rig.contents(), rig.stream.batches) == (0, [100, 900], [2])
+    assert (rig.contents(), rig.stream.batches) == ([100, 900], [2])
 
 
 def test_batches_are_bounded() -> None:

@@ -1,0 +1,106 @@
+"""The rounds of the service's loop: as few as can be, and each epoch written in its time."""
+
+from __future__ import annotations
+
+from queue import Empty
+from typing import TYPE_CHECKING
+
+import pytest
+
+from telematics.gpsd import Tpv
+from telematics.service import Service
+from telematics.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+START_MS = 5_000
+SECONDS = 60
+
+
+class MemoryStream:
+    """A queue that takes everything at once, and notes when."""
+
+    def __init__(self, rig: Rig) -> None:
+        """Begin empty."""
+        self._rig = rig
+
+    def newest(self) -> bytes:
+        """See Stream."""
+        return b""
+
+    def append(self, records: Sequence[tuple[int, bytes]]) -> None:
+        """See Stream."""
+        self._rig.written += [self._rig.now] * len(records)
+
+    def length(self) -> int:
+        """See Stream."""
+        return len(self._rig.written)
+
+
+class Rig:
+    """The service without its reader: waiting makes the time pass, and reports come in it."""
+
+    def __init__(self, folder: Path, reports: list[int], **settings: int) -> None:
+        """Take the times of the receiver's reports."""
+        self.now = START_MS
+        self.written: list[int] = []
+        self.rounds = 0
+        self._reports = reports
+        self._service = Service(
+            Settings(**settings),  # type: ignore[arg-type]
+            stream=MemoryStream(self), state=folder, status_file=folder / "status.json",
+            clock=lambda: self.now,
+        )  # fmt: skip
+        self._service._ready = True
+        self._service._wake = self  # type: ignore[assignment]
+
+    def get(self, timeout: float) -> None:
+        """Wait."""
+        until = self.now + round(timeout * 1000)
+        while self._reports and self._reports[0] <= until:
+            at = self._reports.pop(0)
+            tpv = Tpv(device="/dev/gps0", mono=at, time=at, mode=3, lat=52.0, lon=13.0)
+            self._service._arrived(tpv)
+        self.now = until
+        raise Empty
+
+    def drive(self, until: int) -> None:
+        """Go round the loop."""
+        while self.now < until:
+            self.rounds += 1
+            self._service._take_reports()
+            self._service._writer.step(self.now)
+
+
+def late(one: int) -> int:
+    """Give how late gpsd is with a report, different each time, in ms."""
+    return one * 37 % 90
+
+
+@pytest.mark.parametrize("phase", [0, 1, 250, 499, 500, 501, 750, 999])
+def test_one_round_a_second_writes_each_epoch_in_its_time(tmp_path: Path, phase: int) -> None:
+    """At 1 Hz the loop soon comes round once a second, and no epoch waits over `batch_ms`."""
+    times = [START_MS + phase + 1000 * one + late(one) for one in range(SECONDS)]
+    rig = Rig(tmp_path, list(times))
+
+    rig.drive(START_MS + phase + 1000 * (SECONDS + 2))
+
+    assert len(rig.written) == SECONDS
+    assert all(done - came <= 1000 for came, done in zip(times, rig.written, strict=True))
+    assert rig.rounds <= SECONDS + 6
+
+
+@pytest.mark.parametrize("batch_ms", [50, 300, 1000])
+def test_ten_a_second_are_written_in_their_time(tmp_path: Path, batch_ms: int) -> None:
+    """At 10 Hz each round takes all that is complete, however long a batch may be."""
+    times = [START_MS + 100 * one + late(one) for one in range(10 * SECONDS)]
+    rig = Rig(tmp_path, list(times), batch_ms=batch_ms)
+
+    rig.drive(times[-1] + 3000)
+
+    assert len(rig.written) == len(times)
+    waited = [done - came for came, done in zip(times, rig.written, strict=True)]
+    # An epoch is complete with the first report of the next one, or when it was quiet for long.
+    assert max(waited) <= max(batch_ms + 200, 500)
