@@ -1,4 +1,4 @@
 #!/bin/bash -e
 if [ ! -d "$ROOTFS_DIR" ]; then
-  bootstrap "$RELEASE" "$ROOTFS_DIR" http://deb.debian.org/debian/
+  bootstrap "$RELEASE" "$ROOTFS_DIR" http://mirror.example/debian/
 fi
