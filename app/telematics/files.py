@@ -74,7 +74,7 @@ class RealDisk:
                 written += file.write(content[written:])
             os.fsync(file.fileno())
         if new:
-            _sync_folder(path.parent)
+            write_through(path.parent)
 
     def truncate(self, path: Path, size: int) -> None:
         """See Disk."""
@@ -85,7 +85,7 @@ class RealDisk:
     def remove(self, path: Path) -> None:
         """See Disk."""
         path.unlink(missing_ok=True)
-        _sync_folder(path.parent)
+        write_through(path.parent)
 
 
 def write_whole(path: Path, text: str, *, durable: bool) -> None:
@@ -102,12 +102,12 @@ def _replace(path: Path, content: bytes, *, durable: bool) -> None:
             os.fsync(file.fileno())
     beside.replace(path)
     if durable:
-        _sync_folder(path.parent)
+        write_through(path.parent)
 
 
-def _sync_folder(folder: Path) -> None:
-    # A name, new or gone, lies in the folder, see fsync(2).
-    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def write_through(path: Path) -> None:
+    """Wait until the medium has a file, or the names in a folder, new and gone; see fsync(2)."""
+    opened = os.open(path, os.O_RDONLY)
     try:
         os.fsync(opened)
     finally:

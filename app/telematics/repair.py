@@ -23,7 +23,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from telematics.files import write_whole
+from telematics.files import write_through, write_whole
 from telematics.journal import SALVAGED
 from telematics.record import BODY_AT, HEAD, SIZE_MAX, decode, whole
 
@@ -265,12 +265,3 @@ def _size(path: Path) -> int:
     if path.is_dir():
         return sum(each.stat().st_size for each in path.rglob("*") if each.is_file())
     return path.stat().st_size
-
-
-def write_through(path: Path) -> None:
-    """Wait until the medium has a file, or a folder's names."""
-    opened = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
