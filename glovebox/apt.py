@@ -14,7 +14,7 @@ import re
 import shlex
 import urllib.parse
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -161,6 +161,14 @@ class Apt:
             try:
                 self._update([*good, entry])
             except CommandError as error:
+                alias = self._under_its_other_name(entry, good)
+                if alias is not None:
+                    good.append(alias)
+                    warnings.append(
+                        f"the mirror's {entry.suite} ({self.arch}) does not match its own Release"
+                        f" file: building from what it has as `{alias.suite}`, which can be older"
+                    )
+                    continue
                 if not entry.optional:
                     raise LockError(
                         f"the package index of {entry.suite} ({self.arch}) could not be fetched:\n"
@@ -178,6 +186,32 @@ class Apt:
         self._update(good)
         return warnings
 
+    def _under_its_other_name(self, entry: Archive, good: Sequence[Archive]) -> Archive | None:
+        """Fetch a suite as `stable` and the like, as its Release file calls it; None if that fails.
+
+        A cache on the way can hold an older state under that name, whole and signed all the same.
+        """
+        release = self._release_of(entry.suite)
+        other = re.search(r"^Suite: (\S+)$", release, re.MULTILINE)
+        if other is None or other[1] == entry.suite:
+            return None
+        alias = replace(entry, suite=other[1])
+        try:
+            self._update([*good, alias])
+        except CommandError:
+            return None
+        # The name may have moved on to the next release meanwhile.
+        codename = re.search(r"^Codename: (\S+)$", self._release_of(alias.suite), re.MULTILINE)
+        return alias if codename and codename[1] == entry.suite else None
+
+    def _release_of(self, suite: str) -> str:
+        """Give the text of a suite's Release file, also if its indices did not come."""
+        lists = self.folder / "lists"
+        for folder in (lists, lists / "partial"):
+            for path in sorted(folder.glob(f"*_dists_{suite}_InRelease")):
+                return path.read_text(errors="replace")
+        return ""
+
     def _update(self, entries: Sequence[Archive]) -> None:
         lines = [line for entry in entries for line in entry.lines()]
         files.write_whole(self.folder / "sources.list", "\n".join(lines) + "\n")
@@ -191,10 +225,14 @@ class Apt:
     def release_time(self, suite: str) -> int:
         """Give the date of the suite's Release file, in seconds since 1970."""
         for path in self.index_files():
-            if path.name.endswith(f"_dists_{suite}_InRelease"):
-                found = re.search(r"^Date: (.+)$", path.read_text(errors="replace"), re.MULTILINE)
-                if found:
-                    return int(email.utils.parsedate_to_datetime(found[1]).timestamp())
+            if not path.name.endswith("_InRelease"):
+                continue
+            text = path.read_text(errors="replace")
+            # By its codename: it can have been fetched as `stable`.
+            if f"\nCodename: {suite}\n" in text and (
+                found := re.search(r"^Date: (.+)$", text, re.MULTILINE)
+            ):
+                return int(email.utils.parsedate_to_datetime(found[1]).timestamp())
         raise LockError(f"no Release file of {suite} was fetched", hint="run: invoke lock")
 
     def install_uris(self, packages: Sequence[str], *, recommends: bool, status: str) -> Change:

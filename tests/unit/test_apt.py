@@ -8,8 +8,11 @@ import pytest
 
 from glovebox import apt
 from glovebox.apt import Mirror
+from glovebox.errors import LockError
+from glovebox.run import CommandError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 DEFAULT = Mirror(main="http://default.example.org/debian", security="http://default.example.org/s")
@@ -179,6 +182,54 @@ def test_archives_of_a_suite() -> None:
         (NEAR, "trixie-updates", True),
         (SAFE, "trixie-security", True),
     ]
+
+
+NEW = "Suite: stable\nCodename: trixie\nDate: Sat, 21 Nov 2026 09:15:44 UTC\n"
+OLD = "Suite: stable\nCodename: trixie\nDate: Sat, 12 Sep 2026 07:55:41 UTC\n"
+MOVED = "Suite: stable\nCodename: forky\nDate: Sat, 12 Sep 2026 07:55:41 UTC\n"
+
+
+class MirrorInASync(apt.Apt):
+    """A mirror whose `trixie` does not fit its indices; ``stable`` is what it has besides."""
+
+    def answers(self) -> Mapping[str, str]:
+        """Give the Release file of each suite it knows."""
+        return {"trixie": NEW, "stable": OLD}
+
+    def _update(self, entries: Sequence[apt.Archive]) -> None:
+        lists = self.folder / "lists"
+        for entry in entries:
+            text = self.answers().get(entry.suite)
+            if text is None or entry.suite == "trixie":
+                if text is not None:
+                    (lists / "partial" / f"m_dists_{entry.suite}_InRelease").write_text(text)
+                raise CommandError(["apt-get", "update"], 100, "E: unexpected size")
+            (lists / f"m_dists_{entry.suite}_InRelease").write_text(f"Origin: Debian\n{text}")
+
+
+def test_mirror_in_a_sync_is_asked_by_the_suite_s_other_name(tmp_path: Path) -> None:
+    """What it has as `stable`, whole and signed, is taken; it says so, and its date counts."""
+    state = MirrorInASync(folder=tmp_path, arch="armel")
+    state.prepare()
+
+    (warning,) = state.update([apt.Archive(url=NEAR, suite="trixie", optional=False)])
+
+    assert "as `stable`, which can be older" in warning
+    assert state.release_time("trixie") == 1789199741
+
+
+def test_other_name_of_another_release_is_not_taken(tmp_path: Path) -> None:
+    """When `stable` has moved on, the suite is missing, and that is an error."""
+
+    class Moved(MirrorInASync):
+        def answers(self) -> Mapping[str, str]:
+            return {"trixie": NEW, "stable": MOVED}
+
+    state = Moved(folder=tmp_path, arch="armel")
+    state.prepare()
+
+    with pytest.raises(LockError, match="could not be fetched"):
+        state.update([apt.Archive(url=NEAR, suite="trixie", optional=False)])
 
 
 def test_nothing_to_fetch_starts_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
