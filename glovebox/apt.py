@@ -191,18 +191,24 @@ class Apt:
 
         A cache on the way can hold an older state under that name, whole and signed all the same.
         """
-        release = self._release_of(entry.suite)
-        other = re.search(r"^Suite: (\S+)$", release, re.MULTILINE)
-        if other is None or other[1] == entry.suite:
+        alias = self.other_name(entry)
+        if alias is None:
             return None
-        alias = replace(entry, suite=other[1])
         try:
             self._update([*good, alias])
         except CommandError:
             return None
-        # The name may have moved on to the next release meanwhile.
-        codename = re.search(r"^Codename: (\S+)$", self._release_of(alias.suite), re.MULTILINE)
-        return alias if codename and codename[1] == entry.suite else None
+        return alias if self.is_of(entry.suite, alias) else None
+
+    def other_name(self, entry: Archive) -> Archive | None:
+        """Give the archive as its Release file calls its suite, if that is another name."""
+        found = re.search(r"^Suite: (\S+)$", self._release_of(entry.suite), re.MULTILINE)
+        return replace(entry, suite=found[1]) if found and found[1] != entry.suite else None
+
+    def is_of(self, codename: str, entry: Archive) -> bool:
+        """Tell whether an archive is the release it was taken for: `stable` moves on to another."""
+        release = self._release_of(entry.suite)
+        return re.search(rf"^Codename: {re.escape(codename)}$", release, re.MULTILINE) is not None
 
     def _release_of(self, suite: str) -> str:
         """Give the text of a suite's Release file, also if its indices did not come."""

@@ -7,6 +7,7 @@ no others, so nothing else can be installed, and no step needs the network.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import time
 from dataclasses import asdict, dataclass, field
@@ -16,7 +17,7 @@ from glovebox import apt, files
 from glovebox.errors import LockError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from glovebox.store import Store
@@ -181,7 +182,12 @@ def resolve(
     with contextlib.suppress(OSError, LockError):  # damaged: it is made anew
         return parse(kept.read_text())
     state = states[chains[0].name]
-    found = {name: _resolve_source(state, name, store, warnings) for name in sources}
+
+    @functools.cache
+    def older() -> apt.Apt | None:
+        return _under_other_names(store, state, apt.archives(mirror, suite), refresh=refresh)
+
+    found = {name: _resolve_source(state, older, name, store, warnings) for name in sources}
     lock = Lock(
         suite=suite,
         asked=question(suite, chains, sources),
@@ -252,24 +258,52 @@ def _resolve_chain(state: apt.Apt, chain: Chain) -> dict[str, tuple[Package, ...
 
 
 def _resolve_source(
-    state: apt.Apt, name: str, store: Store, warnings: list[str]
+    state: apt.Apt,
+    older: Callable[[], apt.Apt | None],
+    name: str,
+    store: Store,
+    warnings: list[str],
 ) -> tuple[apt.Download, ...]:
-    """Fetch the newest version whose files the mirror has; say so when it is an older one."""
-    versions = state.source_versions(name)
-    for version in versions:
-        found = tuple(state.source_uris(name, version))
-        try:
-            apt.fetch(found, store.root / "sources")
-        except LockError:
-            if version == versions[-1]:
-                raise
-            warnings.append(
-                f"the mirror lists the source {name} {version} and does not have it: compiling an"
-                " older version WITHOUT its fixes; `invoke lock` asks again"
-            )
-        else:
-            return found
-    raise LockError(f"there is no source package {name} in {state.arch}'s indices")
+    """Fetch the newest version whose files the mirror has; say so when it is an older one.
+
+    Where it has none of those that it lists, it is asked for the suite by its other name.
+    """
+    first: LockError | None = None
+    for indices in _newest_first(state, older):
+        for version in indices.source_versions(name):
+            found = tuple(indices.source_uris(name, version))
+            try:
+                apt.fetch(found, store.root / "sources")
+            except LockError as error:
+                first = first or error
+                warnings.append(
+                    f"the mirror lists the source {name} {version} and does not have it: compiling"
+                    " an older version WITHOUT its fixes; `invoke lock` asks again"
+                )
+            else:
+                return found
+    raise first or LockError(f"there is no source package {name} in {state.arch}'s indices")
+
+
+def _newest_first(state: apt.Apt, older: Callable[[], apt.Apt | None]) -> Iterator[apt.Apt]:
+    yield state
+    other = older()
+    if other is not None:
+        yield other
+
+
+def _under_other_names(
+    store: Store, state: apt.Apt, entries: Sequence[apt.Archive], *, refresh: bool
+) -> apt.Apt | None:
+    """Give the indices of the same suite under its other name, `stable`; None if there are none."""
+    main = state.other_name(entries[0])
+    if main is None:
+        return None
+    try:
+        found, _ = _indices(store, entries=[main], arch=state.arch, refresh=refresh)
+    except LockError:
+        return None
+    return found if found.is_of(entries[0].suite, main) else None
 
 
 def _package(found: apt.Download, stanza: str) -> Package:

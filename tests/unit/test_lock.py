@@ -10,6 +10,7 @@ import pytest
 
 from glovebox import apt, lock
 from glovebox.errors import LockError
+from glovebox.store import Store
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -213,3 +214,61 @@ def test_what_makes_it_another_question(name: str) -> None:
 
     assert lock.question(suite, [chain], list(sources)) != asked
     assert lock.question("trixie", [replace(CHAIN)], ("redis",)) == asked
+
+
+class Listed(apt.Apt):
+    """Indices that list these versions of every source, newest first."""
+
+    versions = ("3", "2")
+
+    def source_versions(self, package: str) -> list[str]:
+        """Give them."""
+        assert package == "redis"
+        return list(self.versions)
+
+    def source_uris(self, package: str, version: str) -> list[apt.Download]:
+        """Give one file, named by its version."""
+        name = f"{package}_{version}.dsc"
+        return [apt.Download(url=f"http://example.org/{name}", name=name, size=1, sha256=version)]
+
+
+class Older(Listed):
+    """The same under the suite's other name."""
+
+    versions = ("1",)
+
+
+@pytest.mark.parametrize(
+    ("there", "taken", "warned"),
+    [({"3", "2", "1"}, "3", 0), ({"2", "1"}, "2", 1), ({"1"}, "1", 2)],
+)
+def test_newest_source_that_the_mirror_has(
+    there: set[str], taken: str, warned: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each version that is listed and not there is told; last the suite's other name is asked."""
+
+    def fetch(downloads: tuple[apt.Download, ...], _folder: Path) -> None:
+        if downloads[0].sha256 not in there:
+            raise LockError("404  Not Found")
+
+    monkeypatch.setattr(apt, "fetch", fetch)
+    warnings: list[str] = []
+    state, older = (kind(folder=tmp_path, arch="armel") for kind in (Listed, Older))
+
+    (found,) = lock._resolve_source(state, lambda: older, "redis", Store(root=tmp_path), warnings)
+
+    assert found.sha256 == taken
+    assert len(warnings) == warned
+
+
+def test_source_that_is_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no listed version can be had, the first one's error is told."""
+
+    def fetch(downloads: tuple[apt.Download, ...], _folder: Path) -> None:
+        raise LockError(f"no {downloads[0].name}")
+
+    monkeypatch.setattr(apt, "fetch", fetch)
+    state = Listed(folder=tmp_path, arch="armel")
+
+    with pytest.raises(LockError, match=r"no redis_3\.dsc"):
+        lock._resolve_source(state, lambda: None, "redis", Store(root=tmp_path), [])
