@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from telematics.journal import JournalError, seq_of
 from telematics.numbers import NumbersError
@@ -35,8 +34,7 @@ BACKOFF_MAX_MS = 2000
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Made:
+class _Made(NamedTuple):
     """A record of the batch under way; it keeps its number and bytes through every retry."""
 
     seq: int

@@ -43,11 +43,15 @@ class Client:
 
     def ask_all(self, commands: Iterable[Sequence[bytes | str | int]]) -> list[object]:
         """Send all commands at once and give all replies; a refusal is one of the replies."""
-        asked = [_encode(words) for words in commands]
+        asked = [encoded(*words) for words in commands]
+        return self.send(b"".join(asked), len(asked))
+
+    def send(self, asked: bytes, count: int) -> list[object]:
+        """Send ``count`` commands as they go over the wire, and give their replies."""
         try:
             link = self._connected()
-            link.sendall(b"".join(asked))
-            return [self._reply(link) for _ in asked]
+            link.sendall(asked)
+            return [self._reply(link) for _ in range(count)]
         except BaseException:
             # A late answer on the same connection would be taken for the next question's.
             self.close()
@@ -61,7 +65,7 @@ class Client:
         """
         try:
             link = self._connected()
-            link.sendall(_encode(words))
+            link.sendall(encoded(*words))
             first = self._line(link)
             if first[:1] != b"*":
                 raise RespError(first[1:].decode(errors="replace"))  # noqa: TRY301  it is one line
@@ -141,7 +145,8 @@ class Client:
         self._buffer, self._at = self._buffer[self._at :] + chunk, 0
 
 
-def _encode(words: Sequence[bytes | str | int]) -> bytes:
+def encoded(*words: bytes | str | int) -> bytes:
+    """Give a command as it goes over the wire."""
     parts = [each if isinstance(each, bytes) else str(each).encode() for each in words]
     return b"*%d\r\n" % len(parts) + b"".join(
         b"$%d\r\n%s\r\n" % (len(each), each) for each in parts

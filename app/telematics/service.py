@@ -12,10 +12,10 @@ import os
 import re
 import signal
 import socket
+import threading
 import time
-from contextlib import suppress
+from collections import deque
 from pathlib import Path
-from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 import telematics
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 # The reader outruns the writer only while Redis hangs; this is eight minutes of 10 Hz.
 REPORTS_MAX = 5000
 STATUS_EVERY_MS = 5000
+# While all is well there is little to tell, and to write it takes longer than to write a record.
+STATUS_WELL_MS = 10_000
 # Until READY the loop comes round this often, later once in `batch_ms`: a wake-up costs more than
 # all that is done in it.
 STARTING_MS = 250
@@ -78,8 +80,10 @@ class Service:
         )
         self._status_file = status_file
         self._clock = clock
-        self._reports: SimpleQueue[Tpv] = SimpleQueue()
-        self._wake: SimpleQueue[None] = SimpleQueue()
+        self._reports: deque[Tpv] = deque()
+        # Held, so that waiting for it is sleeping; let go by whoever wants the loop to come round.
+        self._wake = threading.Lock()
+        self._wake.acquire()
         self._reader = Reader(
             settings.gpsd_host, settings.gpsd_port, sink=self._arrived, clock=clock
         )
@@ -125,28 +129,31 @@ class Service:
         self._finish()
 
     def stop(self, *_: object) -> None:
-        """End the run soon; safe in a signal handler, as SimpleQueue.put is reentrant."""
-        self._stopping = True
-        self._wake.put(None)
+        """End the run soon; safe in a signal handler."""
+        if not self._stopping:
+            self._stopping = True
+            self._wake.release()
 
     def _arrived(self, tpv: Tpv) -> None:
         """Take a report in the reader's thread."""
-        if self._reports.qsize() < REPORTS_MAX:
-            self._reports.put(tpv)
+        if len(self._reports) < REPORTS_MAX:
+            self._reports.append(tpv)
         else:
             self._flooded += 1
 
     def _take_reports(self) -> None:
         """Wait for reports or the next deadline, and merge all that came."""
-        with suppress(Empty):
-            # Not on the reports themselves: a receiver sends several for one epoch, and each
-            # wake-up of this thread costs more than all that is done with a report.
-            self._wake.get(timeout=self._wait_s())
-        with suppress(Empty):
-            while True:
-                self._keep(self._merger.feed(self._reports.get_nowait()))
+        # Not for the reports themselves: a receiver sends several for one epoch, and each wake-up
+        # of this thread costs more than all that is done with a report.
+        self._wake.acquire(timeout=self._wait_s())
+        self._merge()
         # An epoch is quiet only if the reader had nothing more for it, so not before here.
         self._keep(self._merger.tick(self._clock()))
+
+    def _merge(self) -> None:
+        reports = self._reports
+        while reports:
+            self._keep(self._merger.feed(reports.popleft()))
 
     def _wait_s(self) -> float:
         """Give the time until the loop has something to do.
@@ -216,10 +223,11 @@ class Service:
             if moving and notify("WATCHDOG=1"):
                 self._alive_at = now + int(self._alive_every_s * 1000)
         if now >= self._status_at:
-            self._status_at = now + STATUS_EVERY_MS
-            self._write_status(now)
+            well = self._write_status(now)
+            self._status_at = now + (STATUS_WELL_MS if well and self._ready else STATUS_EVERY_MS)
 
-    def _write_status(self, now: int) -> None:
+    def _write_status(self, now: int) -> bool:
+        """Write how it goes; True if there is no problem."""
         current = self._status(now)
         try:
             write_whole(self._status_file, status.line_of(current), durable=False)
@@ -230,6 +238,7 @@ class Service:
         words = "; ".join(current.problems) or "recording"
         if words != self._told and notify(f"STATUS={words}"):
             self._told = words
+        return not current.problems
 
     def _status(self, now: int) -> status.Status:
         reader, writer, last = self._reader, self._writer, self._writer.last_epoch
@@ -317,11 +326,7 @@ class Service:
     def _finish(self) -> None:
         """Write what was read; a queue that is away gets a few seconds to come back."""
         self._reader.stop()
-        while True:
-            try:
-                self._keep(self._merger.feed(self._reports.get_nowait()))
-            except Empty:
-                break
+        self._merge()
         self._keep(self._merger.flush())
         until = self._clock() + FINAL_WRITE_MS
         self._writer.step(self._clock(), final=True)

@@ -56,7 +56,7 @@ def test_lines_may_be_cut_anywhere() -> None:
 
     given = [line for n in b'{"a":1}\r\n\n{"b":2}\n{"c"' for line in lines.feed(bytes([n]))]
 
-    assert given == [b'{"a":1}\r', b'{"b":2}']
+    assert given == [b'{"a":1}\r', b"", b'{"b":2}']
 
 
 def test_endless_line_takes_no_memory() -> None:

@@ -27,11 +27,10 @@ FULL = Record(
     eph=4.2,
     eps=0.5,
 )
-BARE = replace(FULL, time=None, alt=None, speed=None, track=None, climb=None, eph=None, eps=None)
+BARE = FULL._replace(time=None, alt=None, speed=None, track=None, climb=None, eph=None, eps=None)
 
 
-LARGEST = replace(
-    FULL,
+LARGEST = FULL._replace(
     identity=replace(FULL.identity, device="d" * record.DEVICE_MAX),
     seq=999_999_999,
     trip=999_900_000,
@@ -50,7 +49,7 @@ SCHEMA = json.loads(record.SCHEMA.read_text())
 
 @pytest.mark.parametrize(
     "made",
-    [FULL, BARE, replace(FULL, receiver="ttyUSB1", lat=-0.5), replace(FULL, gap=Gap(lost=3))],
+    [FULL, BARE, FULL._replace(receiver="ttyUSB1", lat=-0.5), FULL._replace(gap=Gap(lost=3))],
 )
 def test_record_reads_back(made: Record) -> None:
     """What was encoded decodes to the same record, and is as the schema says."""
@@ -73,7 +72,7 @@ def test_schema_names_every_place() -> None:
     """The one schema knows each place of a record, in its order, with a description."""
     titles = [each["title"] for each in SCHEMA["prefixItems"]]
 
-    assert len(json.loads(replace(FULL, gap=Gap(lost=1)).encode())) == len(titles)
+    assert len(json.loads(FULL._replace(gap=Gap(lost=1)).encode())) == len(titles)
     assert titles == [
         *("v", "crc", "device", "installation", "boot", "seq", "into_trip", "time", "mono"),
         *("lat", "lon", "mode", "time_ok", *record.DECIMALS, "receiver", "gap"),
@@ -83,7 +82,7 @@ def test_schema_names_every_place() -> None:
 
 def test_reader_takes_places_it_does_not_know() -> None:
     """A later writer may add places at the end: today's reader and schema pass over them."""
-    body = replace(FULL, receiver="x", gap=Gap(lost=1)).encode()[record.BODY_AT :]
+    body = FULL._replace(receiver="x", gap=Gap(lost=1)).encode()[record.BODY_AT :]
     longer = body[:-1] + b',"new",7]'
     raw = record.HEAD + record._crc(longer) + b'",' + longer
 
@@ -100,7 +99,7 @@ def test_another_version_is_refused() -> None:
 @given(st.floats(-90, 90), st.floats(-180, 180), st.integers(0, 2**40), st.none() | st.just(0.5))
 def test_any_record_reads_back(lat: float, lon: float, time: int, speed: float | None) -> None:
     """Whatever a receiver says survives to its sixth decimal, 0.11 m."""
-    made = replace(FULL, lat=lat, lon=lon, time=time, speed=speed)
+    made = FULL._replace(lat=lat, lon=lon, time=time, speed=speed)
 
     found = decode(made.encode())
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from queue import Empty
 from typing import TYPE_CHECKING
 
 import pytest
@@ -56,7 +55,7 @@ class Rig:
         self._service._ready = True
         self._service._wake = self  # type: ignore[assignment]
 
-    def get(self, timeout: float) -> None:
+    def acquire(self, timeout: float) -> None:
         """Wait."""
         until = self.now + round(timeout * 1000)
         while self._reports and self._reports[0] <= until:
@@ -64,7 +63,6 @@ class Rig:
             tpv = Tpv(device="/dev/gps0", mono=at, time=at, mode=3, lat=52.0, lon=13.0)
             self._service._arrived(tpv)
         self.now = until
-        raise Empty
 
     def drive(self, until: int) -> None:
         """Go round the loop."""
