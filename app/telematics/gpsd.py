@@ -1,49 +1,27 @@
-"""Reports of gpsd, read as fast as it sends them, in a thread that does nothing else.
+"""What gpsd says: lines cut out of its stream, and reports read from them.
 
 No library is used: PyPI's ``gps`` breaks on Python 3.9 and later (``json`` lost ``encoding=``),
 and Debian's ``python3-gps`` gives the previous report again when a read ends within a line, so a
 position would be recorded twice. The protocol is one JSON object per line, see gpsd_json(5).
-
-The one thing to know: nothing here sleeps between two reads. Whoever reads slower than gpsd sends
-walks through an ever older socket buffer, until gpsd drops him.
+Pure: `reader.py` keeps the connection.
 """
 
 from __future__ import annotations
 
 import json
-import logging
-import math
-import socket
-import threading
 import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
 LINE_MAX = 64 * 1024
-CHUNK = 16 * 1024
-CONNECT_TIMEOUT_S = 5.0
-RECV_TIMEOUT_S = 1.0
-# With no receiver gpsd is silent by right, so after this long it is asked for a sign of life …
-PROBE_AFTER_S = 10.0
-# … and without one the connection is half dead: the other end went away without a word.
-DEAD_AFTER_S = 20.0
-BACKOFF_FIRST_S = 0.1
-BACKOFF_MAX_S = 2.0
-# SKY is by far the longest report and only the status shows it; parsing costs an ARMv6 dearly.
-SKY_EVERY_S = 10.0
-SKY_PREFIX = b'{"class":"SKY"'
-WATCH = b'?WATCH={"enable":true,"json":true}\n'
-PROBE = b"?VERSION;\n"
 MODE_MAX = 3
 EPOCH_ZERO = datetime(1970, 1, 1, tzinfo=UTC)
 MS = timedelta(milliseconds=1)
 # What json.loads does in the end, without the four functions before it.
 _scan = json.JSONDecoder().scan_once
-
-log = logging.getLogger(__name__)
 
 
 class Tpv(NamedTuple):
@@ -113,145 +91,8 @@ def tpv_of(report: Mapping[str, object], *, mono: int) -> Tpv:
     )
 
 
-class Reader:
-    """Keeps a connection to gpsd and hands every TPV on; its attributes tell how it goes."""
-
-    def __init__(
-        self,
-        host: str,
-        port: int,
-        *,
-        sink: Callable[[Tpv], None],
-        clock: Callable[[], int] = monotonic_ms,
-    ) -> None:
-        """Prepare; ``start`` begins."""
-        self.connected = False
-        self.watching = False
-        self.receiver_spoke = False
-        self.connections = 0
-        self.garbled = 0
-        self.devices: tuple[str, ...] = ()
-        self.satellites: tuple[int, int] | None = None
-        self.problem = "not connected yet"
-        self.progress = clock()
-        self._address = (host, port)
-        self._sink = sink
-        self._clock = clock
-        self._stopping = threading.Event()
-        self._sky_at = -math.inf
-        self._thread = threading.Thread(target=self._run, name="gpsd", daemon=True)
-
-    def start(self) -> None:
-        """Begin to read."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End, at the latest after one timeout of the socket."""
-        self._stopping.set()
-        self._thread.join(CONNECT_TIMEOUT_S + RECV_TIMEOUT_S)
-
-    def alive(self) -> bool:
-        """Tell whether the thread runs."""
-        return self._thread.is_alive()
-
-    def _run(self) -> None:
-        backoff = BACKOFF_FIRST_S
-        while not self._stopping.is_set():
-            self.progress = self._clock()
-            try:
-                with socket.create_connection(self._address, timeout=CONNECT_TIMEOUT_S) as link:
-                    self._read(link)
-            except (OSError, UnicodeError) as error:  # the latter: no name for a host
-                problem = f"gpsd at {self._address[0]} port {self._address[1]}: {error}"
-                if problem != self.problem:
-                    log.warning("%s", problem)
-                self.problem = problem
-            if self.watching:
-                backoff = BACKOFF_FIRST_S
-            self.connected = self.watching = False
-            self.devices, self.satellites = (), None
-            # Between two connections there is nothing to read, so here a pause loses nothing.
-            self._stopping.wait(backoff)
-            backoff = min(backoff * 2, BACKOFF_MAX_S)
-
-    def _read(self, link: socket.socket) -> None:
-        """Read until gpsd goes away; never pause."""
-        link.sendall(WATCH)
-        link.settimeout(RECV_TIMEOUT_S)
-        self.connected = True
-        self.connections += 1
-        lines = Lines()
-        heard = self._clock()
-        probed = False
-        while not self._stopping.is_set():
-            try:
-                chunk = link.recv(CHUNK)
-            except TimeoutError:
-                self.progress = now = self._clock()
-                silence_s = (now - heard) / 1000
-                if silence_s >= DEAD_AFTER_S:
-                    message = f"no sign of life for {silence_s:.0f} s"
-                    raise ConnectionError(message) from None
-                if silence_s >= PROBE_AFTER_S and not probed:
-                    link.sendall(PROBE)
-                    probed = True
-                continue
-            if not chunk:
-                message = "it closed the connection"
-                raise ConnectionError(message)
-            self.progress = heard = self._clock()
-            probed = False
-            for line in lines.feed(chunk):
-                self._take(line, heard)
-            if lines.too_long:
-                self.garbled += lines.too_long
-                lines.too_long = 0
-
-    def _take(self, line: bytes, mono: int) -> None:
-        if line.startswith(SKY_PREFIX):
-            self.receiver_spoke = True
-            if mono - self._sky_at < SKY_EVERY_S * 1000:
-                return
-            self._sky_at = mono
-        report = _object(line)
-        if report is None:
-            self.garbled += bool(line.strip())
-            return
-        match report.get("class"):
-            case "TPV":
-                self.receiver_spoke = True
-                self._sink(tpv_of(report, mono=mono))
-            case "SKY":
-                self.satellites = _satellites(report)
-            case "WATCH":
-                self._watched(accepted=report.get("enable") is True)
-            case "DEVICES":
-                self.devices = _paths(report.get("devices"))
-            case "DEVICE":
-                self._device(report)
-            case "ERROR":
-                log.warning("gpsd says: %s", report.get("message"))
-            case _:
-                pass  # VERSION, GST, ATT and whatever a later gpsd invents
-
-    def _watched(self, *, accepted: bool) -> None:
-        if accepted and not self.watching:
-            log.info("gpsd at %s port %d reports to us", *self._address)
-            self.problem = ""
-        self.watching = accepted
-
-    def _device(self, report: Mapping[str, object]) -> None:
-        path = report.get("path")
-        if not isinstance(path, str):
-            return
-        others = tuple(each for each in self.devices if each != path)
-        # activated 0 (or missing) is how gpsd says that a receiver was pulled out.
-        gone = report.get("activated") in (None, 0)
-        self.devices = others if gone else (*others, path)
-        log.info("receiver %s %s", path, "went away" if gone else "is there")
-
-
-def _object(line: bytes) -> dict[str, object] | None:
+def object_of(line: bytes) -> dict[str, object] | None:
+    """Read a line as a JSON object; None if it is none."""
     try:
         text = line.decode()
         report, end = _scan(text, 0)
@@ -279,7 +120,7 @@ def _time_ms(value: object) -> int | None:
         return None
 
 
-def _satellites(report: Mapping[str, object]) -> tuple[int, int] | None:
+def satellites(report: Mapping[str, object]) -> tuple[int, int] | None:
     """Count the satellites used and seen; a SKY without the list says nothing about them."""
     seen = report.get("satellites")
     if not isinstance(seen, list):
@@ -287,7 +128,8 @@ def _satellites(report: Mapping[str, object]) -> tuple[int, int] | None:
     return sum(isinstance(each, dict) and each.get("used") is True for each in seen), len(seen)
 
 
-def _paths(devices: object) -> tuple[str, ...]:
+def paths(devices: object) -> tuple[str, ...]:
+    """Give the receivers that a DEVICES report names."""
     if not isinstance(devices, list):
         return ()
     paths = [each.get("path") for each in devices if isinstance(each, dict)]

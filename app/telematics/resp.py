@@ -10,7 +10,7 @@ import socket
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 CHUNK = 256 << 10
 # Most answers are a few bytes, and room for a backlog would be mapped and unmapped for each.
@@ -26,9 +26,12 @@ class RespError(Exception):
 class Client:
     """One connection, made when it is needed; any failure closes it. OSError if it fails."""
 
-    def __init__(self, path: str, *, timeout_s: float) -> None:
-        """Prepare."""
+    def __init__(
+        self, path: str, *, timeout_s: float, until: Callable[[int, int], bool] | None = None
+    ) -> None:
+        """Prepare. ``until(file, ms)`` waits for an answer, if there is better to do meanwhile."""
         self._path = path
+        self._until = until
         self._timeout_s = timeout_s
         self._link: socket.socket | None = None
         self._buffer = b""
@@ -138,6 +141,8 @@ class Client:
         return found
 
     def _more(self, link: socket.socket, size: int = SMALL) -> None:
+        if self._until and not self._until(link.fileno(), int(self._timeout_s * 1000)):
+            raise TimeoutError("timed out")
         chunk = link.recv(size)
         if not chunk:
             message = "it closed the connection"

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Protocol, cast
 from telematics.resp import Client, RespError, encoded
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 FIELD = b"r"
 MULTI, EXEC = encoded("MULTI"), encoded("EXEC")
-# A batch is due 1 s after its first epoch; with this and the journal it is safe within W = 2 s.
+# A batch is due 1.15 s after its first epoch; with this and the journal it is safe within W = 2 s.
 TIMEOUT_S = 0.7
 
 
@@ -39,9 +39,16 @@ class Stream(Protocol):
 class RedisStream:
     """The Stream in a Redis behind a unix socket, for the writer and for the publisher."""
 
-    def __init__(self, *, socket: str, key: str, timeout_s: float = TIMEOUT_S) -> None:
-        """Prepare; the first call connects."""
-        self._client = Client(socket, timeout_s=timeout_s)
+    def __init__(
+        self,
+        *,
+        socket: str,
+        key: str,
+        timeout_s: float = TIMEOUT_S,
+        until: Callable[[int, int], bool] | None = None,
+    ) -> None:
+        """Prepare; the first call connects. ``until``: see Client."""
+        self._client = Client(socket, timeout_s=timeout_s, until=until)
         self._key = key
         self._sent = f"{key}:sent"
         # XADD with five words; its id, the field's name and the record are still to come.

@@ -41,6 +41,7 @@ MB = 1_000_000
 CAPTURE_S = 20
 CPU_S = 60
 SETTLE_S = 5
+MEMORY = "/dev/shm"  # where a board's /run is  # noqa: S108
 BASELINE = HERE / "baseline_loop.py"
 PYTHON = "/usr/bin/python3"  # Debian's, as on the board: its packages are the loop's libraries
 LOOPS = {"process": ">= 5", "plain": ">= 2"}
@@ -204,6 +205,7 @@ class _Truck:
     """Receiver, gpsd, Redis and the recorder, with READY said."""
 
     def __init__(self, folder: Path) -> None:
+        self._memory = tempfile.TemporaryDirectory(dir=MEMORY)
         self.dongle = Dongle()
         self.gpsd = Gpsd(self.dongle.path, port=free_port())
         self.redis = Redis(folder)
@@ -211,6 +213,8 @@ class _Truck:
         self.service = Service(
             folder, gpsd_port=self.gpsd.port, queue=self.redis.socket, watchdog_s=60
         )
+        (folder / "run").rmdir()
+        (folder / "run").symlink_to(self._memory.name)
 
     def __enter__(self) -> Self:
         for part in (self.redis, self.gpsd, self.service):
@@ -235,6 +239,7 @@ class _Truck:
             part.end(signal.SIGKILL)
         self.dongle.close()
         self.service.close()
+        self._memory.cleanup()
 
 
 def _fill(redis: Redis) -> None:
