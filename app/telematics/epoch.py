@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from telematics.gpsd import Tpv
 
 MODE_2D = 2
@@ -126,9 +128,7 @@ class Merger:
     def deadline(self) -> int | None:
         """Give the time at which ``tick`` will have something; None while nothing is open."""
         due = [
-            self._due(each, each.open)
-            for each in self._receivers.values()
-            if each.open is not None
+            self._due(each, each.open) for each in self._receivers.values() if each.open is not None
         ]
         return min(due, default=None)
 
@@ -168,8 +168,8 @@ def _same_place(one: Tpv, other: Tpv) -> bool:
 
 def union(first: Tpv, second: Tpv) -> Tpv:
     """Give one report with all that either knows; the later one wins, the better mode stays."""
-    values = [mine if later is None else later for mine, later in zip(first, second, strict=True)]
-    merged = first._make(values)
+    pairs: Iterable[tuple[Any, Any]] = zip(first, second, strict=True)
+    merged = type(first)(*(earlier if later is None else later for earlier, later in pairs))
     return merged._replace(
         device=first.device, mono=first.mono, time=first.time, mode=max(first.mode, second.mode)
     )

@@ -135,7 +135,7 @@ class Writer:
         return True
 
     def deadline(self, batch_ms: int) -> int:
-        """Give the time of the next step that will do something, if epochs may wait ``batch_ms``."""
+        """Give the time of the next step that does something, if epochs may wait ``batch_ms``."""
         if self._in_step:
             due = NEVER if self._journal.empty else self._drain_at
         else:

@@ -1,9 +1,9 @@
 """The connection to gpsd, read by the same thread that writes: a second one wakes up for nothing.
 
 The one thing to know: nothing here sleeps between two reads. Whoever reads slower than gpsd sends
-walks through an ever older socket buffer, until gpsd drops him. So whatever else that thread has to
-wait for, it waits for here: ``until`` a slow queue answers, ``aside`` of a slow card. What gpsd says
-meanwhile is read at once, and has the time at which it came.
+walks through an ever older socket buffer, until gpsd drops him. So whatever else that thread has
+to wait for, it waits for here: ``until`` a slow queue answers, ``aside`` of a slow card. What gpsd
+says meanwhile is read at once, and has the time at which it came.
 """
 
 from __future__ import annotations
@@ -234,17 +234,13 @@ class Reader:
             if mono - self._sky_at < SKY_EVERY_S * 1000:
                 return
             self._sky_at = mono
-        report = object_of(line)
+        report = object_of(line) if line.strip() else {}
         if report is None:
-            self.garbled += bool(line.strip())
+            self.garbled += 1
             return
         match report.get("class"):
             case "TPV":
-                self.receiver_spoke = True
-                if len(self.reports) < REPORTS_MAX:
-                    self.reports.append(tpv_of(report, mono=mono))
-                else:
-                    self.flooded += 1
+                self._keep(tpv_of(report, mono=mono))
             case "SKY":
                 self.satellites = satellites(report)
             case "WATCH":
@@ -257,6 +253,13 @@ class Reader:
                 log.warning("gpsd says: %s", report.get("message"))
             case _:
                 pass  # VERSION, GST, ATT and whatever a later gpsd invents
+
+    def _keep(self, tpv: Tpv) -> None:
+        self.receiver_spoke = True
+        if len(self.reports) < REPORTS_MAX:
+            self.reports.append(tpv)
+        else:
+            self.flooded += 1
 
     def _watched(self, *, accepted: bool) -> None:
         if accepted and not self.watching:

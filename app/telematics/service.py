@@ -143,9 +143,7 @@ class Service:
         """
         # A bit longer than it should be: most often the next report comes in it.
         batch_ms = self._settings.batch_ms * (100 + GRACE) // 100
-        due = min(
-            now + (IDLE_MS if self._ready else STARTING_MS), self._writer.deadline(batch_ms)
-        )
+        due = min(now + (IDLE_MS if self._ready else STARTING_MS), self._writer.deadline(batch_ms))
         if self._alive_every_s is not None:
             due = min(due, self._alive_at)
         complete = self._merger.deadline()

@@ -118,7 +118,7 @@ def test_backlog_arrives_at_the_broker(
         stack.enter_context(home.reading())
         stack.enter_context(reachable(machine, home.broker))
         # In the middle: what was sent is perhaps not yet removed, what is removed was sent.
-        wait(lambda: home.received(), "the first record to arrive")
+        wait(home.received, "the first record to arrive")
         host.check_output(f"systemctl kill --signal=KILL {UNIT}")
         time.sleep(BETWEEN_S)
         host.check_output("systemctl kill --signal=KILL queue.service")

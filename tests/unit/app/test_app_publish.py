@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import pytest
 
 from telematics.publish import Publisher, SinkError, sink_of
