@@ -90,6 +90,16 @@ def test_reader_takes_places_it_does_not_know() -> None:
     Draft202012Validator(SCHEMA).validate(json.loads(raw))
 
 
+def test_records_of_the_past_are_read() -> None:
+    """Bytes that version 1 wrote in 2026 mean today what they meant: no place moved or changed."""
+    past = (
+        b'[1,"ppEzlQ","truck-7","k3x9w2","1f0c9a",216000,345,1790000000000,7234567,'
+        b'52.123456,13.123456,3,1,34.5,13.89,182.4,0.1,4.2,0.5,"ttyUSB1",[2,3]]'
+    )
+
+    assert decode(past) == FULL._replace(receiver="ttyUSB1", gap=Gap(lost=2, skipped=3))
+
+
 def test_another_version_is_refused() -> None:
     """A reader of version 1 does not guess what a version 2 means."""
     with pytest.raises(RecordError, match="version"):
