@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 FIELD = b"r"
 MULTI, EXEC = encoded("MULTI"), encoded("EXEC")
 # A batch is due 1.15 s after its first epoch; with this and the journal it is safe within W = 2 s.
-TIMEOUT_S = 0.7
+TIMEOUT_S = 0.6
 
 
 class QueueError(Exception):

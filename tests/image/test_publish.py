@@ -52,6 +52,34 @@ UNIT = "telematics-publish.service"
 SECRETS = ("ca.pem", "client.pem", "client.key")
 # An emulated ARMv6 needs 20 s to load the client of Kafka, and is made to do it twice.
 HOME_S = 240
+DRAIN, DRAIN_KEY = 5000, "drain"
+FILL = f"""python3 -I -c '
+from telematics.epoch import Epoch
+from telematics.record import Identity, of_epoch
+from telematics.stream import RedisStream
+
+def raw(seq):
+    at = Epoch("/dev/gps0", seq * 1000, 1790000000000 + seq * 1000, 3, 52 + seq / 1e6, 13.0, 34.5,
+               13.89, 182.4, 0.1, 4.2, 0.52, True)
+    whose = Identity(device="drain", installation="k3x9w2", boot="1f0c9a")
+    return of_epoch(at, identity=whose, seq=seq, trip=1).encode()
+
+queue = RedisStream(socket="{SOCKET}", key="{DRAIN_KEY}", timeout_s=60)
+queue.newest()
+for first in range(1, {DRAIN}, 500):
+    queue.append([(seq, raw(seq)) for seq in range(first, first + 500)])
+'"""
+# From the first batch that is gone to the last: loading the client is not draining.
+MEASURE = """
+telematics publish --config /run/drain.json & publisher=$!
+for try in $(seq 3000); do
+  now=$({client} XLEN {key}); [ "$now" -ge 5000 ] || break; sleep 0.1
+done
+begin=$(date +%s.%N); first=$now
+while [ "$now" -gt 0 ]; do now=$({client} XLEN {key}); done
+end=$(date +%s.%N); kill $publisher; wait
+awk "BEGIN {{ print ($end - $begin) * 5000 / $first }}"
+"""
 
 
 class Home:
@@ -84,14 +112,14 @@ class Home:
         return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Iterator[Home]:
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
     """Give a broker that nobody reaches yet."""
     try:
         import confluent_kafka  # noqa: F401, PLC0415  is it there?
     except ImportError:
         missing("the Python package confluent-kafka; ./invoke setup --tests brings it")
-    made = Home(tmp_path)
+    made = Home(tmp_path_factory.mktemp("home"))
     yield made
     made.broker.end()
 
@@ -135,6 +163,34 @@ def test_backlog_arrives_at_the_broker(
     assert seqs == list(range(before[0].seq, before[0].seq + len(seqs)))
     assert lines[: len(before)] == [each.named() for each in before]
     assert told_times(home)[len(before) :] == sent
+
+
+def test_drain_is_reported(
+    host: Host, machine: Machine, facts: Facts, home: Home, artifacts: Path
+) -> None:
+    """A backlog of thousands leaves the board whole; how quickly is written down for the report.
+
+    It lies under a key of its own and is published by a process of its own, so it meets no record
+    of a drive.
+    """
+    settings = json.loads(host.check_output(f"cat {SETTINGS}"))
+    settings |= {
+        "publish_to": "kafka", "publish_servers": f"localhost:{PORT}", "queue_key": DRAIN_KEY,
+    }  # fmt: skip
+    put(machine, "/run/drain.json", json.dumps(settings))
+    for name in SECRETS:
+        put(machine, f"/etc/glovebox/publish/{name}", (home.broker.secrets / name).read_text())
+    client = f"{facts.server}-cli -s {SOCKET}"
+    host.check_output(FILL)
+    assert host.check_output(f"{client} XLEN {DRAIN_KEY}") == str(DRAIN)
+
+    with reachable(machine, home.broker):
+        # In one command: a shell by ssh takes longer than a batch.
+        seconds = float(host.check_output(MEASURE.format(client=client, key=DRAIN_KEY)))
+
+    told = {"board": facts.board, "records": DRAIN, "per_s": round(DRAIN / seconds, 1)}
+    (artifacts / "drain.json").write_text(json.dumps(told) + "\n")
+    assert host.check_output(f"{client} XLEN {DRAIN_KEY}") == "0"
 
 
 def point_publisher_home(host: Host, machine: Machine, broker: Broker) -> None:
