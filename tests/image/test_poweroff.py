@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
 import pytest
 
-from glovebox import card
+from glovebox import card, files
 from glovebox.run import run
 
 if TYPE_CHECKING:
@@ -16,8 +15,6 @@ if TYPE_CHECKING:
 
     from glovebox.emulator import Machine
     from glovebox.verify import Facts, Target
-
-BLOCK = 4 * 1024 * 1024
 
 pytestmark = [pytest.mark.last, pytest.mark.level("emulated", highest="emulated")]
 
@@ -48,14 +45,7 @@ def test_nothing_was_written_but_data(
     shipped, used = target.path, artifacts / "card.img"
 
     for part in card.table(shipped).partitions[:2]:
-        assert digest(used, part) == digest(shipped, part), f"partition {part.number} was written"
-
-
-def digest(image: Path, part: card.Partition) -> str:
-    """Give the checksum of a partition."""
-    found = hashlib.sha256()
-    with image.open("rb") as file:
-        file.seek(part.start)
-        for _ in range(0, part.size, BLOCK):
-            found.update(file.read(BLOCK))
-    return found.hexdigest()
+        was, now = (
+            files.sha256_file(image, start=part.start, size=part.size) for image in (shipped, used)
+        )
+        assert now == was, f"partition {part.number} was written"
