@@ -146,13 +146,20 @@ def start(
     cwd: str | os.PathLike[str] | None = None,
     env: Mapping[str, str] | None = None,
     pass_fds: Sequence[int] = (),
+    streams: tuple[int, int, int] | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Start a program in the background, both its streams on one pipe; the caller ends it."""
+    """Start a program in the background; the caller ends it.
+
+    What it prints is on one pipe, unless ``streams`` gives the descriptors of all three.
+    """
+    stdin, stdout, stderr = streams or (
+        subprocess.PIPE if input else subprocess.DEVNULL, subprocess.PIPE, subprocess.STDOUT,
+    )  # fmt: skip
     return _popen(
         command,
-        stdin=subprocess.PIPE if input else subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
         cwd=cwd,
         env=environment(env),
         pass_fds=pass_fds,

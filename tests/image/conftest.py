@@ -14,20 +14,22 @@ import testinfra
 from testinfra.backend.base import BaseBackend, CommandResult
 from testinfra.host import Host
 
+from glovebox import chroot_shell
 from glovebox.boards import BOARDS
+from glovebox.chroot import QEMU_CPU
 from glovebox.config import BoardName
 from glovebox.emulator import Login, Machine, boot, find_qemu, ssh_config
-from glovebox.run import run
 from glovebox.verify import ABOUT, Facts, Level, Target, parse_target, read_facts
 from tests.image.drives import DRIVE_S, epochs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from glovebox.chroot_shell import Shell
     from glovebox.dongle import Sent
 
-# The default model emulates pointer authentication in software: ten times slower.
-QEMU_CPU = {"arm64": "cortex-a53"}
+# Left to find out, testinfra starts a Python on the board to ask it.
+ENCODING = "UTF-8"
 SETTLE_TIMEOUT_S = 300
 READY_TIMEOUT_S = 300
 EVIDENCE = {
@@ -48,18 +50,17 @@ class Chroot(BaseBackend):  # type: ignore[misc]  # testinfra ships no types
 
     NAME = "glovebox-chroot"
 
-    def __init__(self, root: Path, arch: str) -> None:
-        """Take a tree in which proc, dev and tmp are mounted."""
-        super().__init__(str(root))
-        self._environment = {"QEMU_CPU": QEMU_CPU[arch]} if arch in QEMU_CPU else {}
+    def __init__(self, shell: Shell) -> None:
+        """Take a shell in a tree in which proc, dev and tmp are mounted."""
+        super().__init__("image")
+        self._encoding = ENCODING
+        self._shell = shell
 
     def run(self, command: str, *args: str, **_: object) -> CommandResult:
         """Run a shell command, emulated where this host is no Arm."""
         text = self.get_command(command, *args)
-        done = run(
-            ["chroot", self.hostname, "/bin/sh", "-c", text], check=False, env=self._environment
-        )
-        return self.result(done.returncode, text.encode(), done.stdout, done.stderr)
+        status, out, err = self._shell.run(text)
+        return self.result(status, text.encode(), out, err)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -182,7 +183,9 @@ def host(
     """Give the thing to ask, as root."""
     if target.level is Level.CHROOT:
         assert target.path is not None
-        yield Host(Chroot(target.path, facts.arch))
+        model = {"QEMU_CPU": QEMU_CPU[facts.arch]} if facts.arch in QEMU_CPU else {}
+        with chroot_shell.opened(target.path, model) as shell:
+            yield Host(Chroot(shell))
         return
     with tempfile.TemporaryDirectory(prefix="glovebox-") as folder:
         if target.level is Level.EMULATED:
@@ -201,6 +204,8 @@ def host(
             )
         asked = testinfra.get_host("ssh://board", ssh_config=str(config), sudo=True)
         plain = testinfra.get_host("ssh://board", ssh_config=str(config))
+        for each in (asked, plain):
+            each.backend._encoding = ENCODING  # noqa: SLF001  see there
         refused = plain.run("sudo -n true")
         if refused.failed:
             pytest.exit(f"{target}: no root by ssh and sudo: {refused.stderr.strip()}", 2)

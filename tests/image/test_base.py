@@ -29,11 +29,11 @@ def test_suite(host: Host, facts: Facts) -> None:
 def test_architecture(host: Host, facts: Facts) -> None:
     """Both dpkg and the programs themselves are for the board's processor."""
     assert host.check_output("dpkg --print-architecture") == facts.arch
-    found = host.run(
-        f"for each in {' '.join(SAMPLE)}; do [ -e $each ] || continue;"
-        " head -c 64 $each | od -An -v -tx1 | tr -d ' \\n'; echo; done"
+    found = host.check_output(
+        f"set --; for each in {' '.join(SAMPLE)}; do [ -e $each ] && set -- $@ $each; done;"
+        f" head --quiet --bytes {elf.HEAD} $@ | od -An -v -w{elf.HEAD} -tx1"
     )
-    heads = [elf.read(bytes.fromhex(line)) for line in found.stdout.split()]
+    heads = [elf.read(bytes.fromhex(line)) for line in found.splitlines()]
 
     assert len(heads) >= 3
     assert all(head is not None and head.runs_on(facts.arch) for head in heads), heads
