@@ -13,10 +13,9 @@ from contextlib import ExitStack, contextmanager
 from typing import IO, TYPE_CHECKING
 
 from glovebox.errors import VerifyError
-from glovebox.run import CommandError, end, start
+from glovebox.run import end, start
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
@@ -27,13 +26,11 @@ _END_S = 5.0
 class Shell:
     """A running shell; ``opened`` starts one."""
 
-    def __init__(
-        self, root: Path, process: subprocess.Popen[bytes], asking: IO[str], said: list[IO[bytes]]
-    ) -> None:
+    def __init__(self, root: Path, link: socket.socket, said: list[IO[bytes]]) -> None:
         """Take over a started one: where it is asked, and the files for its two streams."""
         self._root = root
-        self._process = process
-        self._asking = asking
+        self._link = link
+        self._answers = link.makefile("r", encoding="utf-8")
         self._said = said
 
     def run(self, command: str) -> tuple[int, bytes, bytes]:
@@ -46,21 +43,19 @@ class Shell:
             each.seek(0)
             each.truncate()
         try:
-            self._asking.write(f"(eval {shlex.quote(command)}) </dev/null; echo $? >&0\n")
-            self._asking.flush()
-            status = self._asking.readline()
+            asked = f"(eval {shlex.quote(command)}) </dev/null; echo $? >&0\n"
+            self._link.sendall(asked.encode())
+            status = self._answers.readline()
         except OSError:
             status = ""
         if not status:
-            raise VerifyError(f"{SHELL} in {self._root} ended while it ran: {command}\n{self._last()}")
+            said = (self._read(0) + self._read(1)).decode(errors="replace")
+            raise VerifyError(f"{SHELL} in {self._root} ended while it ran: {command}\n{said}")
         return int(status), self._read(0), self._read(1)
 
     def _read(self, number: int) -> bytes:
         self._said[number].seek(0)
         return self._said[number].read()
-
-    def _last(self) -> str:
-        return b"".join(self._read(number) for number in (0, 1)).decode(errors="replace").rstrip()
 
 
 @contextmanager
@@ -73,8 +68,7 @@ def opened(root: Path, env: Mapping[str, str]) -> Iterator[Shell]:
             stack.enter_context(tempfile.TemporaryFile(buffering=0)) for _ in range(2)
         ]
         with theirs:
-            streams = (theirs.fileno(), *(each.fileno() for each in said))
+            streams = (theirs.fileno(), said[0].fileno(), said[1].fileno())
             process = start(["chroot", root, SHELL], env=env, streams=streams)
         stack.callback(end, process, grace_s=_END_S)
-        asking = stack.enter_context(ours.makefile("rw", encoding="utf-8"))
-        yield Shell(root, process, asking, said)
+        yield Shell(root, ours, said)

@@ -139,7 +139,5 @@ def chroot_mounts(root: Path) -> Iterator[Path]:
         yield root
 
 
-def _tmpfs(
-    target: Path, data: str, *, flags: Flag = Flag.NOSUID
-) -> AbstractContextManager[Path]:
+def _tmpfs(target: Path, data: str, *, flags: Flag = Flag.NOSUID) -> AbstractContextManager[Path]:
     return _by_kernel("tmpfs", target, kind="tmpfs", flags=flags, data=data)

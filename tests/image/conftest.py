@@ -205,7 +205,7 @@ def host(
         asked = testinfra.get_host("ssh://board", ssh_config=str(config), sudo=True)
         plain = testinfra.get_host("ssh://board", ssh_config=str(config))
         for each in (asked, plain):
-            each.backend._encoding = ENCODING  # noqa: SLF001  see there
+            each.backend._encoding = ENCODING
         refused = plain.run("sudo -n true")
         if refused.failed:
             pytest.exit(f"{target}: no root by ssh and sudo: {refused.stderr.strip()}", 2)

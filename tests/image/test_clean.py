@@ -106,9 +106,7 @@ def test_resolver_is_not_the_hosts(tree: Path) -> None:
         assert not path.exists() or "nameserver" not in path.read_text()
 
 
-def test_no_foreign_program(
-    tree: Path, files: dict[Path, os.stat_result], facts: Facts
-) -> None:
+def test_no_foreign_program(tree: Path, files: dict[Path, os.stat_result], facts: Facts) -> None:
     """Every ELF file of the whole tree is for the board's processor."""
     foreign, own = [], 0
     for path, status in files.items():
