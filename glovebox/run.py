@@ -146,20 +146,17 @@ def start(
     cwd: str | os.PathLike[str] | None = None,
     env: Mapping[str, str] | None = None,
     pass_fds: Sequence[int] = (),
-    streams: tuple[int, int, int] | None = None,
+    apart: bool = False,
 ) -> subprocess.Popen[bytes]:
     """Start a program in the background; the caller ends it.
 
-    What it prints is on one pipe, unless ``streams`` gives the descriptors of all three.
+    Both its streams are on one pipe, or on one each where they are to be told ``apart``.
     """
-    stdin, stdout, stderr = streams or (
-        subprocess.PIPE if input else subprocess.DEVNULL, subprocess.PIPE, subprocess.STDOUT,
-    )  # fmt: skip
     return _popen(
         command,
-        stdin=stdin,
-        stdout=stdout,
-        stderr=stderr,
+        stdin=subprocess.PIPE if input else subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE if apart else subprocess.STDOUT,
         cwd=cwd,
         env=environment(env),
         pass_fds=pass_fds,

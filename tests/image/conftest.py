@@ -4,36 +4,40 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import tempfile
 import time
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-import testinfra
 from testinfra.backend.base import BaseBackend, CommandResult
 from testinfra.host import Host
 
-from glovebox import chroot_shell
+from glovebox import standing_shell
 from glovebox.boards import BOARDS
 from glovebox.chroot import QEMU_CPU
 from glovebox.config import BoardName
 from glovebox.emulator import Login, Machine, boot, find_qemu, ssh_config
+from glovebox.standing_shell import ShellGoneError
 from glovebox.verify import ABOUT, Facts, Level, Target, parse_target, read_facts
 from tests.image.drives import DRIVE_S, epochs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from glovebox.chroot_shell import Shell
     from glovebox.dongle import Sent
+    from glovebox.standing_shell import Shell
 
-# Left to find out, testinfra starts a Python on the board to ask it.
-ENCODING = "UTF-8"
+GONE = 255  # as ssh says it of a connection that is lost
 SETTLE_TIMEOUT_S = 300
 READY_TIMEOUT_S = 300
-EVIDENCE = {
+# Asked while the first drive goes on: that takes an emulated board half a minute.
+BOOT_EVIDENCE = {
     "systemd-analyze.txt": "systemd-analyze; systemd-analyze blame; systemd-analyze critical-chain",
+}
+EVIDENCE = {
     "journal.txt": "journalctl --boot --no-pager",
     "clock.txt": "chronyc -n sources; chronyc -n tracking",
 }
@@ -45,22 +49,38 @@ MARKERS = (
 )
 
 
-class Chroot(BaseBackend):  # type: ignore[misc]  # testinfra ships no types
-    """A changed root; testinfra's own backend loses its path, see its issue 789."""
+class Standing(BaseBackend):  # type: ignore[misc]  # testinfra ships no types
+    """A root shell that stays, in a changed root or on a board; see glovebox.standing_shell.
 
-    NAME = "glovebox-chroot"
+    (testinfra's own backends start one for each command, and its chroot loses its path: issue 789.)
+    """
 
-    def __init__(self, shell: Shell) -> None:
-        """Take a shell in a tree in which proc, dev and tmp are mounted."""
+    NAME = "glovebox-standing"
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
+        """Take what starts the shell; it is started when it is first asked."""
         super().__init__("image")
-        self._encoding = ENCODING
-        self._shell = shell
+        self._encoding = "UTF-8"  # left to find out, testinfra starts a Python there to ask it
+        self._start = (command, environment)
+        self._kept = ExitStack()
+        self._shell: Shell | None = None
 
     def run(self, command: str, *args: str, **_: object) -> CommandResult:
-        """Run a shell command, emulated where this host is no Arm."""
+        """Run a shell command; of a shell that is gone, such as by a restart, start another."""
         text = self.get_command(command, *args)
-        status, out, err = self._shell.run(text)
+        if self._shell is None:
+            self._shell = self._kept.enter_context(standing_shell.opened(*self._start))
+        try:
+            status, out, err = self._shell.run(text)
+        except ShellGoneError as error:
+            self.close()
+            status, out, err = GONE, b"", str(error).encode()
         return self.result(status, text.encode(), out, err)
+
+    def close(self) -> None:
+        """End the shell."""
+        self._kept.close()
+        self._shell = None
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -184,10 +204,11 @@ def host(
     if target.level is Level.CHROOT:
         assert target.path is not None
         model = {"QEMU_CPU": QEMU_CPU[facts.arch]} if facts.arch in QEMU_CPU else {}
-        with chroot_shell.opened(target.path, model) as shell:
-            yield Host(Chroot(shell))
+        with closing(Standing(["chroot", os.fspath(target.path), "/bin/sh"], model)) as inside:
+            yield Host(inside)
         return
-    with tempfile.TemporaryDirectory(prefix="glovebox-") as folder:
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="glovebox-"))
         if target.level is Level.EMULATED:
             config = request.getfixturevalue("machine").ssh_config
         else:
@@ -202,17 +223,19 @@ def host(
                     check=True,
                 )
             )
-        asked = testinfra.get_host("ssh://board", ssh_config=str(config), sudo=True)
-        plain = testinfra.get_host("ssh://board", ssh_config=str(config))
-        for each in (asked, plain):
-            each.backend._encoding = ENCODING
-        refused = plain.run("sudo -n true")
+        command = ["ssh", "-F", os.fspath(config), "board", "sudo", "-n", "/bin/sh"]
+        # ssh finds the caller's own agent and keys by these.
+        keys = {name: os.environ[name] for name in ("HOME", "SSH_AUTH_SOCK") if name in os.environ}
+        board = stack.enter_context(closing(Standing(command, keys)))
+        asked = Host(board)
+        refused = asked.run("true")
         if refused.failed:
             pytest.exit(f"{target}: no root by ssh and sudo: {refused.stderr.strip()}", 2)
         if target.level is Level.EMULATED and "telematics" in facts.stages:
             request.getfixturevalue("first_drive")
         # What runs while the board still boots is slow, and tells half the truth.
         asked.run(f"timeout {SETTLE_TIMEOUT_S} systemctl is-system-running --wait")
+        _keep(asked, artifacts, BOOT_EVIDENCE)
         yield asked
         if not (target.level is Level.EMULATED and request.getfixturevalue("machine").off):
             _keep_evidence(asked, artifacts)
@@ -226,8 +249,7 @@ def keep_evidence(host: Host, artifacts: Path) -> Callable[[], None]:
 
 def _keep_evidence(host: Host, artifacts: Path) -> None:
     """Keep what a running board says of itself; neither its name nor its serial number."""
-    for name, command in EVIDENCE.items():
-        (artifacts / name).write_text(host.run(command).stdout)
+    _keep(host, artifacts, EVIDENCE)
     packages = host.check_output("dpkg-query --show | sort")
     release = host.check_output("cat /etc/os-release")
     about = {
@@ -242,3 +264,8 @@ def _keep_evidence(host: Host, artifacts: Path) -> None:
         "packages_sha256": hashlib.sha256(packages.encode()).hexdigest(),
     }
     (artifacts / ABOUT).write_text(json.dumps(about, indent=2) + "\n")
+
+
+def _keep(host: Host, artifacts: Path, asked: Mapping[str, str]) -> None:
+    for name, command in asked.items():
+        (artifacts / name).write_text(host.run(command).stdout)

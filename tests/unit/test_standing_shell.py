@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import re
 from typing import TYPE_CHECKING
 
 import pytest
 
-from glovebox import chroot_shell
-from glovebox.errors import VerifyError
+from glovebox import standing_shell
+from glovebox.standing_shell import ShellGoneError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-    from glovebox.chroot_shell import Shell
-
-pytestmark = pytest.mark.root
+    from glovebox.standing_shell import Shell
 
 
 @pytest.fixture
 def shell() -> Iterator[Shell]:
-    """Give a shell in this very root, which is as good as another."""
-    with chroot_shell.opened(Path("/"), {"GIVEN": "value"}) as opened:
+    """Give a shell of this very machine, which is as good as another."""
+    with standing_shell.opened(["env", "--chdir=/", "sh"], {"GIVEN": "value"}) as opened:
         yield opened
 
 
@@ -33,6 +32,11 @@ def test_streams_and_status_are_told_apart(shell: Shell) -> None:
     assert shell.run(f"cat <<'END'\n{text}\nEND") == (0, f"{text}\n".encode(), b"")
     assert shell.run("echo $GIVEN; pwd") == (0, b"value\n/\n", b"")
     assert shell.run("head -c 3000000 /dev/zero") == (0, bytes(3_000_000), b"")
+    assert shell.run("head -c 300000 /dev/zero >&2; printf '\\n\\n'") == (
+        0,
+        b"\n\n",
+        bytes(300_000),
+    )
     assert shell.run("true") == (0, b"", b"")
 
 
@@ -50,15 +54,14 @@ def test_no_command_reaches_the_next(shell: Shell, command: str) -> None:
 
 def test_a_shell_that_is_gone_is_an_error(shell: Shell) -> None:
     """A command that ends the shell itself is named, and so is one asked after it."""
-    for _ in range(2):
-        with pytest.raises(VerifyError, match=r"/bin/sh in / ended while it ran: kill -9"):
-            shell.run("kill -9 $$")
+    for command in ("echo said; kill -9 $$", "true"):
+        with pytest.raises(ShellGoneError, match=f"ended while it ran: {re.escape(command)}"):
+            shell.run(command)
 
 
-def test_a_root_without_a_shell_is_an_error(tmp_path: Path) -> None:
-    """What chroot says of a root that has none is told."""
-    with (
-        chroot_shell.opened(tmp_path, {}) as opened,
-        pytest.raises(VerifyError, match="No such file"),
-    ):
-        opened.run("true")
+@pytest.mark.root
+def test_why_there_is_no_shell_is_told(tmp_path: Path) -> None:
+    """Where none can be started, what was said of that is given."""
+    with standing_shell.opened(["chroot", str(tmp_path), "/bin/sh"]) as opened:
+        with pytest.raises(ShellGoneError, match="No such file"):
+            opened.run("true")
