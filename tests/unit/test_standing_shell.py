@@ -62,6 +62,8 @@ def test_a_shell_that_is_gone_is_an_error(shell: Shell) -> None:
 @pytest.mark.root
 def test_why_there_is_no_shell_is_told(tmp_path: Path) -> None:
     """Where none can be started, what was said of that is given."""
-    with standing_shell.opened(["chroot", str(tmp_path), "/bin/sh"]) as opened:
-        with pytest.raises(ShellGoneError, match="No such file"):
-            opened.run("true")
+    with (
+        standing_shell.opened(["chroot", str(tmp_path), "/bin/sh"]) as opened,
+        pytest.raises(ShellGoneError, match="No such file"),
+    ):
+        opened.run("true")
