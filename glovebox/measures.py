@@ -144,7 +144,16 @@ def markdown(report: Report) -> str:
         for name in ("processor", "cores", "memory", "kernel")
     )
     facts = "; ".join(f"{name}: {value}" for name, value in report.facts.items())
-    return "\n".join([*lines, "", f"{about}; medians of one run, or what was measured once. {facts}".rstrip()]) + "\n"
+    return (
+        "\n".join(
+            [
+                *lines,
+                "",
+                f"{about}; medians of one run, or what was measured once. {facts}".rstrip(),
+            ]
+        )
+        + "\n"
+    )
 
 
 def steps_markdown(report: Report) -> str:
