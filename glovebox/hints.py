@@ -102,7 +102,8 @@ _KNOWN: tuple[tuple[str, str], ...] = (
         ),
     ),
     (
-        r"unshare: .*Operation not permitted|mount: .*permission denied|must be superuser",
+        r"(unshare|mount): .*Operation not permitted|mount: .*[Pp]ermission denied"
+        r"|must be superuser",
         "this machine, or the container around it, does not allow mounts: ./invoke doctor",
     ),
 )
