@@ -102,8 +102,7 @@ _KNOWN: tuple[tuple[str, str], ...] = (
         ),
     ),
     (
-        r"(unshare|mount): .*Operation not permitted|mount: .*[Pp]ermission denied"
-        r"|must be superuser",
+        r"(unshare|mount): .*(Operation not permitted|[Pp]ermission denied)|must be superuser",
         "this machine, or the container around it, does not allow mounts: ./invoke doctor",
     ),
 )

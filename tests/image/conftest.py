@@ -36,7 +36,7 @@ READY_TIMEOUT_S = 300
 AWAIT_READY = f"""
 for second in $(seq {READY_TIMEOUT_S}); do
   state=$(systemctl show -p Type,ActiveState,SubState telematics.service)
-  case $state in *ActiveState=active*SubState=running*) break ;; esac
+  case $state in *ActiveState=active*) case $state in *SubState=running*) break ;; esac ;; esac
   sleep 1
 done
 echo "$state"
