@@ -262,7 +262,8 @@ def _run_tests(
         "TMPDIR": gettempdir(),
     }
     # ssh finds the caller's own agent and keys by these; a build never sees them.
-    caller = {name: os.environ[name] for name in ("HOME", "SSH_AUTH_SOCK") if name in os.environ}
+    names = ("HOME", "SSH_AUTH_SOCK", "CI", "GLOVEBOX_STORE")
+    caller = {name: os.environ[name] for name in names if name in os.environ}
     try:
         stream([*command, *select], line=line, cwd=PROJECT, env={**settings, **caller})
     except CommandError as error:

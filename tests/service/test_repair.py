@@ -203,15 +203,10 @@ def test_clock_floor_is_the_newest_record(board: Board) -> None:
     stream.newest()
     later = 4_000_000_000_000 // 2
     made = maker(IDENTITY)(epoch(1, time=later), 1, 1, None)
-    confirmed = made.__class__(**(_fields(made) | {"time_ok": True}))
-    stream.append([(1, confirmed.encode())])
+    stream.append([(1, made._replace(time_ok=True).encode())])
     board.redis.end(signal.SIGKILL)
 
     assert floor_ms(board.queue, board.state) == later
-
-
-def _fields(made: object) -> dict[str, object]:
-    return {name: getattr(made, name) for name in made.__slots__}  # type: ignore[attr-defined]
 
 
 def test_command_never_keeps_the_queue_from_starting(tmp_path: Path) -> None:
