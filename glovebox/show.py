@@ -121,8 +121,8 @@ def _name_told(config: Config) -> tuple[str, ...]:
     if not (config.car and config.hostname == AUTO):
         return ()
     return (
-        "           SERIAL: the last eight digits of the board's serial number; a name of your own:",
-        "           hostname: in image.local.yaml, or in glovebox.yaml on the card",
+        "           SERIAL: the last eight digits of the board's serial number; for another name",
+        "           write hostname: into image.local.yaml, or into glovebox.yaml on the card",
     )
 
 

@@ -32,7 +32,7 @@ class Origin(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """One source; ``what`` is a package, a folder or file of the checkout, or the name of a download."""
+    """One source; ``what`` is a package, what stands in the checkout, or a download's name."""
 
     origin: Origin
     what: str

@@ -97,4 +97,3 @@ def _reveal(value: Secret | str) -> str:
 
 def _json(value: Any) -> str:  # noqa: ANN401  any dataclass
     return json.dumps(asdict(value), indent=2, sort_keys=True)
-

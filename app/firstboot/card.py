@@ -1,7 +1,8 @@
 """What stands in glovebox.yaml on the boot partition, read with the builder's own validation.
 
 The keys are those of image.yaml that can be changed without building, and `broker`.
-Nothing is written here. All mistakes come at once, and none of them quotes a secret.
+Nothing is written here. All mistakes come at once, but for what the service would miss, which can
+be told only when the rest is right. None of them quotes a secret.
 """
 
 from __future__ import annotations

@@ -30,6 +30,9 @@ class Disk(Protocol):
     def truncate(self, path: Path, size: int) -> None:
         """Cut the file to ``size``."""
 
+    def read_only(self, path: Path) -> bool:
+        """Tell whether the boot partition cannot be written, as usual."""
+
     def remount(self, path: Path, *, writable: bool) -> None:
         """Let the boot partition be written, or no longer."""
 
@@ -52,6 +55,10 @@ class CardDisk(RealDisk):
             while done < len(content):
                 done += file.write(content[done:])
             os.fsync(file.fileno())
+
+    def read_only(self, path: Path) -> bool:
+        """See Disk."""
+        return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
 
     def remount(self, path: Path, *, writable: bool) -> None:
         """See Disk."""

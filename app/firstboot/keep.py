@@ -26,7 +26,8 @@ _RADIO_ON = "[main]\nNetworkingEnabled=true\nWirelessEnabled=true\n"
 def keep(wanted: Wanted, places: Places, disk: Disk) -> None:
     """Write all that was asked for; raises OSError when the data partition does not take it."""
     for name, text in _texts(wanted, places).items():
-        disk.write(places.kept / name, f"{text}\n".encode())
+        # Nothing to publish to is an empty file, see telematics-publish.service.
+        disk.write(places.kept / name, f"{text}\n".encode() if text else b"")
     for name, content in wanted.credentials.items():
         disk.write(places.kept / "publish" / name, content)
     if wanted.networks is not None:

@@ -107,26 +107,26 @@ def _wipe(found: Found, wanted: Wanted, places: Places, disk: Disk) -> None:
     """Overwrite what was taken over, and remove what was said about it."""
     mistakes = places.boot / MISTAKES
     names = [] if wanted.nothing and not found.half_wiped else found.names
-    if not names and not mistakes.exists():
-        return
     flag = places.kept / WIPING
-    disk.write(flag, b"")
-    with writable(places.boot, disk):
-        for name in names:
-            path = places.boot / name
-            if name == FILE:
-                wipe.replace(path, (places.root / TEMPLATE).read_bytes(), disk)
-            else:
-                wipe.remove(path, disk)
-        if mistakes.exists():
-            disk.remove(mistakes)
-    disk.remove(flag)
+    if names or mistakes.exists():
+        disk.write(flag, b"")
+        with writable(places.boot, disk):
+            for name in names:
+                path = places.boot / name
+                if name == FILE:
+                    wipe.replace(path, (places.root / TEMPLATE).read_bytes(), disk)
+                else:
+                    wipe.remove(path, disk)
+            if mistakes.exists():
+                disk.remove(mistakes)
+    if flag.exists():
+        disk.remove(flag)
 
 
 @contextmanager
 def writable(boot: Path, disk: Disk) -> Iterator[None]:
     """Let the boot partition be written for a moment, if it is not all the time."""
-    if not os.statvfs(boot).f_flag & os.ST_RDONLY:
+    if not disk.read_only(boot):
         yield
         return
     disk.remount(boot, writable=True)
