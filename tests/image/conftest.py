@@ -20,11 +20,13 @@ from glovebox.emulator import Login, Machine, boot, find_qemu, ssh_config
 from glovebox.run import run
 from glovebox.verify import ABOUT, Facts, Level, Target, parse_target, read_facts
 from tests.image.drives import DRIVE_S, epochs
+from tests.image.filled import FILE, fill, is_filled, told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from glovebox.dongle import Sent
+    from tests.image.filled import Filled
 
 # The default model emulates pointer authentication in software: ten times slower.
 QEMU_CPU = {"arm64": "cortex-a53"}
@@ -117,9 +119,23 @@ def target(pytestconfig: pytest.Config) -> Target:
 
 
 @pytest.fixture(scope="session")
-def facts(pytestconfig: pytest.Config) -> Facts:
-    """Give what the image shall be."""
-    return read_facts(pytestconfig.getoption("manifest"))
+def facts(target: Target, pytestconfig: pytest.Config) -> Facts:
+    """Give what the image shall be, and a board that its owner told more."""
+    facts = read_facts(pytestconfig.getoption("manifest"))
+    return told(facts) if is_filled(target, facts) else facts
+
+
+@pytest.fixture(scope="session")
+def filled(
+    target: Target,
+    facts: Facts,
+    pytestconfig: pytest.Config,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Filled | None:
+    """Give what the owner put on the card of this session's board, if anything."""
+    if not is_filled(target, facts):
+        return None
+    return fill(tmp_path_factory.mktemp("owner"), pytestconfig.getoption("key"))
 
 
 @pytest.fixture(scope="session")
@@ -139,7 +155,11 @@ def tree(target: Target) -> Path:
 
 @pytest.fixture(scope="session")
 def machine(
-    target: Target, facts: Facts, artifacts: Path, pytestconfig: pytest.Config
+    target: Target,
+    facts: Facts,
+    artifacts: Path,
+    filled: Filled | None,
+    pytestconfig: pytest.Config,
 ) -> Iterator[Machine]:
     """Boot one board with a receiver plugged in, for all tests of the session."""
     assert target.path is not None
@@ -149,6 +169,7 @@ def machine(
         qemu=find_qemu(pytestconfig.getoption("qemu_root")),
         login=Login(user=facts.user, key=pytestconfig.getoption("key")),
         folder=artifacts,
+        put={FILE: filled.text} if filled else {},
     ) as booted:
         booted.wait_ssh()
         yield booted
@@ -211,6 +232,19 @@ def host(
         yield asked
         if not (target.level is Level.EMULATED and request.getfixturevalue("machine").off):
             _keep_evidence(asked, artifacts)
+
+
+@pytest.fixture(scope="session")
+def boot_writes(host: Host) -> Callable[[], int]:
+    """Give what counts the writes to the boot partition, since the board had started."""
+    device = host.check_output("findmnt --noheadings --output SOURCE /boot/firmware")
+
+    def count() -> int:
+        told = host.check_output(f"cat /sys/class/block/{Path(device).name}/stat")
+        return int(told.split()[4])  # see Documentation/block/stat.rst
+
+    before = count()
+    return lambda: count() - before
 
 
 @pytest.fixture(scope="session")
