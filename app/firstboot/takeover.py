@@ -85,7 +85,7 @@ def _check_data(places: Places) -> None:
 
 def _refuse(why: str, places: Places, disk: Disk) -> int:
     """Write beside the file what is wrong with it, unless that stands there already."""
-    text = "".join(f"{line}\r\n" for line in _told(why)).encode()
+    text = "".join(f"{line}\r\n" for line in told(why)).encode()
     path = places.boot / MISTAKES
     if not path.exists() or path.read_bytes() != text:
         with writable(places.boot, disk):
@@ -94,7 +94,8 @@ def _refuse(why: str, places: Places, disk: Disk) -> int:
     return 1
 
 
-def _told(why: str) -> list[str]:
+def told(why: str) -> list[str]:
+    """Give the lines that an owner reads."""
     return [
         f"Nothing of {FILE} was taken over. The board goes on with the settings it had.",
         "Mend this, save the file and start the board again:",

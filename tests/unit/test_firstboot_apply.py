@@ -71,7 +71,7 @@ def test_each_board_has_a_name_of_its_own(places: Places, serial: str, name: str
 
     etc = places.root / "etc"
     assert (etc / "hostname").read_text() == f"{name}\n"
-    assert f"127.0.1.1\t{name}\n" in (etc / "hosts").read_text()
+    assert f"127.0.1.1 {name}\n" in (etc / "hosts").read_text()
     assert hostname(name) == name
     assert name.startswith(DEFAULT_HOSTNAME)
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from firstboot import takeover
 from firstboot.card import MistakesError, Wanted, read
 from glovebox.config import Network, Secret
 from glovebox.run import run
 from tests.owners_card import FILLED, KEY, PSK, board, shipped
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from firstboot.card import Places
 
 
@@ -189,3 +189,15 @@ def test_certificates_that_do_not_fit(
 def test_what_is_no_certificate_is_told(places: Places) -> None:
     """An authority that is none is refused."""
     assert "ca.pem is not a certificate" in mistakes("", places, ca_pem=b"<html>")
+
+
+def test_page_shows_what_the_board_says(places: Places) -> None:
+    """The mistakes in docs/first-boot.md are those of the file beside them, word by word."""
+    page = (Path(__file__).parent.parent.parent / "docs/first-boot.md").read_text()
+    right, wrong, said = re.findall(r"```(?:yaml)?\n(.*?)```", page, re.DOTALL)
+    (places.boot / "id_ed25519.pub").write_text(f"{KEY}\n")
+
+    assert read(right.encode(), {}, places).names == [
+        "hostname", "ssh_keys", "country", "networks", "service",
+    ]  # fmt: skip
+    assert said.splitlines() == takeover.told(mistakes(wrong, places))
