@@ -197,6 +197,19 @@ def first_drive(machine: Machine) -> tuple[Sent, ...]:
 
 
 @pytest.fixture(scope="session")
+def boot_writes(machine: Machine) -> Callable[[], int]:
+    """Give what counts the writes to the boot partition, from the moment the board has started."""
+    device = machine.ssh("findmnt --noheadings --output SOURCE /boot/firmware").stdout.strip()
+
+    def count() -> int:
+        told = machine.ssh(f"cat /sys/class/block/{Path(device).name}/stat").stdout
+        return int(told.split()[4])  # see Documentation/block/stat.rst
+
+    before = count()
+    return lambda: count() - before
+
+
+@pytest.fixture(scope="session")
 def host(
     target: Target, facts: Facts, artifacts: Path, request: pytest.FixtureRequest
 ) -> Iterator[Host]:
@@ -229,22 +242,11 @@ def host(
             request.getfixturevalue("first_drive")
         # What runs while the board still boots is slow, and tells half the truth.
         asked.run(f"timeout {SETTLE_TIMEOUT_S} systemctl is-system-running --wait")
+        if target.level is Level.EMULATED:
+            request.getfixturevalue("boot_writes")
         yield asked
         if not (target.level is Level.EMULATED and request.getfixturevalue("machine").off):
             _keep_evidence(asked, artifacts)
-
-
-@pytest.fixture(scope="session")
-def boot_writes(host: Host) -> Callable[[], int]:
-    """Give what counts the writes to the boot partition, since the board had started."""
-    device = host.check_output("findmnt --noheadings --output SOURCE /boot/firmware")
-
-    def count() -> int:
-        told = host.check_output(f"cat /sys/class/block/{Path(device).name}/stat")
-        return int(told.split()[4])  # see Documentation/block/stat.rst
-
-    before = count()
-    return lambda: count() - before
 
 
 @pytest.fixture(scope="session")

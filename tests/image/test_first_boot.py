@@ -107,6 +107,8 @@ def test_the_board_has_its_name(host: Host, taken: Filled) -> None:
     assert host.check_output("uname --nodename") == owner.HOSTNAME
     log = host.check_output("journalctl --boot --unit avahi-daemon.service --output cat")
     assert f"Host name is {owner.HOSTNAME}.local" in log
+    # It can be found by what it offers, too.
+    assert f'Service "{owner.HOSTNAME}" (/services/ssh.service) successfully established' in log
 
 
 @pytest.mark.level("emulated", highest="emulated")
