@@ -60,11 +60,16 @@ def take_over(places: Places, disk: Disk, *, use: Callable[[Wanted], None]) -> i
         return _refuse(str(mistakes), places, disk)
     except OSError as error:
         return _refuse(f"the settings could not be stored: {error}", places, disk)
-    _wipe(found, wanted, places, disk)
+    status = 0
+    try:
+        _wipe(found, wanted, places, disk)
+    except OSError as error:
+        _say(f"the card could not be wiped, the next start tries again: {error}")
+        status = 1
     if not wanted.nothing:
         _say(f"taken over from the card: {', '.join(wanted.names)}")
         use(wanted)
-    return 0
+    return status
 
 
 def look(boot: Path) -> Found:

@@ -23,6 +23,11 @@ DEVICE = "seven"
 SSID = "garage"
 PSK = "a passphrase that nobody else has"
 COUNTRY = "DE"
+WRONG = b"hostname: Truck\n"
+MISTAKE = (
+    "glovebox.yaml:1: hostname: 'Truck' is not a host name; hint: 1 to 63 of a-z, 0-9 and -,"
+    " with - neither first nor last; no dots"
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tests.image.filled import Filled
 
 BLOCK = 4 * 1024 * 1024
+FAT32_STATE = 0x41  # in the first sector
 
 pytestmark = [pytest.mark.last, pytest.mark.level("emulated", highest="emulated")]
 
@@ -82,7 +83,10 @@ def test_card_was_wiped(
     boot = card.table(used).boot
     with used.open("rb") as file:
         file.seek(boot.start)
-        assert owner.PSK.encode() not in file.read(boot.size)
+        content = file.read(boot.size)
+    assert owner.PSK.encode() not in content
+    # What FAT32 notes of itself while it is written: no computer wants to look for errors.
+    assert content[FAT32_STATE] & 1 == 0
 
 
 def test_second_start_is_as_the_first(
@@ -92,7 +96,7 @@ def test_second_start_is_as_the_first(
     filled: Filled | None,
     pytestconfig: pytest.Config,
 ) -> None:
-    """What was taken over stays: the next start has it from the data partition."""
+    """What was taken over stays, whatever is wrong with the file that the owner wrote since."""
     if filled is None:
         pytest.skip(f"the card with a file to take over is that of board {owner.BOARD}")
     assert machine.off
@@ -103,10 +107,14 @@ def test_second_start_is_as_the_first(
         login=Login(user=facts.user, key=filled.key or pytestconfig.getoption("key")),
         folder=artifacts / "second",
         dongle=False,
+        put={owner.FILE: owner.WRONG},
     ) as again:
         again.wait_ssh()
-        unit = "systemctl show -p Result --value glovebox-settings.service"
-        assert again.ssh(unit).stdout.strip() == "exec-condition"
+        assert again.ssh("cat /boot/firmware/glovebox.yaml").stdout.encode() == owner.WRONG
+        mistakes = again.ssh("cat /boot/firmware/glovebox-mistakes.txt").stdout
+        assert owner.MISTAKE in mistakes.splitlines()
+        options = again.ssh("findmnt --noheadings --output OPTIONS /boot/firmware").stdout
+        assert "ro" in options.strip().split(",")
         assert again.ssh("uname --nodename").stdout.strip() == owner.HOSTNAME
         networks = again.ssh("nmcli --terse --fields NAME connection").stdout.splitlines()
         assert owner.SSID in networks

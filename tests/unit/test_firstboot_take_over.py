@@ -197,6 +197,23 @@ def test_a_data_partition_that_takes_nothing(places: Places) -> None:
     assert b"could not be stored: [Errno 28] No space left on device" in card[MISTAKES]
 
 
+def test_a_card_that_cannot_be_wiped(places: Places) -> None:
+    """What is kept is used all the same, and the next start wipes."""
+
+    class Locked(FakeDisk):
+        def remount(self, path: Path, *, writable: bool) -> None:
+            raise OSError(5, f"{path}, {writable}")
+
+    (places.boot / FILE).write_text(FILLED)
+    status, used = started(places, Locked())
+
+    assert (status, len(used)) == (1, 1)
+    assert kept(places)["settings/hostname"] == "truck-7\n"
+    assert on_card(places)[FILE] == FILLED.encode()
+    assert started(places)[0] == 0
+    assert on_card(places) == {FILE: shipped()}
+
+
 def test_ram_is_no_place_to_keep_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a data partition nothing is taken: the card would be wiped and RAM forgets."""
     places = board(tmp_path)
