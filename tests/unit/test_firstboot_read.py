@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from firstboot import takeover
 from firstboot.card import MistakesError, Wanted, read
 from glovebox.config import Network, Secret
 from glovebox.run import run
-from tests.owners_card import FILLED, KEY, PSK, board, shipped
+from tests.owners_card import FILLED, KEY, PSK, STAGE, board, shipped
 
 if TYPE_CHECKING:
     from firstboot.card import Places
@@ -201,3 +202,20 @@ def test_page_shows_what_the_board_says(places: Places) -> None:
         "hostname", "ssh_keys", "country", "networks", "service",
     ]  # fmt: skip
     assert said.splitlines() == takeover.told(mistakes(wrong, places))
+
+
+def test_all_that_is_imported_is_on_the_board() -> None:
+    """What the stage brings of the builder and the service imports nothing that it leaves out."""
+    listed = {
+        word.removeprefix("path:").removeprefix("app/").removesuffix(".py").replace("/", ".")
+        for word in (STAGE / "00-sources").read_text().split()
+        if word.endswith(".py")
+    }
+    code = "import sys, firstboot.takeover, firstboot.certificates; print(*sys.modules)"
+    checkout = STAGE.parent.parent.parent
+    env = {"PYTHONPATH": f"{checkout}:{checkout / 'app'}"}
+    loaded = run([sys.executable, "-c", code], env=env).stdout.split()
+
+    ours = {name for name in loaded if name.startswith(("glovebox.", "telematics."))}
+    assert ours == listed
+    assert not {"jinja2", "invoke", "rich", "pytest"} & set(loaded)

@@ -4,10 +4,12 @@
 target="$OUT/usr/lib/python3/dist-packages"
 install -d -m 755 "$target/glovebox" "$target/telematics"
 cp -R --no-preserve=all "$SOURCES/firstboot" "$target/"
-for name in config rules reader yamltree problem keyfile; do
-  install -m 644 "$SOURCES/$name.py" "$target/glovebox/"
+for path in "$SOURCES"/*.py; do
+  case ${path##*/} in
+    settings.py | files.py) install -m 644 "$path" "$target/telematics/" ;;
+    *) install -m 644 "$path" "$target/glovebox/" ;;
+  esac
 done
-install -m 644 "$SOURCES/settings.py" "$SOURCES/files.py" "$target/telematics/"
 chmod -R u=rwX,go=rX "$OUT"
 python3 -m compileall -q --invalidation-mode unchecked-hash -s "$OUT" -p / \
   "$target/firstboot" "$target/glovebox" "$target/telematics"
