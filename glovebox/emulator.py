@@ -17,6 +17,7 @@ from collections.abc import Mapping  # noqa: TC003  a dataclass field's hint
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from glovebox import card
@@ -371,11 +372,13 @@ def boot(
     folder: Path,
     dongle: bool = True,
     outside: bool = False,
+    put: Mapping[str, bytes] = MappingProxyType({}),
 ) -> Iterator[Machine]:
     """Give power to a board with a copy of the image; it is off when the block ends.
 
     ``folder`` keeps ``serial.log`` and holds the copy meanwhile. ``outside``: let the board reach
-    the networks this host reaches; otherwise only we reach it.
+    the networks this host reaches; otherwise only we reach it. ``put``: files for the copy's boot
+    partition.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
@@ -385,6 +388,9 @@ def boot(
             image, board, folder=folder, sockets=sockets, dongle=dongle, outside=outside
         )
         stack.callback(plan.card.unlink)
+        for name, content in put.items():
+            (sockets / "put").write_bytes(content)
+            card.copy_in(plan.card, sockets / "put", name)
         receiver = stack.enter_context(plugged(sockets / "gps")) if dongle else None
         machine = _start(qemu, plan, receiver)
         # Ends before the dongle is unplugged: QEMU 10.0 falls over when it goes first.

@@ -329,6 +329,9 @@ def run(settings: Settings, environ: Mapping[str, str]) -> None:
 
 
 def device_name(set_name: str) -> str:
-    """Give the vehicle's name: the one that was set, or the start of the host's."""
-    host = re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname()) or "vehicle"
-    return set_name or host[: record.DEVICE_MAX]
+    """Give the vehicle's name: the one that was set, or the end of the host's.
+
+    The end: there a board's name has the digits of its serial number.
+    """
+    host = re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname())
+    return set_name or host[-record.DEVICE_MAX :].lstrip("-") or "vehicle"

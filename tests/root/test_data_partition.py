@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import re
+import shutil
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from glovebox.run import run
+from tests import owners_card
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,6 +38,7 @@ def made(folder: Path) -> Path:
     run(["mount", "-o", "loop", image, place])
     for name, text in (
         ("system/machine-id", IDENTITY),
+        ("settings/hostname", "truck-7\n"),
         ("queue/appendonlydir/a.aof", "XADD\n" * 999),
     ):
         (place / name).parent.mkdir(parents=True, exist_ok=True)
@@ -109,7 +112,7 @@ def test_nothing_of_a_file_system(folder: Path, content: bytes) -> None:
 
 
 def test_what_can_be_read_is_set_aside(folder: Path) -> None:
-    """Beyond repair, identity is put back where it was and the queue where its owner finds it."""
+    """Beyond repair, identity and settings are put back, the queue where its owner finds it."""
     image = made(folder)
     stub = folder / "bin/e2fsck"
     stub.parent.mkdir()
@@ -118,13 +121,14 @@ def test_what_can_be_read_is_set_aside(folder: Path) -> None:
 
     with opened(image, folder, path=f"{stub.parent}:") as (place, said):
         assert (place / "system/machine-id").read_text() == IDENTITY
+        assert (place / "settings/hostname").read_text() == "truck-7\n"
         assert (place / "rescued/queue/appendonlydir/a.aof").read_text() == "XADD\n" * 999
         assert not (place / "queue").exists()
         assert "beyond repair" in said
 
 
 @contextmanager
-def laid_over(folder: Path, data: Path) -> Iterator[Path]:
+def laid_over(folder: Path, data: Path, **files: Path) -> Iterator[Path]:
     """Lay RAM over a root as the initramfs does, with a folder for the data partition."""
     root, state = folder / "root", folder / "run"
     for place in (root, state / "data"):
@@ -135,6 +139,8 @@ def laid_over(folder: Path, data: Path) -> Iterator[Path]:
     (root / "var/lib/chrony/drift").write_text("of the image")
     listing = (STAGE / "kept-folders").read_text()
     (root / "usr/lib/glovebox/kept-folders").write_text(listing)
+    for name, source in files.items():
+        shutil.copytree(source, root / name, dirs_exist_ok=True)
     run(["mount", "-o", "remount,ro", root])
     run(["mount", "--bind", data, state / "data"])
     try:
@@ -174,6 +180,22 @@ def test_half_an_identity_is_none(folder: Path, left: str) -> None:
 
     with laid_over(folder, data) as root:
         assert re.fullmatch(r"[0-9a-f]{32}\n", (root / "etc/machine-id").read_text())
+
+
+def test_settings_are_laid_over(folder: Path) -> None:
+    """What the owner put on the card once is there before the system starts, at each start."""
+    told = owners_card.board(folder / "told")
+    programs = owners_card.STAGE / "01-overlay/usr"
+    data = folder / "kept"
+    (data / "settings").mkdir(parents=True)
+    (data / "settings/hostname").write_text("truck-7\n")
+    (data / "settings/authorized_keys").write_text("ssh-ed25519 NEW\n")
+
+    for _ in range(2):
+        with laid_over(folder, data, etc=told.root / "etc", home=told.root / "home",
+                       usr=programs) as root:  # fmt: skip
+            assert (root / "etc/hostname").read_text() == "truck-7\n"
+            assert (root / "home/pi/.ssh/authorized_keys").read_text() == "ssh-ed25519 NEW\n"
 
 
 def test_maintenance(folder: Path) -> None:
