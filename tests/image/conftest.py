@@ -69,6 +69,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--manifest", type=Path, help="what the image shall be, as JSON")
     group.addoption("--key", type=Path, help="private SSH key of the first user")
     group.addoption("--qemu-root", type=Path, help="native root that has qemu-system-arm")
+    group.addoption("--tools-root", type=Path, help="native root that has fdtoverlay")
     group.addoption("--artifacts", type=Path, help="folder for logs of a running board")
 
 
