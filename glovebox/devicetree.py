@@ -1,7 +1,8 @@
 """A board's device tree with the overlays that config.txt names, applied as the firmware would.
 
-fdtoverlay (device-tree-compiler) does the work. It knows nothing of parameters, neither ``dtparam=``
-nor those behind an overlay's name: Raspberry Pi's device trees have them, Debian's have none.
+fdtoverlay (device-tree-compiler) does the work. It knows nothing of parameters, neither of
+``dtparam=`` nor of those behind an overlay's name: Raspberry Pi's device trees have them, Debian's
+have none.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A board in QEMU, booted from an image the way its own boot partition says.
 
 The image is never written: the board gets a copy. What stands here as a constant with a reason is
-what only QEMU needs; everything else is read from the image. QEMU starts the kernel itself, with the
-device tree as config.txt's overlays make it; what only the firmware acts on is not proven here.
+what only QEMU needs; everything else is read from the image. QEMU starts the kernel itself, with
+the device tree as config.txt's overlays make it; what the firmware itself does is not proven here.
 """
 
 from __future__ import annotations

@@ -46,12 +46,14 @@ def read(tree: Path, model: Model) -> Reading:
 @pytest.fixture(scope="session")
 def fdtoverlay(pytestconfig: pytest.Config) -> list[str]:
     """Give what starts fdtoverlay: that of the native root, else the host's own."""
-    root = pytestconfig.getoption("tools_root")
+    root = pytestconfig.getoption("native_root")
     if root is not None:
         return native.Root(tree=root).command("fdtoverlay")
     found = shutil.which("fdtoverlay")
     if found is None:
-        pytest.skip("neither --tools-root nor device-tree-compiler is there: no overlay is applied")
+        pytest.skip(
+            "neither --native-root nor device-tree-compiler is there: no overlay is applied"
+        )
     return [found]
 
 
