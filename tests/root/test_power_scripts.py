@@ -173,6 +173,7 @@ class Board:
         self._variables = {
             "SYS": str(folder / "sys"),
             "ETC": str(folder / "etc"),
+            "NM": str(folder / "NetworkManager.state"),
             "CALLS": str(self.calls),
             "PATH": f"{folder / 'bin'}:{os.environ['PATH']}",
         }
@@ -249,6 +250,16 @@ def test_the_radio_is_off_only_while_driving(tmp_path: Path) -> None:
 
     assert found == {"driving": "1", "no-fix": "0", "standing": "0", "trouble": "0", "stopped": "0"}
     assert board.radios["bluetooth"].read_text() == "0\n"
+
+
+def test_a_radio_that_is_to_be_off_stays_off(tmp_path: Path) -> None:
+    """Where NetworkManager keeps it off, for want of a country, standing is no reason to turn it on."""
+    board = Board(tmp_path)
+    (tmp_path / "NetworkManager.state").write_text("[main]\nWirelessEnabled=false\n")
+    board.radios["wlan"].write_text("1\n")
+    board.show("standing")
+
+    assert board.radios["wlan"].read_text() == "1\n"
 
 
 def test_a_radio_that_is_always_on_is_left_alone(tmp_path: Path) -> None:
