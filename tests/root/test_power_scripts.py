@@ -253,7 +253,7 @@ def test_the_radio_is_off_only_while_driving(tmp_path: Path) -> None:
 
 
 def test_a_radio_that_is_to_be_off_stays_off(tmp_path: Path) -> None:
-    """Where NetworkManager keeps it off, for want of a country, standing is no reason to turn it on."""
+    """One that NetworkManager keeps off, for want of a country, is not given back by standing."""
     board = Board(tmp_path)
     (tmp_path / "NetworkManager.state").write_text("[main]\nWirelessEnabled=false\n")
     board.radios["wlan"].write_text("1\n")
