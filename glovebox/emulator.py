@@ -1,8 +1,8 @@
 """A board in QEMU, booted from an image the way its own boot partition says.
 
 The image is never written: the board gets a copy. What stands here as a constant with a reason is
-what only QEMU needs; everything else is read from the image. QEMU starts the kernel itself, so the
-firmware and config.txt's device tree settings are not proven by a boot here.
+what only QEMU needs; everything else is read from the image. QEMU starts the kernel itself, with
+the device tree as config.txt's overlays make it; what the firmware itself does is not proven here.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from glovebox import card
+from glovebox import card, devicetree, firmware
 from glovebox.dongle import Dongle, plugged
 from glovebox.errors import GloveboxError, HostError, VerifyError
 from glovebox.run import PATH, CommandError, end, environment, run, start
@@ -98,6 +98,11 @@ class Qemu:
     def command(self, arch: str) -> list[str]:
         """Give the beginning of a command line that emulates a board of this architecture."""
         return [*self.prefix, str(self.folder / _PROGRAMS[arch]), *self.options]
+
+    @property
+    def fdtoverlay(self) -> list[str]:
+        """Give the words that start the program which applies overlays."""
+        return [*self.prefix, str(self.folder / "fdtoverlay")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -385,7 +390,7 @@ def boot(
         # Sockets have short names only (107 bytes), so not in a folder of the caller's choice.
         sockets = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="glovebox-")))
         plan = _prepare(
-            image, board, folder=folder, sockets=sockets, dongle=dongle, outside=outside
+            image, board, qemu=qemu, folder=folder, sockets=sockets, dongle=dongle, outside=outside
         )
         stack.callback(plan.card.unlink)
         for name, content in put.items():
@@ -404,7 +409,14 @@ def boot(
 
 
 def _prepare(
-    image: Path, board: Board, *, folder: Path, sockets: Path, dongle: bool, outside: bool
+    image: Path,
+    board: Board,
+    *,
+    qemu: Qemu,
+    folder: Path,
+    sockets: Path,
+    dongle: bool,
+    outside: bool,
 ) -> Boot:
     """Copy the card, and take from its boot partition what the firmware would."""
     for name in ("config.txt", "cmdline.txt"):
@@ -419,7 +431,7 @@ def _prepare(
         board=board,
         kernel=sockets / begin.kernel,
         initramfs=sockets / begin.initramfs if begin.initramfs else None,
-        dtb=sockets / board.dtb,
+        dtb=_device_tree(image, board, qemu=qemu, folder=sockets),
         cmdline=(sockets / "cmdline.txt").read_text(),
         card=copy,
         sockets=sockets,
@@ -428,6 +440,17 @@ def _prepare(
         dongle=dongle,
         outside=outside,
     )
+
+
+def _device_tree(image: Path, board: Board, *, qemu: Qemu, folder: Path) -> Path:
+    """Give the board's device tree as the firmware would hand it to the kernel."""
+    text = (folder / "config.txt").read_text()
+    reading = firmware.read(text, firmware.model_of(board.name))
+    for one in devicetree.overlays(reading):
+        (folder / one.file).parent.mkdir(exist_ok=True)
+        card.copy_out(image, one.file, folder / one.file)
+    made = folder / "overlaid.dtb"
+    return devicetree.apply(folder / board.dtb, folder, made, reading=reading, by=qemu.fdtoverlay)
 
 
 def card_size(image: int) -> int:

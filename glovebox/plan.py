@@ -213,7 +213,7 @@ def chains(
     tools = (*TOOLS_PACKAGES, *CROSS_PACKAGES.get(board.arch, ()))
     natives = {
         TOOLS: tools,
-        EMULATOR: ("qemu-system-arm", "qemu-utils"),
+        EMULATOR: ("qemu-system-arm", "qemu-utils", "device-tree-compiler"),
     }
     if any(sub.of(stage.Kind.PATCHES) for sub in stage.all_of(stages)):
         natives[QUILT] = ("quilt",)

@@ -27,6 +27,7 @@ from telematics.notify import notify, watchdog_s
 from telematics.numbers import Numbers
 from telematics.queue import Writer
 from telematics.reader import Reader
+from telematics.state import StateFile
 from telematics.stream import RedisStream
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ class Service:
         )
         self._first_receiver: str | None = None
         self._started = clock()
+        self._state = StateFile(status_file.parent, started=self._started)
         self._watching_since: int | None = None
         self._ready = False
         self._stopping = False
@@ -158,6 +160,7 @@ class Service:
                 if self._positioned_since is None:
                     self._positioned_since = epoch.mono
                 self._frozen.feed(epoch)
+                self._state.motion.feed(epoch)
                 self._writer.put(epoch)
             else:
                 self._no_position += 1
@@ -209,6 +212,7 @@ class Service:
             if self._status_error != error.errno:
                 log.warning("%s: %s", self._status_file, error.strerror)
             self._status_error = error.errno
+        self._state.tell(current.problems, ready=self._ready, now=now)
         words = "; ".join(current.problems) or "recording"
         if words != self._told and notify(f"STATUS={words}"):
             self._told = words

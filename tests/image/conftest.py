@@ -112,7 +112,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--target", help="chroot:PATH, emulated:IMAGE or ssh:[user@]host[:port]")
     group.addoption("--manifest", type=Path, help="what the image shall be, as JSON")
     group.addoption("--key", type=Path, help="private SSH key of the first user")
-    group.addoption("--qemu-root", type=Path, help="native root that has qemu-system-arm")
+    group.addoption("--native-root", type=Path, help="native root: qemu-system-arm, or fdtoverlay")
     group.addoption("--artifacts", type=Path, help="folder for logs of a running board")
 
 
@@ -208,7 +208,7 @@ def machine(
     with boot(
         target.path,
         BOARDS[BoardName(facts.board)],
-        qemu=find_qemu(pytestconfig.getoption("qemu_root")),
+        qemu=find_qemu(pytestconfig.getoption("native_root")),
         login=Login(user=facts.user, key=pytestconfig.getoption("key")),
         folder=artifacts,
         put={FILE: filled.text} if filled else {},

@@ -37,15 +37,6 @@ def test_root_is_asked_for_read_only(host: Host) -> None:
     assert any(re.fullmatch(r"panic=[1-9]\d*", each) for each in words)
 
 
-@pytest.mark.level("chroot")
-def test_settings_outlive_an_update_of_the_kernel(host: Host) -> None:
-    """The hook that writes cmdline.txt at each update takes these words from a file of its own."""
-    extra = host.check_output("cat /etc/default/raspi-extra-cmdline").split()
-    words = host.check_output("cat /boot/firmware/cmdline.txt").split()
-
-    assert extra == words[-len(extra) :]
-
-
 @pytest.mark.level("chroot", highest="chroot")
 def test_initramfs_brings_what_mends(tree: Path) -> None:
     """What checks, makes and mounts the data partition is there before the system is."""
