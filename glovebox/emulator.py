@@ -47,12 +47,14 @@ _ARGUMENTS = {
     "raspi0": (
         "earlycon=pl011,mmio32,0x20201000",
         "console=ttyAMA0,115200",  # the PL011 is QEMU's first serial port
+        "systemd.show_status=1",  # a console costs nothing here, and tells where a start got to
         # QEMU has no power domains; the kernel panics in bcm2835_power_probe without them.
         "initcall_blacklist=bcm2835_power_driver_init",
     ),
     "raspi3b": (
         "earlycon=pl011,mmio32,0x3f201000",
         "console=ttyAMA0,115200",
+        "systemd.show_status=1",
     ),
 }
 # Kernel arguments of the image that QEMU's machine does not start with.
