@@ -35,7 +35,9 @@ JOURNAL_MIB = 16
 CAR_ROOT = 1024 * MIB
 # How far the data partition can grow before the file system needs another layout of its groups.
 DATA_MOST = 1024 * 1024 * MIB
-DATA_INODES = 16384
+# For a few dozen files. Each 128 MiB that it grows brings half as many again, and the room for them
+# is written once: 31 MB on a card of 32 GB, where one for every 16 KiB would be half a gigabyte.
+DATA_INODES = 1024
 
 # Stated, because mke2fs would take its features from the host's /etc/mke2fs.conf.
 _MKE2FS_CONF = """\

@@ -294,6 +294,12 @@ class Machine:
         """Tell whether QEMU has ended."""
         return self._process.poll() is not None
 
+    def cpu_s(self) -> float:
+        """Give the processor time that QEMU took so far, in seconds."""
+        words = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        ticks = int(words[11]) + int(words[12])  # utime and stime, see proc(5)
+        return ticks / os.sysconf("SC_CLK_TCK")
+
     def powered_down(self) -> bool:
         """Tell whether the kernel has said its last word."""
         return _POWERED_DOWN.search(self._serial()) is not None

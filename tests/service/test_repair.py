@@ -136,7 +136,7 @@ def test_queue_starts_after_any_fault(board: Board, fault: Fault) -> None:
 
 
 def test_sound_files_need_no_repair(board: Board) -> None:
-    """After a cut that left whole files the queue starts at once; a start that is one again asks."""
+    """Whole files need no Python, until the queue has to start again without a boot in between."""
     assert not board.mended(), "there is nothing before the first start"
     board.filled()
 
