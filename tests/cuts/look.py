@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 IDENTITY = re.compile(r"[0-9a-f]{32}\n")
 # What is less than an erase block of larger cards, twice, is not worth growing for.
 LEFT_MOST = 16 * 1024**2
-BLOCK = 4096
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,10 +74,10 @@ def next_start(disk: Path, folder: Path) -> Found:
                 assert not found.identity or told == found.identity, "the first start came twice"
             (data / "telematics/recorded").write_text("it can be written to")
         _grow(device)
-        table, blocks = _size(disk, device)
-        assert is_grown(disk, blocks), "it did not grow to the end of the card"
+        table, size = _size(disk, device)
+        assert is_grown(disk, size), "it did not grow to the end of the card"
         _grow(device)
-        assert (table, blocks) == _size(disk, device), "it grew twice"
+        assert (table, size) == _size(disk, device), "it grew twice"
         whole = run(["e2fsck", "-f", "-n", device], check=False)
         assert whole.returncode == 0, whole.stdout
     return found
@@ -95,11 +94,11 @@ def _grow(device: Path) -> None:
     run(["resize2fs", device])
 
 
-def is_grown(disk: Path, blocks: int) -> bool:
+def is_grown(disk: Path, size: int) -> bool:
     """Tell whether partition and file system reach the end of the card."""
     part = card.table(disk).partitions[2]
     left = disk.stat().st_size - part.start - part.size
-    return left < LEFT_MOST and part.size - blocks * BLOCK < LEFT_MOST
+    return left < LEFT_MOST and part.size - size < LEFT_MOST
 
 
 def records(data: Path) -> int:
@@ -120,10 +119,11 @@ def _found(disk: Path, device: Path, data: Path, said: str) -> Found:
 
 
 def _size(disk: Path, device: Path) -> tuple[bytes, int]:
-    """Give the card's partition table, and the blocks of the file system."""
+    """Give the card's partition table, and the size of the file system."""
     with disk.open("rb") as file:
         table = file.read(512)
     told = run(["dumpe2fs", "-h", device]).stdout
-    found = re.search(r"^Block count:\s+(\d+)$", told, re.MULTILINE)
-    assert found is not None
-    return table, int(found[1])
+    block, blocks = (
+        int(each) for each in re.findall(r"^Block (?:count|size):\s+(\d+)$", told, re.MULTILINE)
+    )
+    return table, block * blocks

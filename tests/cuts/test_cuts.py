@@ -149,27 +149,32 @@ def test_each_cut_card_can_be_used(first: Start, pytestconfig: pytest.Config, fo
 def test_cut_cards_start_and_record(
     first: Start, shelf: Shelf, pytestconfig: pytest.Config, folder: Path
 ) -> None:
-    """Cut anywhere, the whole system comes up, records and grows; and is cut again, anywhere."""
-    when = cards.moments(first.writes, pytestconfig.getoption("moments"))
-    chosen = _spread(when, pytestconfig.getoption("starts"))
+    """Cut anywhere, the whole system comes up, records and grows; and is cut again, anywhere.
 
-    def restart(moment: Moment) -> tuple[Moment, Start, Found]:
-        return moment, *_restart(first, moment, shelf)
+    So it does when nothing of a file system is left.
+    """
+    when = cards.moments(first.writes, pytestconfig.getoption("moments"))
+    chosen: list[Moment | None] = [*_spread(when, pytestconfig.getoption("starts")), None]
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        done = list(pool.map(restart, chosen))
+        done = list(pool.map(lambda moment: _restart(first, moment, shelf), chosen))
 
-    for moment, start, before in done:
+    for moment, (start, before) in zip(chosen, done, strict=True):
         again = cards.moments(start.writes, AGAIN)
-        after = look_at(start, again, folder)[-1]
+        after = look_at(start, again, folder, whole=moment is not None)[-1]
         assert after.grown, moment
         assert after.records >= before.records + RECORDS, moment
         assert after.identity == (before.identity or after.identity), moment
         start.before.unlink()
 
 
-def look_at(start: Start, when: Sequence[Moment], folder: Path) -> list[Found]:
-    """Let each cut card have its next start; what is found never gets less with time."""
+def look_at(
+    start: Start, when: Sequence[Moment], folder: Path, *, whole: bool = True
+) -> list[Found]:
+    """Let each cut card have its next start; what is found never gets less with time.
+
+    ``whole``: the card held a file system before the start, so the usual repair mends it.
+    """
     seen: list[Found] = []
     told: list[dict[str, object]] = []
     try:
@@ -180,7 +185,7 @@ def look_at(start: Start, when: Sequence[Moment], folder: Path) -> list[Found]:
             found = look.next_start(disk, place)
             shutil.rmtree(place)
             told[-1] |= asdict(found)
-            assert "repair" not in found.said, found.said
+            assert not whole or "repair" not in found.said, found.said
             if seen:
                 assert found.records >= seen[-1].records, "a cut took what was recorded before"
                 assert found.identity == (seen[-1].identity or found.identity)
@@ -191,28 +196,33 @@ def look_at(start: Start, when: Sequence[Moment], folder: Path) -> list[Found]:
     return seen
 
 
-def _restart(first: Start, moment: Moment, shelf: Shelf) -> tuple[Start, Found]:
+def _restart(first: Start, moment: Moment | None, shelf: Shelf) -> tuple[Start, Found]:
     """Start the whole card of a moment; give its data before, and what was written then."""
-    name = f"{moment.done}-{moment.torn}"
+    name = f"{moment.done}-{moment.torn}" if moment else "blank"
     place = shelf.folder / f"look-{name}"
     place.mkdir()
-    before = shelf.folder / f"{name}.small.img"
-    _made(first, moment, first.before, before)
+    before = _made(first, moment, first.before, shelf.folder / f"{name}.small.img")
     cards.copy(before, place / "card.img")
     found = look.next_start(place / "card.img", place)
     shutil.rmtree(place)
-    disk = shelf.folder / f"{name}.img"
-    _made(first, moment, shelf.image, disk)
-    writes = shelf.run(disk, name, grows=not found.grown)
+    disk = _made(first, moment, shelf.image, shelf.folder / f"{name}.img")
+    writes = shelf.run(disk, name, grows=not (moment and found.grown))
     disk.unlink()
     return Start(before=before, writes=writes), found
 
 
-def _made(first: Start, moment: Moment, base: Path, target: Path) -> None:
+def _made(first: Start, moment: Moment | None, base: Path, target: Path) -> Path:
+    """Make the card of a moment; of none, the one whose data partition was emptied."""
     cards.copy(base, target)
+    data = card.table(base).partitions[2]
     with target.open("rb+") as file:
         file.truncate(CARD)
-    cards.apply(first.writes, target, cards.Moment(done=0), moment)
+        if moment is None:
+            file.seek(data.start)
+            file.write(bytes(data.size))
+    if moment is not None:
+        cards.apply(first.writes, target, cards.Moment(done=0), moment)
+    return target
 
 
 def _spread(values: Sequence[Moment], count: int) -> list[Moment]:
