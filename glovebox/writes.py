@@ -68,7 +68,8 @@ class Log:
                 length = 0 if flags & _DISCARD else count * SECTOR
                 if self._at + SECTOR + length > size:
                     return  # it is being written
+                place = self._at + SECTOR
+                self._at = place + length  # before the write is given: nobody has to ask for more
                 if length:
-                    file.seek(self._at + SECTOR)
+                    file.seek(place)
                     yield Write(start=sector * SECTOR, data=file.read(length))
-                self._at += SECTOR + length

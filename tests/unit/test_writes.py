@@ -46,6 +46,16 @@ def test_writes_come_in_order(tmp_path: Path) -> None:
     ]
 
 
+def test_each_write_is_given_once(tmp_path: Path) -> None:
+    """Whoever stops in between goes on behind what it has seen."""
+    path = tmp_path / "log"
+    path.write_bytes(block("\0") + entry(1, block("a")) + entry(2, block("b")))
+    log = Log(path)
+
+    assert next(log.more()).start == SECTOR
+    assert [each.start for each in log.more()] == [2 * SECTOR]
+
+
 def test_a_write_under_way_is_left_for_later(tmp_path: Path) -> None:
     """What is not whole yet is given once it is, and once."""
     path = tmp_path / "log"
