@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from glovebox import (
     apt,
     assemble,
+    bench_car,
     bench_contract,
     chroot,
     compare,
@@ -470,6 +471,7 @@ _ORDER = ("nothing changed → done", _APP, "a value under `service:` → `.img`
 PARTS: dict[str, Callable[[Bench], list[Row]]] = {
     "cold": cold, "unchanged": unchanged, "change": change, "plain": plain, "emulated": emulated,
     "redis": redis, "size": size, "mmdebstrap": mmdebstrap, "boots": boots, "contract": contract,
+    "car": bench_car.car,
 }  # fmt: skip
-DEFAULT = tuple(name for name in PARTS if name != "boots")
+DEFAULT = tuple(name for name in PARTS if name not in {"boots", "car"})
 QUICK = ("unchanged", "change", "plain", "emulated", "size")

@@ -76,6 +76,7 @@ VERSIONS = {
     StepKind.ACCELERATOR: 5,
     StepKind.CONFIGURE: 3,
     StepKind.SUB_STAGE: 3,
+    StepKind.IMAGE: 2,
 }
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from glovebox import assemble
 from glovebox.run import run
 from tests import owners_card
 
@@ -109,6 +110,43 @@ def test_nothing_of_a_file_system(folder: Path, content: bytes) -> None:
     with opened(image, folder) as (place, said):
         (place / "new").write_text("recorded")
         assert "made anew" in said
+
+
+def test_a_record_takes_little(folder: Path) -> None:
+    """At one record a second, each flushed, at most 45 MB are written in an hour."""
+    image = folder / "data.ext4"
+    image.write_bytes(bytes(4 * SIZE))
+
+    with opened(image, folder) as (place, _):
+        device = run(["findmnt", "--noheadings", "--output", "SOURCE", place]).stdout.strip()
+        append(place / "queue", 20)  # the first ones fill what is used from then on
+        before = written(device)
+        append(place / "queue", 200)
+        assert (written(device) - before) / 200 <= 45e6 / 3600
+
+
+def test_data_is_made_alike() -> None:
+    """The board makes the file system as the builder does: blocks of one size, as many files."""
+    text = (STAGE / "open-data").read_text()
+    found = re.search(r"^mke2fs .* -b (\d+) -i (\d+) ", text, re.MULTILINE)
+    assert found is not None
+    block, per_file = map(int, found.groups())
+
+    assert block == assemble.DATA_BLOCK
+    assert 256 * MIB // per_file == assemble.DATA_INODES
+
+
+def append(path: Path, count: int) -> None:
+    """Write as the queue does: each record behind the last, and flushed."""
+    with path.open("ab", buffering=0) as file:
+        for _ in range(count):
+            file.write(b"x" * 290)
+            os.fdatasync(file.fileno())
+
+
+def written(device: str) -> int:
+    """Give the bytes that were written to a block device so far."""
+    return int(Path(f"/sys/block/{Path(device).name}/stat").read_text().split()[6]) * 512
 
 
 def test_what_can_be_read_is_set_aside(folder: Path) -> None:
