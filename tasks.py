@@ -22,6 +22,7 @@ from glovebox import (
     hints,
     inventory,
     keep as room,
+    load,
     media,
     mounted,
     power,
@@ -231,18 +232,22 @@ def plan(
         "out",
         target="chroot, emulated (default), or ssh:[user@]host[:port]",
         report="write what the board is and how the tests ended to this JSON file",
+        locked="by the lock file, as it was built",
     ),
 )
 def verify(
     _c: Context,
     target: str = "emulated",
     report: str = "",
+    locked: bool = False,  # noqa: FBT001, FBT002
     set: list[str] | None = None,  # noqa: A002
     config: str = "image.yaml",
     out: str = str(OUT),
 ) -> None:
     """Prove an image: in a chroot, booted in an emulator, or on a real board by ssh."""
-    with _opened("verify", overrides=set, config=config, out=out, logged=True) as opened:
+    with _opened(
+        "verify", overrides=set, config=config, out=out, logged=True, locked=locked
+    ) as opened:
         project.verify_target(opened, target, report=Path(report).resolve() if report else None)
 
 
@@ -551,23 +556,28 @@ def umount(_c: Context, image: str) -> None:
 
 @task(
     auto_shortflags=False,
-    help={
-        "board": "zero-w, zero-2-w, 3, 4 or 5",
-        "battery": "its capacity in Wh",
-        "efficiency": "share of it that the converter brings to 5 V, 0 to 1",
-        "extra": "mA at 5 V of what hangs beside the board, such as the receiver",
-    },
+    iterable=["set"],
+    help=_help(
+        "set",
+        "config",
+        board="zero-w, zero-2-w, 3, 4 or 5; none: that of the YAML file",
+        battery="its capacity in Wh",
+        efficiency="share of it that the converter brings to 5 V, 0 to 1",
+        extra="mA at 5 V of what hangs beside the board, such as the receiver",
+    ),
 )
 def power_report(
     _c: Context,
-    board: str = "zero-w",
+    set: list[str] | None = None,  # noqa: A002
+    config: str = "image.yaml",
+    board: str = "",
     battery: float = 600.0,
     efficiency: float = 0.5,
     extra: float = 0.0,
 ) -> None:
     """Estimate what a board draws and how long a battery lasts, with the source of each figure."""
     with _ending() as monitor:
-        if board not in list(BoardName):
+        if board and board not in list(BoardName):
             raise ConfigError(
                 f"--board: '{board}' is unknown", hint=f"one of {', '.join(BoardName)}"
             )
@@ -576,7 +586,12 @@ def power_report(
                 "--battery, --efficiency and --extra: not such numbers",
                 hint="--battery 600 --efficiency 0.5 --extra 50",
             )
+        loaded = load.load(Path(config), overrides=set or []).config
         text = power.report(
-            BoardName(board), battery_wh=battery, efficiency=efficiency, extra_ma=extra
+            BoardName(board) if board else loaded.board,
+            loaded.power,
+            battery_wh=battery,
+            efficiency=efficiency,
+            extra_ma=extra,
         )
         monitor.say(text)

@@ -27,6 +27,7 @@ from telematics.notify import notify, watchdog_s
 from telematics.numbers import Numbers
 from telematics.queue import Writer
 from telematics.reader import Reader
+from telematics.state import StateFile
 from telematics.stream import RedisStream
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ class Service:
         )
         self._first_receiver: str | None = None
         self._started = clock()
+        self._state = StateFile(status_file.parent, started=self._started)
         self._watching_since: int | None = None
         self._ready = False
         self._stopping = False
@@ -158,6 +160,7 @@ class Service:
                 if self._positioned_since is None:
                     self._positioned_since = epoch.mono
                 self._frozen.feed(epoch)
+                self._state.motion.feed(epoch)
                 self._writer.put(epoch)
             else:
                 self._no_position += 1
@@ -209,6 +212,7 @@ class Service:
             if self._status_error != error.errno:
                 log.warning("%s: %s", self._status_file, error.strerror)
             self._status_error = error.errno
+        self._state.tell(current.problems, ready=self._ready, now=now)
         words = "; ".join(current.problems) or "recording"
         if words != self._told and notify(f"STATUS={words}"):
             self._told = words
@@ -329,6 +333,9 @@ def run(settings: Settings, environ: Mapping[str, str]) -> None:
 
 
 def device_name(set_name: str) -> str:
-    """Give the vehicle's name: the one that was set, or the start of the host's."""
-    host = re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname()) or "vehicle"
-    return set_name or host[: record.DEVICE_MAX]
+    """Give the vehicle's name: the one that was set, or the end of the host's.
+
+    The end: there a board's name has the digits of its serial number.
+    """
+    host = re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname())
+    return set_name or host[-record.DEVICE_MAX :].lstrip("-") or "vehicle"

@@ -118,7 +118,7 @@ class Settings:
         default="/etc/glovebox/publish",
         metadata={
             "help": "Folder of those files, and of `api-key` for HTTP; put them there by "
-            "`overlays:`.",
+            "`overlays:`, or on the card (docs/first-boot.md).",
             "pattern": r"/.{1,200}",
         },
     )

@@ -8,7 +8,7 @@ import pytest
 
 from telematics.gpsd import Tpv
 from telematics.reader import Reader
-from telematics.service import Service
+from telematics.service import Service, device_name
 from telematics.settings import Settings
 
 if TYPE_CHECKING:
@@ -104,3 +104,24 @@ def test_ten_a_second_are_written_in_their_time(tmp_path: Path, batch_ms: int) -
     waited = [done - came for came, done in zip(times, rig.written, strict=True)]
     # An epoch is complete with the first report of the next one, or when it was quiet for long.
     assert max(waited) <= max(batch_ms + 200, 500)
+
+
+@pytest.mark.parametrize(
+    ("set_name", "host", "name"),
+    [
+        ("", "truck", "truck"),
+        ("seven", "truck", "seven"),
+        # What tells boards apart stands at the end.
+        ("", "glovebox-a1b2c3d4", "box-a1b2c3d4"),
+        ("", "a-very-long-name", "very-long-name"[-12:]),
+        ("", "anything-a1b2c3d4e5f", "a1b2c3d4e5f"),
+        ("", "", "vehicle"),
+    ],
+)
+def test_name_of_the_vehicle(
+    monkeypatch: pytest.MonkeyPatch, set_name: str, host: str, name: str
+) -> None:
+    """The vehicle is called as its owner says, else by the end of its host's name."""
+    monkeypatch.setattr("socket.gethostname", lambda: host)
+
+    assert device_name(set_name) == name
