@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glovebox import apt, files, jars, sandbox
+from glovebox import apt, files, gpsd_logs, jars, sandbox
 from glovebox.errors import GloveboxError, HostError
 from glovebox.run import PATH, CommandError, run
 from glovebox.store import UNFIT, Store, default_root
@@ -126,6 +126,8 @@ def set_up(monitor: Monitor, *, tests: bool) -> None:
     if tests:
         with monitor.step("broker", "fetching Apache Kafka by Maven"):
             jars.fetch(default_root())
+        with monitor.step("receivers", "fetching the logs of gpsd's source package"):
+            gpsd_logs.fetch(default_root())
     with monitor.step("emulation", "registering the emulators with the kernel"):
         _register()
 
