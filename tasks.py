@@ -22,6 +22,7 @@ from glovebox import (
     hints,
     inventory,
     keep as room,
+    load,
     media,
     mounted,
     power,
@@ -555,23 +556,28 @@ def umount(_c: Context, image: str) -> None:
 
 @task(
     auto_shortflags=False,
-    help={
-        "board": "zero-w, zero-2-w, 3, 4 or 5",
-        "battery": "its capacity in Wh",
-        "efficiency": "share of it that the converter brings to 5 V, 0 to 1",
-        "extra": "mA at 5 V of what hangs beside the board, such as the receiver",
-    },
+    iterable=["set"],
+    help=_help(
+        "set",
+        "config",
+        board="zero-w, zero-2-w, 3, 4 or 5; none: that of the YAML file",
+        battery="its capacity in Wh",
+        efficiency="share of it that the converter brings to 5 V, 0 to 1",
+        extra="mA at 5 V of what hangs beside the board, such as the receiver",
+    ),
 )
 def power_report(
     _c: Context,
-    board: str = "zero-w",
+    set: list[str] | None = None,  # noqa: A002
+    config: str = "image.yaml",
+    board: str = "",
     battery: float = 600.0,
     efficiency: float = 0.5,
     extra: float = 0.0,
 ) -> None:
     """Estimate what a board draws and how long a battery lasts, with the source of each figure."""
     with _ending() as monitor:
-        if board not in list(BoardName):
+        if board and board not in list(BoardName):
             raise ConfigError(
                 f"--board: '{board}' is unknown", hint=f"one of {', '.join(BoardName)}"
             )
@@ -580,7 +586,12 @@ def power_report(
                 "--battery, --efficiency and --extra: not such numbers",
                 hint="--battery 600 --efficiency 0.5 --extra 50",
             )
+        loaded = load.load(Path(config), overrides=set or []).config
         text = power.report(
-            BoardName(board), battery_wh=battery, efficiency=efficiency, extra_ma=extra
+            BoardName(board) if board else loaded.board,
+            loaded.power,
+            battery_wh=battery,
+            efficiency=efficiency,
+            extra_ma=extra,
         )
         monitor.say(text)

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 from glovebox import (
     apt,
     assemble,
+    bench_car,
+    bench_contract,
     chroot,
     compare,
     elsewhere,
@@ -378,6 +380,11 @@ def boots(bench: Bench) -> list[Row]:
     return rows
 
 
+def contract(bench: Bench) -> list[Row]:
+    """Record a drive, keep a month of it, publish that."""
+    return bench_contract.rows(bench.monitor)
+
+
 def keep(report: Report, out: Path, *, add: bool) -> Report:
     """Write the report as JSON and Markdown; with ``add`` what was there before stays in it."""
     kept = out / "bench.json"
@@ -391,8 +398,12 @@ def keep(report: Report, out: Path, *, add: bool) -> Report:
 
 
 def into_readme(out: Path, readme: Path) -> None:
-    """Put what was kept into the README."""
-    measures.put_into(readme, measures.markdown(measures.load((out / "bench.json").read_text())))
+    """Put what was kept into the README, and what the contract costs into its page."""
+    found = measures.load((out / "bench.json").read_text())
+    builds, costs = bench_contract.parted(found)
+    measures.put_into(readme, measures.markdown(builds))
+    if costs.rows:
+        measures.put_into(readme.parent / bench_contract.DOCS, measures.markdown(costs))
 
 
 def with_ratios(report: Report) -> Report:
@@ -459,7 +470,8 @@ _ORDER = ("nothing changed → done", _APP, "a value under `service:` → `.img`
           "one line of `app/` → `.img`, not verified", _PLAIN, _RATIO)  # fmt: skip
 PARTS: dict[str, Callable[[Bench], list[Row]]] = {
     "cold": cold, "unchanged": unchanged, "change": change, "plain": plain, "emulated": emulated,
-    "redis": redis, "size": size, "mmdebstrap": mmdebstrap, "boots": boots,
+    "redis": redis, "size": size, "mmdebstrap": mmdebstrap, "boots": boots, "contract": contract,
+    "car": bench_car.car,
 }  # fmt: skip
-DEFAULT = tuple(name for name in PARTS if name != "boots")
+DEFAULT = tuple(name for name in PARTS if name not in {"boots", "car"})
 QUICK = ("unchanged", "change", "plain", "emulated", "size")

@@ -21,10 +21,14 @@ from enum import StrEnum
 from typing import NoReturn
 
 from glovebox import rules
+from glovebox.power_settings import Led, Power, Radio
 from telematics.settings import Settings
 
-STAGES = ("base", "gnss", "queue", "python", "car", "boot", "telematics")
+STAGES = ("base", "gnss", "queue", "python", "car", "boot", "first-boot", "telematics")
 CAR_STAGE = "car"
+# What the owner puts on the card is kept on the data partition, which only a car's disk has.
+FIRST_BOOT_STAGE = "first-boot"
+RECORDER_STAGE = "telematics"
 
 
 class Secret:
@@ -229,34 +233,6 @@ class Queue:
     server: Server = field(default=Server.REDIS, metadata={"help": "server that is compiled"})
 
 
-class Led(StrEnum):
-    """What the green LED does."""
-
-    ACTIVITY = "activity"
-    OFF = "off"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Power:
-    """What the board leaves off, with profile `car`; what each saves and costs: docs/car.md."""
-
-    bluetooth: bool = field(default=False, metadata={"help": "drivers for Bluetooth"})
-    audio: bool = field(default=False, metadata={"help": "drivers for sound"})
-    camera: bool = field(default=False, metadata={"help": "drivers for a camera"})
-    led: Led = field(
-        default=Led.ACTIVITY, metadata={"help": "green LED: blinks with the card, or stays dark"}
-    )
-    cores: int | None = field(
-        default=None,
-        metadata={
-            "help": "processors the kernel starts; `all` is what the board has",
-            "none": "all",
-            "minimum": 1,
-            "maximum": 4,
-        },
-    )
-
-
 @dataclass(frozen=True, kw_only=True)
 class StageEntry:
     """A stage to run: its name below stages/, or its path; the word alone, or with more keys."""
@@ -307,8 +283,12 @@ class Config:
         },
     )
     hostname: str = field(
-        default="glovebox",
-        metadata={"help": "name on the network, with `.local` after it", "rule": rules.hostname},
+        default=rules.AUTO,
+        metadata={
+            "help": "name on the network, with `.local` after it; `auto`: with profile `car`"
+            " `glovebox-` and the last eight digits of the board's serial number, else `glovebox`",
+            "rule": rules.hostname,
+        },
     )
     user: User = field(default_factory=User)
     wifi: Wifi = field(default_factory=Wifi)
@@ -358,6 +338,18 @@ class Config:
     service: Settings = field(default_factory=Settings)
 
     @property
+    def image_hostname(self) -> str:
+        """The name that stands in the image; what a board has of its own it adds when it starts."""
+        return rules.DEFAULT_HOSTNAME if self.hostname == rules.AUTO else self.hostname
+
+    @property
     def car(self) -> bool:
         """Whether the disk is that of a car: it takes both the profile and the stage."""
         return self.profile is Profile.CAR and any(entry.path == CAR_STAGE for entry in self.stages)
+
+    @property
+    def shows_state(self) -> bool:
+        """Whether there is a recorder, and something on the board that follows its state."""
+        power = self.power
+        follows = power.led is Led.CODES or power.radio is Radio.STANDING or power.off_after > 0
+        return follows and any(entry.path == RECORDER_STAGE for entry in self.stages)

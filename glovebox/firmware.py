@@ -57,6 +57,14 @@ class Model:
 
 _OLD = ("bootcode.bin", "start.elf", "fixup.dat")
 _NEW = ("start4.elf", "fixup4.dat")
+# With the smallest memory for graphics the firmware takes its cut-down form ("Boot options").
+_SMALLEST = "16"
+_CUT_DOWN = {
+    "start.elf": "start_cd.elf",
+    "fixup.dat": "fixup_cd.dat",
+    "start4.elf": "start4cd.elf",
+    "fixup4.dat": "fixup4cd.dat",
+}
 
 
 def _model(
@@ -263,7 +271,9 @@ def judge(
     dtbs = (named,) if named else model.dtbs
     kernel = _first(kernels, there, prefix)
     dtb = _first(dtbs, there, prefix)
-    missing = [name for name in model.firmware if name not in there and "start_file" not in values]
+    cut_down = _CUT_DOWN if values.get("gpu_mem") == _SMALLEST else {}
+    loaded = () if "start_file" in values else model.firmware
+    missing = [name for name in (cut_down.get(each, each) for each in loaded) if name not in there]
     if kernel is None:
         missing.append(" or ".join(kernels))
     elif built_for and (sets := built_for(kernel)) and not model.takes & set(sets):

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence  # noqa: TC003  a dataclass field'
 from dataclasses import dataclass
 from pathlib import Path
 
-from glovebox import boards, keys, pi_gen_config
+from glovebox import boards, keys, pi_gen_config, power_settings
 from glovebox.config import Config
 from glovebox.errors import ConfigError
 from glovebox.problem import Problem
@@ -55,7 +55,8 @@ def load(
     config = reader.read(tree, Config)
     warnings = _exposed(reader, path=path, local=local)
     if config is not None:
-        for finding in boards.check_board(config.board, config.base, suite=config.suite):
+        found = boards.check_board(config.board, config.base, suite=config.suite)
+        for finding in (*found, *power_settings.check(config)):
             at = dataclasses.replace(finding, source=reader.origins[finding.path])
             if isinstance(at, Problem):
                 reader.problems.append(at)

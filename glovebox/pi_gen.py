@@ -36,6 +36,10 @@ class Export:
     suffix: str = ""
 
 
+# What waits for a pin to fall.
+_POWER_PACKAGES = "gpiod"
+
+
 def variables(config: Config, board: Board) -> dict[str, str]:
     """Give what stages find in their environment: pi-gen's names, and a few of ours.
 
@@ -48,14 +52,14 @@ def variables(config: Config, board: Board) -> dict[str, str]:
         "GIT_HASH": "",
         "ARCH": board.arch,
         "RELEASE": config.suite,
-        "IMG_NAME": f"{config.hostname}-{board.name}",
+        "IMG_NAME": f"{config.image_hostname}-{board.name}",
         "USE_QEMU": "0",
         "CLEAN": "",
         "APT_PROXY": "",
         "TEMP_REPO": "",
         "DEPLOY_COMPRESSION": "none",
         "COMPRESSION_LEVEL": "6",
-        "TARGET_HOSTNAME": config.hostname,
+        "TARGET_HOSTNAME": config.image_hostname,
         "FIRST_USER_NAME": config.user.name,
         "FIRST_USER_PASS": "",
         "DISABLE_FIRST_BOOT_USER_RENAME": "0",
@@ -83,6 +87,8 @@ def variables(config: Config, board: Board) -> dict[str, str]:
         "BOARD_DTB": board.dtb,
         "KERNEL_PACKAGE": board.kernel,
         "QUEUE_SERVER": str(config.queue.server),
+        "POWER_LATCH_PIN": str(config.power.latch_pin or ""),
+        "POWER_PACKAGES": _POWER_PACKAGES if config.power.watched_pin else "",
         "CROSS_COMPILE": f"{native.TRIPLETS[board.arch]}-",
         **config.environment,
     }

@@ -10,15 +10,17 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from glovebox.config import BoardName
+from glovebox.power_settings import Governor, Led, Power, Radio, Wake
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 VOLT = 5.0
 HOURS = 24
 _OFFICIAL = "Raspberry Pi documentation, power supplies"
 _ENTCHEN = "quietsche-entchen.de"
 _CNX = "CNX Software"
+_EXCHANGE = "Raspberry Pi StackExchange 55505"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +43,7 @@ class Saving:
     measure: str
     figure: Figure
     costs: str
+    states: tuple[str, ...]  # in which the board is then
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,32 +80,110 @@ DRAWS: Mapping[BoardName, Draw] = MappingProxyType(
         BoardName.PI_3: Draw(driving=_official(400), parked=_official(300), halted=_official(100)),
         BoardName.PI_4: Draw(driving=_official(600), parked=_official(600), halted=_official(23)),
         BoardName.PI_5: Draw(
-            driving=_official(None), parked=_official(None), halted=_official(None)
+            driving=_official(None),
+            parked=_official(None),
+            halted=Figure(milliampere=280, source="Jeff Geerling: 1.2 to 1.6 W, as delivered"),
         ),
     }
 )
 
-SAVINGS = (
-    Saving(
-        measure="HDMI off",
-        figure=Figure(milliampere=20, source="Raspberry Pi StackExchange 55505, on a Zero"),
-        costs="no screen to look for faults on",
-    ),
-    Saving(
-        measure="LED off",
-        figure=Figure(milliampere=5, source="Jeff Geerling"),
-        costs="the board does not show what it does",
-    ),
-    Saving(
-        measure="Wi-Fi off",
-        figure=Figure(milliampere=25, source=_ENTCHEN),
-        costs="nothing is sent until it is on again",
-    ),
+AWAKE = ("driving", "parked")
+_UNMEASURED = Figure(milliampere=None, source="nobody published one")
+
+
+def savings(board: BoardName, power: Power) -> tuple[Saving, ...]:
+    """Give what the settings of image.yaml are said to save on a board, and cost."""
+    return tuple(one for one in _all_savings(board, power) if one is not None)
+
+
+def _all_savings(board: BoardName, power: Power) -> Iterator[Saving | None]:
+    """Give each measure, None for those not taken."""
+    yield _when(
+        not power.hdmi,
+        "hdmi: false",
+        Figure(milliampere=20, source=f"{_EXCHANGE}, on a Zero; Jeff Geerling: 25"),
+        "no screen to look for faults on",
+    )
+    yield _when(not power.bluetooth, "bluetooth: false", _UNMEASURED, "no Bluetooth")
+    yield _when(not power.audio, "audio: false", _UNMEASURED, "no sound")
+    yield _when(not power.camera, "camera: false", _UNMEASURED, "no camera")
+    yield _when(
+        power.led is Led.OFF,
+        "led: off",
+        Figure(milliampere=5, source="Jeff Geerling, each LED that is lit"),
+        "the board does not show what it does",
+    )
+    yield _when(
+        power.radio is not Radio.ALWAYS,
+        f"radio: {power.radio}",
+        Figure(milliampere=25, source=f"{_ENTCHEN}, an idle radio"),
+        "nothing is sent" + (" while driving" if power.radio is Radio.STANDING else ""),
+        states=("driving",) if power.radio is Radio.STANDING else AWAKE,
+    )
+    yield _when(power.wifi_save, "wifi_save: true", _UNMEASURED, "answers come a little later")
+    yield _when(power.usb_sleep, "usb_sleep: true", _UNMEASURED, "some devices do not wake again")
+    yield _when(
+        power.governor is not None,
+        f"governor: {power.governor}",
+        _UNMEASURED,
+        "everything takes longer" if power.governor is Governor.POWERSAVE else "depends on it",
+    )
+    measured = Figure(milliampere=45, source=f"{_CNX}, both, on an idle Zero 2 W: 120 to 75")
+    yield _when(
+        power.cores is not None or power.clock is not None,
+        "cores, clock",
+        measured if board is BoardName.ZERO_2_W else _UNMEASURED,
+        "everything takes longer",
+    )
+
+
+def _when(
+    taken: bool,  # noqa: FBT001  its one question
+    measure: str,
+    figure: Figure,
+    costs: str,
+    *,
+    states: tuple[str, ...] = AWAKE,
+) -> Saving | None:
+    if not taken:
+        return None
+    return Saving(measure=measure, figure=figure, costs=costs, states=states)
+
+
+def at_best(draw: Figure, state: str, found: Sequence[Saving]) -> Figure | None:
+    """Give what is left of a draw if all that is said to be saved in a state is; None: nothing is.
+
+    A sum of what others measured, each on another board: a hope, and the source says so.
+    """
+    known = [
+        (one.measure, one.figure.milliampere)
+        for one in found
+        if state in one.states and one.figure.milliampere is not None
+    ]
+    if draw.milliampere is None or not known:
+        return None
+    left = draw.milliampere - sum(saved for _, saved in known)
+    words = ", ".join(f"{measure} {saved:g}" for measure, saved in known)
+    return Figure(milliampere=max(0.0, left), source=f"less {words}: not measured together")
+
+
+HALTS: Mapping[Wake, str] = MappingProxyType(
+    {
+        Wake.NONE: "the board runs as long as it has power: it is never halted by itself",
+        Wake.IGNITION: "the ignition cuts the power: 0 mA then, and nothing is left to switch off",
+        Wake.LATCH: "the latch cuts the power: what the circuit itself draws is left, 0 mA of ours",
+        Wake.GPIO: "the board halts with its supply on: it draws the figure of `halted` for ever",
+    }
+)
+EEPROM = (
+    "With POWER_OFF_ON_HALT=1 in its EEPROM a halted Pi 5 draws 2 mA (Jeff Geerling); that is set"
+    " on the board by rpi-eeprom-config, which Debian does not have."
 )
 
 UNKNOWN = (
     "what the receiver draws: its data sheet says, or a meter in the USB cable",
     "what the converter from 12 V loses: cheap ones half, good ones a tenth",
+    "which of the savings are in the figures above already, and how they add up",
     "what a battery has left to start an engine with: less than half of it is yours",
 )
 
@@ -119,8 +200,10 @@ def days(figure: Figure, *, battery_wh: float, efficiency: float, extra_ma: floa
     return battery_wh / watt / HOURS
 
 
-def report(board: BoardName, *, battery_wh: float, efficiency: float, extra_ma: float) -> str:
-    """Write it all down."""
+def report(
+    board: BoardName, power: Power, *, battery_wh: float, efficiency: float, extra_ma: float
+) -> str:
+    """Write it all down, for a board and what image.yaml sets."""
     lines = [
         (
             f"Board {board}, {battery_wh:g} Wh, {efficiency:.0%} of it reach 5 V,"
@@ -128,22 +211,41 @@ def report(board: BoardName, *, battery_wh: float, efficiency: float, extra_ma: 
         ),
         "",
     ]
-    for name, figure in DRAWS[board].states().items():
+    taken = savings(board, power)
+
+    def line(name: str, figure: Figure) -> str:
         if figure.milliampere is None:
-            lines.append(f"  {name:8}  unknown: {figure.source}")
-            continue
+            return f"  {name:8}  unknown: {figure.source}"
         lasts = days(figure, battery_wh=battery_wh, efficiency=efficiency, extra_ma=extra_ma)
-        lines.append(
+        return (
             f"  {name:8} {figure.milliampere:5.0f} mA {figure.watt:5.2f} W {lasts:7.1f} days"
             f"   ({figure.source})"
         )
-    lines += ["", "What is said to save, and costs:"]
-    lines += [
-        f"  {one.measure:10} {one.figure.milliampere:3.0f} mA   {one.costs}   ({one.figure.source})"
-        for one in SAVINGS
-    ]
+
+    for name, figure in DRAWS[board].states().items():
+        lines.append(line(name, figure))
+        hoped = at_best(figure, name, taken)
+        if hoped is not None:
+            lines.append(line(" at best", hoped))
+    lines += ["", f"wake: {power.wake}: {HALTS[power.wake]}."]
+    if power.off_after:
+        lines.append(
+            f"off_after: it switches itself off {power.off_after} min after it has stopped."
+        )
+    if board is BoardName.PI_5:
+        lines.append(EEPROM)
+    lines += ["", "What image.yaml sets, what that is said to save, and costs:"]
+    lines += [f"  {_saved(one)}" for one in taken]
     lines += ["", "Not known:", *(f"  {one}" for one in UNKNOWN), "", *_example()]
     return "\n".join(lines)
+
+
+def _saved(one: Saving) -> str:
+    if one.figure.milliampere is None:
+        return f"{one.measure:18} unknown   {one.costs}   ({one.figure.source})"
+    return (
+        f"{one.measure:18} {one.figure.milliampere:4.3g} mA   {one.costs}   ({one.figure.source})"
+    )
 
 
 def _example() -> list[str]:

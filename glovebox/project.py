@@ -60,7 +60,7 @@ class Project:
     @property
     def name(self) -> str:
         """What the image's files are called."""
-        return f"{self.loaded.config.hostname}-{self.board.name}{self.plan.chosen.suffix}"
+        return f"{self.loaded.config.image_hostname}-{self.board.name}{self.plan.chosen.suffix}"
 
     def each_image(self) -> tuple[Project, ...]:
         """Give this project once for each of its images; mostly there is one."""
@@ -227,6 +227,7 @@ def verify_tree(project: Project, builder: Builder) -> None:
             proof.Target(level=proof.Level.CHROOT, path=root),
             manifest,
             folder=folder,
+            native_root=builder.native().tree,
             line=line,
         )
     project.monitor.say(f"      {summary}")
@@ -236,13 +237,16 @@ def verify_target(project: Project, target: str, *, report: Path | None = None) 
     """Verify what was exported, or a real board that runs it."""
     builder = project.builder()
     if target == "chroot":
-        builder.build([project.plan.top.name])
+        builder.build([plan.TOOLS, project.plan.top.name])
         verify_tree(project, builder)
         return
     manifest = export.papers(project)
     if not manifest.exists():
         raise HostError(f"{manifest} does not exist", hint="./invoke build-image")
-    qemu_root = None
+    native_root = None
+    if target.partition(":")[0] == "chroot":
+        builder.build([plan.TOOLS])
+        native_root = builder.native().tree
     if target.partition(":")[0] == "emulated":
         if project.board.qemu_machine is None:
             raise HostError(
@@ -250,7 +254,7 @@ def verify_target(project: Project, target: str, *, report: Path | None = None) 
                 hint="./invoke verify --target ssh:USER@HOST proves a real one",
             )
         builder.build([plan.EMULATOR])
-        qemu_root = builder.native(plan.EMULATOR).tree
+        native_root = builder.native(plan.EMULATOR).tree
         target = f"emulated:{project.image}" if target == "emulated" else target
     chosen = proof.parse_target(target)
     folder = project.out / "verify" / project.name / str(chosen.level)
@@ -260,7 +264,7 @@ def verify_target(project: Project, target: str, *, report: Path | None = None) 
             manifest,
             folder=folder,
             key=project.access.private,
-            qemu_root=qemu_root,
+            native_root=native_root,
             report=report,
             line=line,
         )

@@ -89,6 +89,7 @@ class Facts:
     server: str  # `redis` or `valkey`
     disk_id: str  # eight hex digits
     stages: tuple[str, ...]  # of the manifest's ``steps``
+    base: str = "debian"  # or the name of an image
     password: bool = False  # whether the user has one
     car: bool = False  # whether its disk is that of a car
     power: Mapping[str, object] | None = None  # the settings under `power:`
@@ -175,7 +176,7 @@ def verify(
     *,
     folder: Path,
     key: Path | None = None,
-    qemu_root: Path | None = None,
+    native_root: Path | None = None,
     report: Path | None = None,
     select: Sequence[str] = (),
     line: Callable[[str], None] = lambda _: None,
@@ -183,7 +184,8 @@ def verify(
     """Run the tests on a target; raise VerifyError naming those that failed.
 
     ``folder`` gets junit.xml and, of a running board, serial.log and what systemd says of the boot.
-    ``select``: options for pytest. A chroot target needs root and a mount namespace of its own.
+    ``native_root``: it has QEMU for an emulated board, fdtoverlay for a chroot. ``select``: options
+    for pytest. A chroot target needs root and a mount namespace of its own.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for old in (JUNIT, ABOUT, CARD):
@@ -195,12 +197,13 @@ def verify(
     try:
         with _reachable(target, folder) as place:
             _run_tests(
-                place, manifest, folder=folder, key=key, qemu_root=qemu_root, select=select,
-                line=line,
+                place, manifest, folder=folder, key=key, native_root=native_root,
+                select=select, line=line,
             )  # fmt: skip
     finally:
-        # Tests that are killed cannot remove their board's card themselves.
-        (folder / CARD).unlink(missing_ok=True)
+        # Tests that are killed cannot remove their boards' cards themselves.
+        for left in folder.rglob(CARD):
+            left.unlink()
     if shipped and files.sha256_file(shipped) != before:
         raise VerifyError(f"{shipped} was changed while it was verified", hint="build it again")
     summary = read_junit(folder / JUNIT)
@@ -240,7 +243,7 @@ def _run_tests(
     *,
     folder: Path,
     key: Path | None,
-    qemu_root: Path | None,
+    native_root: Path | None,
     select: Sequence[str],
     line: Callable[[str], None],
 ) -> None:
@@ -252,7 +255,7 @@ def _run_tests(
         "--artifacts", str(folder),
     ]  # fmt: skip
     command += ["--key", str(key)] if key else []
-    command += ["--qemu-root", str(qemu_root)] if qemu_root else []
+    command += ["--native-root", str(native_root)] if native_root else []
     settings = {
         "PYTHONPATH": f"{PROJECT}:{PROJECT / 'app'}",
         "PYTHONDONTWRITEBYTECODE": "1",
@@ -262,7 +265,8 @@ def _run_tests(
         "TMPDIR": gettempdir(),
     }
     # ssh finds the caller's own agent and keys by these; a build never sees them.
-    caller = {name: os.environ[name] for name in ("HOME", "SSH_AUTH_SOCK") if name in os.environ}
+    names = ("HOME", "SSH_AUTH_SOCK", "CI", "GLOVEBOX_STORE")
+    caller = {name: os.environ[name] for name in names if name in os.environ}
     try:
         stream([*command, *select], line=line, cwd=PROJECT, env={**settings, **caller})
     except CommandError as error:

@@ -19,6 +19,7 @@ from glovebox.config import BoardName
 from glovebox.emulator import Login, Machine, boot, find_qemu, ssh_config
 from glovebox.verify import ABOUT, Facts, Level, Target, parse_target, read_facts
 from tests.image.drives import DRIVE_S, epochs
+from tests.image.filled import FILE, fill, is_filled, told
 from tests.image.questions import SERVICE
 from tests.image.standing import Standing
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from glovebox.dongle import Sent
+    from tests.image.filled import Filled
 
 SETTLE_TIMEOUT_S = 300
 READY_TIMEOUT_S = 300
@@ -60,7 +62,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--target", help="chroot:PATH, emulated:IMAGE or ssh:[user@]host[:port]")
     group.addoption("--manifest", type=Path, help="what the image shall be, as JSON")
     group.addoption("--key", type=Path, help="private SSH key of the first user")
-    group.addoption("--qemu-root", type=Path, help="native root that has qemu-system-arm")
+    group.addoption("--native-root", type=Path, help="native root: qemu-system-arm, or fdtoverlay")
     group.addoption("--artifacts", type=Path, help="folder for logs of a running board")
 
 
@@ -109,9 +111,23 @@ def target(pytestconfig: pytest.Config) -> Target:
 
 
 @pytest.fixture(scope="session")
-def facts(pytestconfig: pytest.Config) -> Facts:
-    """Give what the image shall be."""
-    return read_facts(pytestconfig.getoption("manifest"))
+def facts(target: Target, pytestconfig: pytest.Config) -> Facts:
+    """Give what the image shall be, and a board that its owner told more."""
+    facts = read_facts(pytestconfig.getoption("manifest"))
+    return told(facts) if is_filled(target, facts) else facts
+
+
+@pytest.fixture(scope="session")
+def filled(
+    target: Target,
+    facts: Facts,
+    pytestconfig: pytest.Config,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Filled | None:
+    """Give what the owner put on the card of this session's board, if anything."""
+    if not is_filled(target, facts):
+        return None
+    return fill(tmp_path_factory.mktemp("owner"), pytestconfig.getoption("key"))
 
 
 @pytest.fixture(scope="session")
@@ -131,16 +147,21 @@ def tree(target: Target) -> Path:
 
 @pytest.fixture(scope="session")
 def machine(
-    target: Target, facts: Facts, artifacts: Path, pytestconfig: pytest.Config
+    target: Target,
+    facts: Facts,
+    artifacts: Path,
+    filled: Filled | None,
+    pytestconfig: pytest.Config,
 ) -> Iterator[Machine]:
     """Boot one board with a receiver plugged in, for all tests of the session."""
     assert target.path is not None
     with boot(
         target.path,
         BOARDS[BoardName(facts.board)],
-        qemu=find_qemu(pytestconfig.getoption("qemu_root")),
+        qemu=find_qemu(pytestconfig.getoption("native_root")),
         login=Login(user=facts.user, key=pytestconfig.getoption("key")),
         folder=artifacts,
+        put={FILE: filled.text} if filled else {},
     ) as booted:
         booted.wait_ssh()
         yield booted
@@ -160,6 +181,19 @@ def first_drive(machine: Machine) -> tuple[Sent, ...]:
     before = tuple(machine.dongle.sent)
     machine.dongle.drive(epochs(DRIVE_S))
     return before
+
+
+@pytest.fixture(scope="session")
+def boot_writes(machine: Machine) -> Callable[[], int]:
+    """Give what counts the writes to the boot partition, from the moment the board has started."""
+    device = machine.ssh("findmnt --noheadings --output SOURCE /boot/firmware").stdout.strip()
+
+    def count() -> int:
+        told = machine.ssh(f"cat /sys/class/block/{Path(device).name}/stat").stdout
+        return int(told.split()[4])  # see Documentation/block/stat.rst
+
+    before = count()
+    return lambda: count() - before
 
 
 @pytest.fixture(scope="session")
@@ -204,6 +238,8 @@ def host(
         # What runs while the board still boots is slow, and tells half the truth.
         asked.run(f"timeout {SETTLE_TIMEOUT_S} systemctl is-system-running --wait")
         _keep(asked, artifacts, BOOT_EVIDENCE)
+        if target.level is Level.EMULATED:
+            request.getfixturevalue("boot_writes")
         yield asked
         if not (target.level is Level.EMULATED and request.getfixturevalue("machine").off):
             _keep_evidence(asked, artifacts)

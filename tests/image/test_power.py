@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import pytest
+
+from glovebox import devicetree, firmware
+from glovebox.config import BoardName
+from glovebox.verify import Level, Target
 
 if TYPE_CHECKING:
     from testinfra.host import Host
@@ -13,48 +18,245 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.stage("car")
 
+CONFIG = "/boot/firmware/config.txt"
 DRIVERS = {
+    "hdmi": ("vc4", "v3d"),
     "bluetooth": ("hci_uart", "btbcm", "bluetooth"),
     "audio": ("snd_bcm2835",),
     "camera": ("bcm2835_v4l2",),
 }
+LED = "/sys/class/leds/ACT"
+BLUETOOTH = "/proc/device-tree/soc/serial@7e201000/bluetooth/status"
+# Milliseconds on and off, as docs/car.md tells the owner.
+CODES = {
+    "driving": ("40", "2960"),
+    "standing": ("40", "2960"),
+    "no-fix": ("500", "500"),
+    "trouble": ("80", "80"),
+}
+SHOWN_TIMEOUT_S = 120
 
 
-def left_off(facts: Facts) -> list[str]:
+@pytest.fixture
+def power(facts: Facts) -> dict[str, object]:
+    """Give the settings."""
+    return dict(facts.power or {})
+
+
+@pytest.fixture
+def follows(facts: Facts, power: dict[str, object]) -> bool:
+    """Tell whether anything on this board follows the recorder's state."""
+    asked = power["led"] == "codes" or power["radio"] == "standing" or power["off_after"]
+    return bool(asked) and "telematics" in facts.stages
+
+
+def left_off(power: dict[str, object]) -> list[str]:
     """Give the drivers that this image leaves out."""
-    given = facts.power or {}
-    return [each for name, drivers in DRIVERS.items() if not given.get(name) for each in drivers]
+    radio = ["brcmfmac"] if power["radio"] == "off" else []
+    return [
+        each for name, drivers in DRIVERS.items() if not power[name] for each in drivers
+    ] + radio
 
 
 @pytest.mark.level("chroot", highest="chroot")
-def test_drivers_are_not_loaded_by_themselves(host: Host, facts: Facts) -> None:
+def test_drivers_are_not_loaded_by_themselves(host: Host, power: dict[str, object]) -> None:
     """What udev asks modprobe for is refused for these, and not for others."""
     version = host.check_output("ls /usr/lib/modules")
     ask = "modprobe --use-blacklist --dry-run --verbose --ignore-install --set-version %s %s"
 
-    assert host.run(ask, version, "brcmfmac").stdout != "", "nothing would be loaded at all"
-    assert {each: host.run(ask, version, each).stdout for each in left_off(facts)} == dict.fromkeys(
-        left_off(facts), ""
+    assert host.run(ask, version, "leds-gpio").stdout != "", "nothing would be loaded at all"
+    assert {each: host.run(ask, version, each).stdout for each in left_off(power)} == dict.fromkeys(
+        left_off(power), ""
     )
 
 
 @pytest.mark.level("emulated")
-def test_drivers_are_not_loaded(host: Host, facts: Facts) -> None:
+def test_drivers_are_not_loaded(host: Host, power: dict[str, object]) -> None:
     """None of them is in the running kernel."""
     loaded = {line.split()[0] for line in host.check_output("cat /proc/modules").splitlines()}
 
-    assert loaded & set(left_off(facts)) == set()
+    assert loaded & set(left_off(power)) == set()
 
 
 @pytest.mark.level("chroot")
-def test_cores(host: Host, facts: Facts) -> None:
-    """The kernel is told how many processors to start, or nothing about it."""
-    cores = (facts.power or {}).get("cores")
-    words = host.check_output("cat /boot/firmware/cmdline.txt").split()
+def test_what_the_firmware_is_told(host: Host, facts: Facts, power: dict[str, object]) -> None:
+    """HDMI, memory, clock, pins and overlays stand in config.txt, as this board reads it."""
+    if facts.base != "debian":
+        pytest.skip("an image as base has lines of its own")
+    model = firmware.model_of(BoardName(facts.board))
+    reading = firmware.read(host.check_output(f"cat {CONFIG}"), model)
+    wanted = {
+        "hdmi_ignore_hotplug": None if power["hdmi"] else "1",
+        "max_framebuffers": None if power["hdmi"] else "0",
+        "gpu_mem": None if power["hdmi"] or power["camera"] else "16",
+        "arm_freq": str(power["clock"]) if power["clock"] else None,
+    }
+    latch = power["latch_pin"]
+    overlays = {
+        "no-bluetooth": not power["bluetooth"],
+        "latch": bool(latch),
+        "wake": power["wake"] == "gpio",
+    }
 
-    assert [each for each in words if each.startswith("maxcpus=")] == (
-        [f"maxcpus={cores}"] if cores else []
+    assert {key: reading.values.get(key) for key in wanted} == wanted
+    assert [line for line in reading.orders if line.startswith("gpio=")] == (
+        [f"gpio={latch}=op,dh"] if latch else []
     )
+    assert {one.file for one in devicetree.overlays(reading)} == {
+        f"overlays/glovebox-{name}.dtbo" for name, asked in overlays.items() if asked
+    }
+
+
+@pytest.mark.level("chroot")
+def test_what_the_kernel_is_told(host: Host, power: dict[str, object]) -> None:
+    """How many processors to start and who chooses the clock, or nothing about it."""
+    words = host.check_output("cat /boot/firmware/cmdline.txt").split()
+    told = dict(word.split("=", 1) for word in words if "=" in word)
+
+    assert told.get("maxcpus") == (str(power["cores"]) if power["cores"] else None)
+    assert told.get("cpufreq.default_governor") == power["governor"]
+
+
+@pytest.mark.level("chroot")
+def test_wifi_sleeps_between_beacons(host: Host, power: dict[str, object]) -> None:
+    """NetworkManager reads the setting: 3 is on, 2 is off."""
+    told = host.check_output("NetworkManager --print-config")
+
+    assert f"wifi.powersave={3 if power['wifi_save'] else 2}" in told.splitlines()
+
+
+@pytest.mark.level("emulated")
+def test_the_device_tree_is_the_overlaid_one(host: Host, power: dict[str, object]) -> None:
+    """The board has booted with what config.txt's overlays make of its device tree."""
+    found = host.run("tr -d '\\0' <%s", BLUETOOTH)
+
+    assert (found.stdout == "disabled") is not power["bluetooth"]
+
+
+@pytest.mark.level("emulated")
+def test_the_led_is_as_it_is_asked_for(
+    host: Host, target: Target, power: dict[str, object], *, follows: bool
+) -> None:
+    """Dark, the card's, or the code of the state that the recorder tells of at this moment."""
+    if target.level is Level.EMULATED and host.run("test -e %s", LED).failed:
+        pytest.skip("QEMU's machine has no ACT LED: it hangs at the firmware's GPIO expander")
+    if power["led"] != "codes" or not follows:
+        trigger = {"off": "[none]"}.get(str(power["led"]), "[mmc0]")
+        assert trigger in host.check_output(f"cat {LED}/trigger")
+        return
+    until = time.monotonic() + SHOWN_TIMEOUT_S
+    while True:
+        state, *shown = host.run(f"cat /run/telematics/state {LED}/delay_*").stdout.split() or [""]
+        if tuple(reversed(shown)) == CODES.get(state):
+            break
+        assert time.monotonic() < until, f"the recorder says {state}, the LED {shown}"
+        time.sleep(1)
+    assert "[timer]" in host.check_output(f"cat {LED}/trigger")
+
+
+@pytest.mark.level("emulated")
+def test_a_dead_recorder_is_trouble(
+    host: Host, target: Target, power: dict[str, object], *, follows: bool
+) -> None:
+    """A service that fails, with what telematics.service has for its end, makes the LED say so."""
+    if power["led"] != "codes" or not follows:
+        pytest.skip("the LED tells nothing on this image")
+    if target.level is Level.EMULATED and host.run("test -e %s", LED).failed:
+        pytest.skip("QEMU's machine has no ACT LED: it hangs at the firmware's GPIO expander")
+    told = host.check_output("systemctl show --property ExecStopPost telematics.service")
+    assert "argv[]=/usr/lib/glovebox/show-state stopped" in told
+
+    host.run(
+        "systemd-run --wait --quiet --uid telematics --property ProtectKernelTunables=yes"
+        " --property 'ExecStopPost=-+/usr/lib/glovebox/show-state stopped' /bin/false"
+    )
+    shown = host.check_output(f"cat {LED}/delay_on {LED}/delay_off").split()
+    host.check_output("/usr/lib/glovebox/show-state")
+
+    assert tuple(shown) == CODES["trouble"]
+
+
+@pytest.mark.level("emulated")
+def test_the_radio_follows_the_state(
+    host: Host, power: dict[str, object], *, follows: bool
+) -> None:
+    """Every Wi-Fi radio is blocked while the vehicle drives, if that is asked for, and else not."""
+    if not follows:
+        pytest.skip("nothing follows the state on this image")
+    simulated = host.run("grep -l wlan /sys/class/rfkill/*/type").failed
+    if simulated:
+        host.check_output("modprobe mac80211_hwsim radios=1")
+    # Without a country the radio is off for good, which no state changes.
+    before = host.check_output("nmcli radio wifi")
+    host.check_output("nmcli radio wifi on")
+
+    def blocked(state: str) -> set[str]:
+        host.check_output("/usr/lib/glovebox/show-state %s", state)
+        ask = "grep -l wlan /sys/class/rfkill/*/type | sed s/type$/soft/ | xargs cat"
+        return set(host.check_output(ask).split())
+
+    found = {state: blocked(state) for state in ("driving", "no-fix", "standing")}
+    if before == "disabled":
+        host.check_output("nmcli radio wifi off")
+    if simulated:
+        host.check_output("modprobe --remove mac80211_hwsim")
+    host.check_output("/usr/lib/glovebox/show-state")
+
+    if power["radio"] == "standing":
+        assert found == {"driving": {"1"}, "no-fix": {"0"}, "standing": {"0"}}
+    else:
+        assert found["driving"] == found["standing"]
+
+
+@pytest.mark.level("emulated")
+def test_usb_sleeps_only_when_asked(host: Host, power: dict[str, object]) -> None:
+    """The receiver's power is left on, or the kernel may take it while nobody has it open."""
+    ask = "cat $(dirname $(readlink -f /sys/class/tty/ttyUSB0/device/..))/power/control"
+    found = host.run(ask)
+    if found.failed:
+        pytest.skip("no serial receiver is plugged in")
+
+    assert found.stdout.strip() == ("auto" if power["usb_sleep"] else "on")
+
+
+@pytest.mark.level("chroot")
+def test_what_watches_a_pin(host: Host, facts: Facts, power: dict[str, object]) -> None:
+    """The watcher is there where a pin is named, and nowhere else."""
+    pin = 3 if power["wake"] == "gpio" else power["off_pin"]
+    unit = host.run("cat /etc/systemd/system/glovebox-off-pin.service")
+    if pin is None or facts.base != "debian":
+        assert unit.failed
+        return
+
+    assert f"/usr/lib/glovebox/off-pin {pin}\n" in unit.stdout
+    assert host.run("systemctl is-enabled glovebox-off-pin.service").stdout.strip() == "enabled"
+    assert host.run("command -v gpiomon gpioget gpiodetect").succeeded
+
+
+@pytest.mark.level("emulated")
+def test_the_latch_is_held(host: Host, power: dict[str, object]) -> None:
+    """Where the board holds its own power, the pin is one the kernel keeps as it found it."""
+    found = host.run("ls /sys/class/leds/glovebox-latch/brightness")
+
+    assert found.succeeded is bool(power["latch_pin"])
+
+
+@pytest.mark.level("board")
+def test_the_governor_is_in_force(host: Host, power: dict[str, object]) -> None:
+    """The kernel has taken the governor it was told; QEMU has no clock to choose."""
+    if power["governor"] is None:
+        pytest.skip("the kernel's own choice is asked for")
+    place = "/sys/devices/system/cpu/cpufreq/policy0/scaling_governor"
+    assert host.check_output(f"cat {place}") == power["governor"]
+
+
+@pytest.mark.level("board")
+def test_the_clock_ends_where_it_shall(host: Host, power: dict[str, object]) -> None:
+    """The firmware gives the kernel no clock above the one that is asked for."""
+    if power["clock"] is None:
+        pytest.skip("the board's own clock is asked for")
+    place = "/sys/devices/system/cpu/cpufreq/policy0/cpuinfo_max_freq"
+    assert int(host.check_output(f"cat {place}")) == int(str(power["clock"])) * 1000
 
 
 @pytest.mark.level("emulated")
@@ -63,4 +265,5 @@ def test_no_timer_wakes_the_board_for_nothing(host: Host) -> None:
     told = host.check_output("systemctl list-timers --plain --no-legend --no-pager")
     timers = {word for word in told.split() if word.endswith(".timer")}
 
-    assert timers <= {"glovebox-warnings.timer", "systemd-tmpfiles-clean.timer"}
+    ours = {"glovebox-warnings.timer", "glovebox-standing.timer", "glovebox-blind.timer"}
+    assert timers <= {*ours, "systemd-tmpfiles-clean.timer"}

@@ -150,6 +150,19 @@ def test_a_board_boots_when_all_its_files_are_there() -> None:
     assert judge(nothing, MODELS["400"], PI_4_FILES).missing == ("bcm2711-rpi-400.dtb",)
 
 
+@pytest.mark.parametrize(
+    ("board", "names"),
+    [("3", ("start_cd.elf", "fixup_cd.dat")), ("4", ("start4cd.elf", "fixup4cd.dat"))],
+)
+def test_the_smallest_memory_takes_the_small_firmware(board: str, names: tuple[str, ...]) -> None:
+    """With gpu_mem=16 the cut-down firmware has to be there, and the usual one is not asked for."""
+    found = read("gpu_mem=16\nkernel=mine\n", MODELS[board])
+    there = {"bootcode.bin", "mine", *MODELS[board].dtbs}
+
+    assert judge(found, MODELS[board], there).missing == names
+    assert judge(found, MODELS[board], {*there, *names}).boots
+
+
 def test_a_prefix_counts_where_files_lie_under_it() -> None:
     """os_prefix names a folder, is left out where nothing lies there, and / bypasses it."""
     found = read("os_prefix=next/\n", MODELS["4"])
