@@ -6,34 +6,29 @@ import hashlib
 import json
 import os
 import tempfile
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from testinfra.backend.base import BaseBackend, CommandResult
 from testinfra.host import Host
 
-from glovebox import standing_shell
 from glovebox.boards import BOARDS
 from glovebox.chroot import QEMU_CPU
 from glovebox.config import BoardName
 from glovebox.emulator import Login, Machine, boot, find_qemu, ssh_config
-from glovebox.standing_shell import ShellGoneError
 from glovebox.verify import ABOUT, Facts, Level, Target, parse_target, read_facts
 from tests.image.drives import DRIVE_S, epochs
 from tests.image.filled import FILE, fill, is_filled, told
 from tests.image.questions import SERVICE
+from tests.image.standing import Standing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
 
     from glovebox.dongle import Sent
-    from glovebox.standing_shell import Shell
     from tests.image.filled import Filled
 
-GONE = 255  # as ssh says it of a connection that is lost
 SETTLE_TIMEOUT_S = 300
 READY_TIMEOUT_S = 300
 # The board looks itself: to log in each time would take half of what it can do while it boots.
@@ -59,51 +54,6 @@ MARKERS = (
     "driven: runs after those that only look; what they take is a drive's time",
     "last: runs after all others",
 )
-
-
-class Standing(BaseBackend):  # type: ignore[misc]  # testinfra ships no types
-    """A root shell that stays, in a changed root or on a board; see glovebox.standing_shell.
-
-    (testinfra's own backends start one for each command, and its chroot loses its path: issue 789.)
-    """
-
-    NAME = "glovebox-standing"
-
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
-        """Take what starts the shell; it is started when it is first asked."""
-        super().__init__("image")
-        self._encoding = "UTF-8"  # left to find out, testinfra starts a Python there to ask it
-        self._start = (command, environment)
-        self._kept = ExitStack()
-        self._shell: Shell | None = None
-        self._ahead: dict[str, Future[CommandResult]] = {}
-
-    def ask_ahead(self, command: str, *args: str) -> None:
-        """Begin a command now, in a shell of its own; who asks for it later gets its answer."""
-        other = Standing(*self._start)
-        asking = self._kept.enter_context(ThreadPoolExecutor(max_workers=1))
-        text = self.get_command(command, *args)
-        self._ahead[text] = asking.submit(other.run, text)
-        self._ahead[text].add_done_callback(lambda _: other.close())
-
-    def run(self, command: str, *args: str, **_: object) -> CommandResult:
-        """Run a shell command; of a shell that is gone, such as by a restart, start another."""
-        text = self.get_command(command, *args)
-        if text in self._ahead:
-            return self._ahead.pop(text).result()
-        if self._shell is None:
-            self._shell = self._kept.enter_context(standing_shell.opened(*self._start))
-        try:
-            status, out, err = self._shell.run(text)
-        except ShellGoneError as error:
-            self.close()
-            status, out, err = GONE, b"", str(error).encode()
-        return self.result(status, text.encode(), out, err)
-
-    def close(self) -> None:
-        """End the shell."""
-        self._kept.close()
-        self._shell = None
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

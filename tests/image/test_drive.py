@@ -32,6 +32,7 @@ pytestmark = [
 
 SOCKET = "/run/queue/queue.sock"
 KEY = "telematics:queue"
+NEWEST = "XREVRANGE {} + - COUNT 1"
 LONG_DRIVE_S = 600  # it is ended when all has happened
 ARRIVE_TIMEOUT_S = 60
 # gpsd comes back, finds its receiver, and the service reaches it again: on an emulated ARMv6.
@@ -150,7 +151,7 @@ def newest(host: Host, facts: Facts) -> int:
     while host.run(f"{facts.server}-cli -s {SOCKET} XLEN {KEY}").failed:
         assert time.monotonic() < until, "the queue did not come back"
         time.sleep(1)
-    (last,) = recorded(host, facts, "XREVRANGE {} + - COUNT 1")
+    (last,) = recorded(host, facts, NEWEST)
     return _time(last)
 
 
@@ -165,11 +166,11 @@ def await_last(host: Host, facts: Facts, last: Sent) -> list[record.Record]:
     """Read the queue once the last epoch that was sent has arrived."""
     until = time.monotonic() + ARRIVE_TIMEOUT_S
     wanted = times([last])[0]
-    while True:
-        found = recorded(host, facts)
-        if (found and found[-1].time == wanted) or time.monotonic() > until:
-            return found
+    while [each.time for each in recorded(host, facts, NEWEST)] != [wanted]:
+        if time.monotonic() > until:
+            break
         time.sleep(1)
+    return recorded(host, facts)
 
 
 def assert_same_place(sent: Sent, found: record.Record) -> None:
