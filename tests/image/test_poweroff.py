@@ -104,7 +104,7 @@ def test_second_start_is_as_the_first(
     with boot(
         artifacts / "card.img",
         machine.board,
-        qemu=find_qemu(pytestconfig.getoption("qemu_root")),
+        qemu=find_qemu(pytestconfig.getoption("native_root")),
         login=Login(user=facts.user, key=filled.key or pytestconfig.getoption("key")),
         folder=artifacts / "second",
         dongle=False,
