@@ -232,18 +232,22 @@ def plan(
         "out",
         target="chroot, emulated (default), or ssh:[user@]host[:port]",
         report="write what the board is and how the tests ended to this JSON file",
+        locked="by the lock file, as it was built",
     ),
 )
 def verify(
     _c: Context,
     target: str = "emulated",
     report: str = "",
+    locked: bool = False,  # noqa: FBT001, FBT002
     set: list[str] | None = None,  # noqa: A002
     config: str = "image.yaml",
     out: str = str(OUT),
 ) -> None:
     """Prove an image: in a chroot, booted in an emulator, or on a real board by ssh."""
-    with _opened("verify", overrides=set, config=config, out=out, logged=True) as opened:
+    with _opened(
+        "verify", overrides=set, config=config, out=out, logged=True, locked=locked
+    ) as opened:
         project.verify_target(opened, target, report=Path(report).resolve() if report else None)
 
 

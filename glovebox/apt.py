@@ -12,6 +12,7 @@ import functools
 import os
 import re
 import shlex
+import shutil
 import urllib.parse
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -30,6 +31,7 @@ COMPONENTS = ("main", "non-free-firmware")
 HELPER = "/usr/lib/apt/apt-helper"
 TIMEOUT_S = 30
 RETRIES = 3
+_KEPT = "kept"
 # A failed download names so many files.
 _NAMED = 3
 
@@ -222,6 +224,30 @@ class Apt:
         lines = [line for entry in entries for line in entry.lines()]
         files.write_whole(self.folder / "sources.list", "\n".join(lines) + "\n")
         self._run("apt-get", "update", "--error-on=any")
+
+    def keep(self) -> None:
+        """Keep the indices there are, for a day on which the mirror has none that fit."""
+        kept, half = self.folder / _KEPT, self.folder / f"{_KEPT}.half"
+        for old in (half, kept):
+            shutil.rmtree(old, ignore_errors=True)
+        half.mkdir()
+        # apt replaces its files and writes into none: a link keeps the bytes.
+        for path in (*self.index_files(), self.folder / "sources.list"):
+            (half / path.name).hardlink_to(path)
+        half.rename(kept)
+
+    def restore(self) -> bool:
+        """Take the kept indices again; False where none were ever kept."""
+        kept = self.folder / _KEPT
+        if not kept.is_dir():
+            return False
+        for path in self.index_files():
+            path.unlink()
+        for path in kept.iterdir():
+            target = self.folder / ("." if path.name == "sources.list" else "lists") / path.name
+            target.unlink(missing_ok=True)
+            target.hardlink_to(path)
+        return True
 
     def index_files(self) -> list[Path]:
         """Give the index files that are in use, sorted by name."""

@@ -17,7 +17,10 @@ from typing import TYPE_CHECKING
 from glovebox import (
     apt,
     assemble,
+    bench_car,
+    bench_contract,
     chroot,
+    compare,
     elsewhere,
     files,
     lock,
@@ -27,7 +30,7 @@ from glovebox import (
     plan,
     project,
 )
-from glovebox.errors import ConfigError
+from glovebox.errors import ConfigError, VerifyError
 from glovebox.measures import TIMES, Report, Row, StepTime, machine, ordered, today
 from glovebox.plan import TARGET, TOOLS
 from glovebox.run import run, stream
@@ -48,7 +51,9 @@ _SCRIPTS = project.CHECKOUT / "tests/bench"
 # Steps that are emulated, of every kind of work there is: unpacking, package scripts, a kernel,
 # Python's bytecode. (All of them take five minutes without the accelerator.)
 _EMULATED = ("base/unpack", "base/configure", "base/01-kernel", "python/00-python")
-_EMULATED_QUICK = ("python/00-python",)
+# Two that say most about the accelerator: compiled bytecode, and an archive of copied programs.
+_EMULATED_QUICK = ("python/00-python", "boot/00-initramfs")
+_SHOWN = 5
 # Where a vendor's image would begin: a system that boots. The plain script does the rest.
 _VENDOR = "base/01-kernel"
 
@@ -276,25 +281,38 @@ def mmdebstrap(bench: Bench) -> list[Row]:
 
 
 def emulated(bench: Bench) -> list[Row]:
-    """Run emulated steps with and without the accelerator."""
+    """Run emulated steps with and without the accelerator; the layers must be the same."""
     bench.warm(SMALL)
     names = _EMULATED_QUICK if bench.quick else _EMULATED
-    keys = [bench.opened[SMALL].plan.steps[name].key for name in names]
+    steps = [bench.opened[SMALL].plan.steps[name] for name in names]
     seconds: list[float] = []
     for options in ((), ("--no-accelerator",)):
-        for key in keys:
-            found = bench.site.store.find(key)
+        aside = _made(bench.work / "aside" / (options[0] if options else "as usual"))
+        for step in steps:
+            found = bench.site.store.find(step.key)
             if found is not None:
-                bench.site.store.remove(found)
+                found.path.rename(aside / step.key)
         # Another name: an image that is up to date would need no steps.
         bench.salt += 1
         bench.build(SMALL, "--no-verify", "--set", f"hostname=round{bench.salt}", *options)
-        made = [bench.site.store.find(key) for key in keys]
-        seconds.append(sum(one.meta["seconds"] for one in made if one is not None))
+        made = [bench.builder(SMALL).layer(step.name) for step in steps]
+        seconds.append(sum(one.meta["seconds"] for one in made))
+    for step, one in zip(steps, made, strict=True):
+        _require_same(step.name, aside / step.key / "tree", one.tree)
+    shutil.rmtree(aside.parent)
     ratio = seconds[1] / seconds[0]
     note = f"{seconds[1]:.0f} s / {seconds[0]:.0f} s: {', '.join(names)}"
     name = "emulated steps: without / with accelerator"
     return [Row(name=name, unit=TIMES, values=(ratio,), goal=2.0, least=True, note=note)]
+
+
+def _require_same(name: str, usual: Path, emulated: Path) -> None:
+    differences = [str(one) for one in compare.trees(usual, emulated)]
+    if differences:
+        raise VerifyError(
+            f"{name} differs without the accelerator:\n" + "\n".join(differences[:_SHOWN]),
+            hint="./invoke reproduce --no-accelerator says more",
+        )
 
 
 def redis(bench: Bench) -> list[Row]:
@@ -352,14 +370,19 @@ def boots(bench: Bench) -> list[Row]:
     for board in (LARGE, SMALL):
         bench.warm(board)
         # The emulator is made once, not for each board that boots.
-        bench.site.run("verify", "--set", f"board={board}", "--target", "chroot",
-                       line=bench.monitor.note)  # fmt: skip
+        bench.builder(board).build([plan.EMULATOR])
         begun = time.monotonic()
-        bench.site.run("verify", "--set", f"board={board}", line=bench.monitor.note)
+        words = ("--locked", "--set", f"board={board}")
+        bench.site.run("verify", *words, line=bench.monitor.note)
+        seconds = time.monotonic() - begun
         name = f"verify, emulated boot included, `{board}`"
-        values = (time.monotonic() - begun,)
-        rows.append(Row(name=name, unit="s", values=values, goal=240.0))
+        rows.append(Row(name=name, unit="s", values=(seconds,), goal=240.0))
     return rows
+
+
+def contract(bench: Bench) -> list[Row]:
+    """Record a drive, keep a month of it, publish that."""
+    return bench_contract.rows(bench.monitor)
 
 
 def keep(report: Report, out: Path, *, add: bool) -> Report:
@@ -375,8 +398,12 @@ def keep(report: Report, out: Path, *, add: bool) -> Report:
 
 
 def into_readme(out: Path, readme: Path) -> None:
-    """Put what was kept into the README."""
-    measures.put_into(readme, measures.markdown(measures.load((out / "bench.json").read_text())))
+    """Put what was kept into the README, and what the contract costs into its page."""
+    found = measures.load((out / "bench.json").read_text())
+    builds, costs = bench_contract.parted(found)
+    measures.put_into(readme, measures.markdown(builds))
+    if costs.rows:
+        measures.put_into(readme.parent / bench_contract.DOCS, measures.markdown(costs))
 
 
 def with_ratios(report: Report) -> Report:
@@ -443,7 +470,8 @@ _ORDER = ("nothing changed → done", _APP, "a value under `service:` → `.img`
           "one line of `app/` → `.img`, not verified", _PLAIN, _RATIO)  # fmt: skip
 PARTS: dict[str, Callable[[Bench], list[Row]]] = {
     "cold": cold, "unchanged": unchanged, "change": change, "plain": plain, "emulated": emulated,
-    "redis": redis, "size": size, "mmdebstrap": mmdebstrap, "boots": boots,
+    "redis": redis, "size": size, "mmdebstrap": mmdebstrap, "boots": boots, "contract": contract,
+    "car": bench_car.car,
 }  # fmt: skip
-DEFAULT = tuple(name for name in PARTS if name != "boots")
+DEFAULT = tuple(name for name in PARTS if name not in {"boots", "car"})
 QUICK = ("unchanged", "change", "plain", "emulated", "size")

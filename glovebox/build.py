@@ -440,7 +440,10 @@ class Builder:
                     shutil.copy(fetched / one.sha256, folder / one.what)
                 case sources.Origin.PATH:
                     source = self.checkout / one.what
-                    shutil.copytree(source, folder / source.name, ignore=_no_bytecode)
+                    if source.is_dir():
+                        shutil.copytree(source, folder / source.name, ignore=_no_bytecode)
+                    else:
+                        shutil.copy(source, folder / source.name)
 
     def _own_files(self, step: Step, tree: Path, scratch: Path) -> None:
         with self._mounted(step, tree, scratch) as root:

@@ -140,6 +140,16 @@ def copy_out(image: Path, name: str, target: Path) -> Path:
     return target
 
 
+def copy_in(image: Path, source: Path, name: str) -> None:
+    """Put a file of the host into the boot partition, in place of one of that name."""
+    place = f"{image}@@{table(image).boot.start}"
+    try:
+        run(["mcopy", "-o", "-i", place, source, f"::{name}"], env=MTOOLS)
+    except CommandError as error:
+        message = f"{image}: {name} does not get into its boot partition: {error.tail}"
+        raise ImageError(message) from error
+
+
 def start_of(config: str, board: BoardName) -> Start:
     """Tell what the firmware of a board starts by this config.txt."""
     kernel = _KERNELS.get(board, _KERNEL_64)

@@ -24,8 +24,10 @@ from glovebox import rules
 from glovebox.power_settings import Led, Power, Radio
 from telematics.settings import Settings
 
-STAGES = ("base", "gnss", "queue", "python", "car", "boot", "telematics")
+STAGES = ("base", "gnss", "queue", "python", "car", "boot", "first-boot", "telematics")
 CAR_STAGE = "car"
+# What the owner puts on the card is kept on the data partition, which only a car's disk has.
+FIRST_BOOT_STAGE = "first-boot"
 RECORDER_STAGE = "telematics"
 
 
@@ -281,8 +283,12 @@ class Config:
         },
     )
     hostname: str = field(
-        default="glovebox",
-        metadata={"help": "name on the network, with `.local` after it", "rule": rules.hostname},
+        default=rules.AUTO,
+        metadata={
+            "help": "name on the network, with `.local` after it; `auto`: with profile `car`"
+            " `glovebox-` and the last eight digits of the board's serial number, else `glovebox`",
+            "rule": rules.hostname,
+        },
     )
     user: User = field(default_factory=User)
     wifi: Wifi = field(default_factory=Wifi)
@@ -330,6 +336,11 @@ class Config:
     )
     queue: Queue = field(default_factory=Queue)
     service: Settings = field(default_factory=Settings)
+
+    @property
+    def image_hostname(self) -> str:
+        """The name that stands in the image; what a board has of its own it adds when it starts."""
+        return rules.DEFAULT_HOSTNAME if self.hostname == rules.AUTO else self.hostname
 
     @property
     def car(self) -> bool:

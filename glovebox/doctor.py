@@ -39,9 +39,12 @@ PROGRAMS = {
 }
 KEYRING_PACKAGE = "debian-archive-keyring"
 # For `invoke lint` and the tests alone: the service is tested with real parts on the host, too.
-# The JRE and Maven bring its broker.
+# The JRE and Maven bring its broker. The last six are the libraries of the loop that `bench`
+# compares the service with.
 TEST_PACKAGES = (
     "default-jre-headless", "dosfstools", "gpsd", "maven", "openssl", "redis-server", "shellcheck",
+    "python3-colorlog", "python3-dateutil", "python3-gps", "python3-jsonpickle", "python3-redis",
+    "wireless-tools",
 )  # fmt: skip
 _POLICY = Path("/usr/sbin/policy-rc.d")
 BINFMT = Path("/proc/sys/fs/binfmt_misc")

@@ -15,11 +15,12 @@ import threading
 import time
 from collections.abc import Mapping  # noqa: TC003  a dataclass field's hint
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from glovebox import card, devicetree, firmware
+from glovebox import card, devicetree, firmware, writes
 from glovebox.dongle import Dongle, plugged
 from glovebox.errors import GloveboxError, HostError, VerifyError
 from glovebox.run import PATH, CommandError, end, environment, run, start
@@ -38,6 +39,7 @@ BANNER_TIMEOUT_S = 20
 LOGIN_TIMEOUT_S = 120  # the key exchange alone takes an emulated ARMv6 several seconds
 COMMAND_TIMEOUT_S = 600
 POLL_S = 0.5
+WRITES = "writes.log"
 PORT_TRIES = 5
 SERIAL_TAIL = 25
 
@@ -46,12 +48,14 @@ _ARGUMENTS = {
     "raspi0": (
         "earlycon=pl011,mmio32,0x20201000",
         "console=ttyAMA0,115200",  # the PL011 is QEMU's first serial port
+        "systemd.show_status=1",  # a console costs nothing here, and tells where a start got to
         # QEMU has no power domains; the kernel panics in bcm2835_power_probe without them.
         "initcall_blacklist=bcm2835_power_driver_init",
     ),
     "raspi3b": (
         "earlycon=pl011,mmio32,0x3f201000",
         "console=ttyAMA0,115200",
+        "systemd.show_status=1",
     ),
 }
 # Kernel arguments of the image that QEMU's machine does not start with.
@@ -165,6 +169,7 @@ class Boot:
     port: int
     dongle: bool
     outside: bool
+    writes: Path | None = None
 
 
 def qemu_command(qemu: Qemu, boot: Boot) -> list[str]:
@@ -183,7 +188,7 @@ def qemu_command(qemu: Qemu, boot: Boot) -> list[str]:
         *qemu.command(boot.board.arch),
         "-M", machine, *_OPTIONS[machine], "-display", "none", "-monitor", "none", "-no-reboot",
         "-kernel", str(boot.kernel), "-dtb", str(boot.dtb), "-append", arguments,
-        "-drive", f"file={_comma(boot.card)},if=sd,format=raw",
+        "-drive", f"if=sd,{_card(boot)}",
         "-chardev", f"{console},logfile={_comma(boot.serial_log)},logappend=off",
         "-serial", "chardev:console",
         "-netdev", f"user,id=net,restrict={restrict},hostfwd=tcp:127.0.0.1:{boot.port}-:22",
@@ -295,6 +300,12 @@ class Machine:
         """Tell whether QEMU has ended."""
         return self._process.poll() is not None
 
+    def cpu_s(self) -> float:
+        """Give the processor time that QEMU took so far, in seconds."""
+        words = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        ticks = int(words[11]) + int(words[12])  # utime and stime, see proc(5)
+        return ticks / os.sysconf("SC_CLK_TCK")
+
     def powered_down(self) -> bool:
         """Tell whether the kernel has said its last word."""
         return _POWERED_DOWN.search(self._serial()) is not None
@@ -367,7 +378,7 @@ class Machine:
 
 
 @contextmanager
-def boot(
+def boot(  # noqa: PLR0913  each is a choice of its own
     image: Path,
     board: Board,
     *,
@@ -376,11 +387,15 @@ def boot(
     folder: Path,
     dongle: bool = True,
     outside: bool = False,
+    put: Mapping[str, bytes] = MappingProxyType({}),
+    writes_log: bool = False,
 ) -> Iterator[Machine]:
     """Give power to a board with a copy of the image; it is off when the block ends.
 
     ``folder`` keeps ``serial.log`` and holds the copy meanwhile. ``outside``: let the board reach
-    the networks this host reaches; otherwise only we reach it.
+    the networks this host reaches; otherwise only we reach it. ``put``: files for the copy's boot
+    partition. ``writes_log``: keep ``writes.log`` too, of all that is written to the card, for
+    `glovebox.writes`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
@@ -390,6 +405,12 @@ def boot(
             image, board, qemu=qemu, folder=folder, sockets=sockets, dongle=dongle, outside=outside
         )
         stack.callback(plan.card.unlink)
+        for name, content in put.items():
+            (sockets / "put").write_bytes(content)
+            card.copy_in(plan.card, sockets / "put", name)
+        if writes_log:
+            plan = replace(plan, writes=folder / WRITES)
+            (folder / WRITES).write_bytes(b"")
         receiver = stack.enter_context(plugged(sockets / "gps")) if dongle else None
         machine = _start(qemu, plan, receiver)
         # Ends before the dongle is unplugged: QEMU 10.0 falls over when it goes first.
@@ -455,7 +476,7 @@ def card_size(image: int) -> int:
 def _start(qemu: Qemu, plan: Boot, receiver: Dongle | None) -> Machine:
     """Start QEMU on a free port; another program may take the port first, so try again."""
     for _ in range(PORT_TRIES):
-        chosen = Boot(**{**vars(plan), "port": _free_port()})
+        chosen = replace(plan, port=_free_port())
         plan.serial_log.write_bytes(b"")
         machine = Machine(
             # A killed verification takes its board along.
@@ -496,6 +517,13 @@ def _free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def _card(boot: Boot) -> str:
+    """Give the options of the card: a file, and a log of what is written to it if one is wanted."""
+    if boot.writes is None:
+        return f"file={_comma(boot.card)},format=raw"
+    return writes.drive(_comma(boot.card), _comma(boot.writes))
 
 
 def _comma(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import glob
 import hashlib
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 BYTECODE = "__pycache__"
 _CHUNK = 1 << 20
+_ZEROS = memoryview(bytes(_CHUNK))
 # How the name of a file ends that is not whole yet.
 _HALF = ".half"
 
@@ -112,19 +114,30 @@ def copy_data(
     """Copy ``size`` bytes from ``start`` on into another file at ``to``, leaving holes holes."""
     with source.open("rb") as inside, target.open("rb+") as outside:
         end = source.stat().st_size if size is None else start + size
-        at = start
-        while at < end:
-            try:
-                begin = os.lseek(inside.fileno(), at, os.SEEK_DATA)
-            except OSError:  # only a hole is left
-                break
-            at = min(os.lseek(inside.fileno(), begin, os.SEEK_HOLE), end)
+        for begin, until in _data(inside.fileno(), start, end):
             inside.seek(begin)
             outside.seek(to + begin - start)
-            while begin < at:
-                block = inside.read(min(_CHUNK, at - begin))
+            at = begin
+            while at < until:
+                block = inside.read(min(_CHUNK, until - at))
                 outside.write(block)
-                begin += len(block)
+                at += len(block)
+
+
+def _data(descriptor: int, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Give where a file has data between two places; the rest of it are holes."""
+    at = start
+    while at < end:
+        try:
+            begin = os.lseek(descriptor, at, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # only a hole is left
+                return
+            raise
+        if begin >= end:
+            return
+        at = min(os.lseek(descriptor, begin, os.SEEK_HOLE), end)
+        yield begin, at
 
 
 def digest(*parts: str | bytes) -> str:
@@ -142,10 +155,35 @@ def digest_json(value: Any) -> str:  # noqa: ANN401  JSON is any value
     return digest(json.dumps(value, sort_keys=True, separators=(",", ":")))
 
 
-def sha256_file(path: Path) -> str:
-    """Give the sha256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def sha256_file(path: Path, *, start: int = 0, size: int | None = None) -> str:
+    """Give the sha256 of a file's bytes, or of ``size`` of them from ``start`` on.
+
+    Holes are not read: the kernel would fill its memory with their zeros, and an image has many.
+    """
+    total = hashlib.sha256()
+    block = memoryview(bytearray(_CHUNK))
+    with path.open("rb", buffering=0) as file:
+        end = os.fstat(file.fileno()).st_size if size is None else start + size
+        at = start
+        for begin, until in (*_data(file.fileno(), start, end), (end, end)):
+            for length in _pieces(begin - at):
+                total.update(_ZEROS[:length])
+            file.seek(begin)
+            at = begin
+            while at < until:
+                read = file.readinto(block[: until - at])
+                if not read:
+                    message = f"{path} became shorter while it was read"
+                    raise OSError(message)
+                total.update(block[:read])
+                at += read
+    return total.hexdigest()
+
+
+def _pieces(length: int) -> Iterator[int]:
+    """Give the sizes of the chunks that make up ``length``."""
+    for at in range(0, length, _CHUNK):
+        yield min(_CHUNK, length - at)
 
 
 def walk(root: Path) -> Iterator[Path]:

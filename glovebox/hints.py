@@ -102,7 +102,7 @@ _KNOWN: tuple[tuple[str, str], ...] = (
         ),
     ),
     (
-        r"unshare: .*Operation not permitted|mount: .*permission denied|must be superuser",
+        r"(unshare|mount): .*(Operation not permitted|[Pp]ermission denied)|must be superuser",
         "this machine, or the container around it, does not allow mounts: ./invoke doctor",
     ),
 )

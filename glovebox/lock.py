@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 FORMAT = 2
 # How long an index counts as fresh; `invoke lock` and `--refresh` ask the mirror at once.
 FRESH_S = 12 * 3600
+_KNOWN_SINCE = "building from the packages known since"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -238,9 +239,26 @@ def _indices(
             known = json.loads(stamp.read_text())
             if time.time() - known["time"] < FRESH_S:
                 return state, known["warnings"]
-        warnings = state.update(entries)
-        files.write_whole(stamp, json.dumps({"time": time.time(), "warnings": warnings}))
+        try:
+            warnings, asked = state.update(entries), time.time()
+            state.keep()
+        except LockError as error:
+            # Who asked for the newest wants to hear that there is none.
+            if refresh or not stamp.exists() or not state.restore():
+                raise
+            known = json.loads(stamp.read_text())
+            warnings, asked = _with_age(known["warnings"], state, error), known["time"]
+        files.write_whole(stamp, json.dumps({"time": asked, "warnings": warnings}))
     return state, warnings
+
+
+def _with_age(warnings: Sequence[str], state: apt.Apt, error: LockError) -> list[str]:
+    """Add to the warnings that came with kept indices that they are kept ones."""
+    newest = max(path.stat().st_mtime for path in state.index_files())
+    day = time.strftime("%Y-%m-%d", time.gmtime(newest))
+    said = str(error).partition("\n")[0].rstrip(":")
+    kept = f"{said}: {_KNOWN_SINCE} {day}; `invoke lock` asks again"
+    return [*(one for one in warnings if _KNOWN_SINCE not in one), kept]
 
 
 def _resolve_chain(state: apt.Apt, chain: Chain) -> dict[str, tuple[Package, ...]]:

@@ -137,13 +137,23 @@ def markdown(report: Report) -> str:
     for row in report.rows:
         mark = {True: "✓", False: "✗", None: ""}[row.met]
         note = f" ({row.note})" if row.note else ""
-        lines.append(f"| {row.name}{note} | {row.value()} | {row.target()} | {mark} |")
+        once = " (once)" if row.unit in ("s", TIMES) and len(row.values) == 1 else ""
+        lines.append(f"| {row.name}{note} | {row.value()}{once} | {row.target()} | {mark} |")
     about = ", ".join(
         f"{report.machine[name]} cores" if name == "cores" else report.machine[name]
         for name in ("processor", "cores", "memory", "kernel")
     )
     facts = "; ".join(f"{name}: {value}" for name, value in report.facts.items())
-    return "\n".join([*lines, "", f"{about}; medians of one run. {facts}".rstrip()]) + "\n"
+    return (
+        "\n".join(
+            [
+                *lines,
+                "",
+                f"{about}; medians of one run, or what was measured once. {facts}".rstrip(),
+            ]
+        )
+        + "\n"
+    )
 
 
 def steps_markdown(report: Report) -> str:

@@ -6,10 +6,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from glovebox import kernel
+from glovebox.kernel import Flag
 from glovebox.run import run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
 
 # Stated, because the defaults depend on how the host's kernel was configured.
 OVERLAY_OPTIONS = "redirect_dir=off,metacopy=off,index=off,xino=off"
@@ -36,10 +39,28 @@ def mount(
 @contextmanager
 def bind(source: Path, target: Path, *, read_only: bool = False) -> Iterator[Path]:
     """Show the folder or file ``source`` at ``target`` as well."""
-    with mount(source, target, options="bind"):
+    with _by_kernel(source, target, flags=Flag.BIND):
         if read_only:
-            run(["mount", "--options", "remount,bind,ro", "--", target])
+            kernel.mount(source, target, flags=Flag.REMOUNT | Flag.BIND | Flag.RDONLY)
         yield target
+
+
+@contextmanager
+def _by_kernel(
+    source: Path | str,
+    target: Path,
+    *,
+    kind: str | None = None,
+    flags: Flag = Flag.NONE,
+    data: str | None = None,
+) -> Iterator[Path]:
+    """Mount without starting mount(8), until the block ends."""
+    kernel.mount(source, target, kind=kind, flags=flags, data=data)
+    try:
+        yield target
+    finally:
+        # A real unmount, never a lazy one: what still uses the mount must be noticed.
+        kernel.umount(target)
 
 
 @contextmanager
@@ -81,7 +102,7 @@ def overlay(
     try:
         yield target
     finally:
-        run(["umount", "--", target])
+        kernel.umount(target)
 
 
 @contextmanager
@@ -93,13 +114,14 @@ def chroot_mounts(root: Path) -> Iterator[Path]:
     with ExitStack() as stack:
         for name in ("proc", "sys", "dev", "run", "tmp"):
             (root / name).mkdir(exist_ok=True)
+        closed = Flag.NOSUID | Flag.NOEXEC
         stack.enter_context(
-            mount("proc", root / "proc", kind="proc", options="nosuid,noexec,nodev")
+            _by_kernel("proc", root / "proc", kind="proc", flags=closed | Flag.NODEV)
         )
-        stack.enter_context(mount("sysfs", root / "sys", kind="sysfs", options="ro,nosuid,noexec"))
-        dev = stack.enter_context(
-            mount("tmpfs", root / "dev", kind="tmpfs", options="mode=755,nosuid,size=1m")
+        stack.enter_context(
+            _by_kernel("sysfs", root / "sys", kind="sysfs", flags=closed | Flag.RDONLY)
         )
+        dev = stack.enter_context(_tmpfs(root / "dev", "mode=755,size=1m"))
         for name in ("null", "zero", "full", "random", "urandom", "tty"):
             (dev / name).touch()
             stack.enter_context(bind(Path("/dev") / name, dev / name))
@@ -108,11 +130,14 @@ def chroot_mounts(root: Path) -> Iterator[Path]:
             (dev / name).symlink_to(to)
         for name in ("pts", "shm"):
             (dev / name).mkdir()
-        stack.enter_context(
-            mount("devpts", dev / "pts", kind="devpts", options="newinstance,ptmxmode=666,mode=620")
-        )
-        stack.enter_context(mount("tmpfs", dev / "shm", kind="tmpfs", options="mode=1777"))
-        stack.enter_context(mount("tmpfs", root / "run", kind="tmpfs", options="mode=755,nosuid"))
+        terminals = "newinstance,ptmxmode=666,mode=620"
+        stack.enter_context(_by_kernel("devpts", dev / "pts", kind="devpts", data=terminals))
+        stack.enter_context(_tmpfs(dev / "shm", "mode=1777", flags=Flag.NONE))
+        stack.enter_context(_tmpfs(root / "run", "mode=755"))
         (root / "run/lock").mkdir()
-        stack.enter_context(mount("tmpfs", root / "tmp", kind="tmpfs", options="mode=1777,nosuid"))
+        stack.enter_context(_tmpfs(root / "tmp", "mode=1777"))
         yield root
+
+
+def _tmpfs(target: Path, data: str, *, flags: Flag = Flag.NOSUID) -> AbstractContextManager[Path]:
+    return _by_kernel("tmpfs", target, kind="tmpfs", flags=flags, data=data)

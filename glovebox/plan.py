@@ -26,7 +26,7 @@ from glovebox import (
     untracked,
     wordlist,
 )
-from glovebox.config import CAR_STAGE
+from glovebox.config import CAR_STAGE, FIRST_BOOT_STAGE
 from glovebox.errors import ConfigError
 from glovebox.lock import Chain, Request
 
@@ -76,6 +76,7 @@ VERSIONS = {
     StepKind.ACCELERATOR: 5,
     StepKind.CONFIGURE: 3,
     StepKind.SUB_STAGE: 3,
+    StepKind.IMAGE: 2,
 }
 
 
@@ -173,7 +174,7 @@ def read_stages(config: Config, checkout: Path) -> tuple[stage.Stage, ...]:
     read = [
         stage.read(stage.find(entry.path, checkout), volatile=entry.volatile)
         for entry in config.stages
-        if entry.path != CAR_STAGE or config.car
+        if config.car or entry.path not in (CAR_STAGE, FIRST_BOOT_STAGE)
     ]
     read.append(stage.read(stage.find(SETTINGS_STAGE, checkout)))
     by_name: dict[str, stage.Stage] = {}

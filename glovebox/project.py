@@ -60,7 +60,7 @@ class Project:
     @property
     def name(self) -> str:
         """What the image's files are called."""
-        return f"{self.loaded.config.hostname}-{self.board.name}{self.plan.chosen.suffix}"
+        return f"{self.loaded.config.image_hostname}-{self.board.name}{self.plan.chosen.suffix}"
 
     def each_image(self) -> tuple[Project, ...]:
         """Give this project once for each of its images; mostly there is one."""

@@ -60,7 +60,11 @@ class Reader:
             self.problems.append(Problem(path="", what=what, cure=cure, source=str(path)))
             self.broken = True
             return Node(value={}, source=path.name)
-        return self._parse(data, source=path.name, numbered=True)
+        return self.parse_text(data, source=path.name)
+
+    def parse_text(self, data: bytes, *, source: str) -> Node:
+        """Read the bytes of a file into a tree."""
+        return self._parse(data, source=source, numbered=True)
 
     def parse_override(self, override: str) -> Node:
         """Read `a.b=value` into a tree of that one value."""

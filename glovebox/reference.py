@@ -32,6 +32,7 @@ Sections merge key by key; a list or a value replaces the one before it.
 All mistakes are reported at once, each with its line.
 Text that looks like something else to YAML needs quotes: `country: "NO"`, `psk: "12345678"`.
 A path is relative to the file it stands in, or with `--set` to the folder you are in.
+What can be changed on the flashed card, without building: [first boot](first-boot.md).
 A value marked *secret* never shows in messages, and belongs in `image.local.yaml` (mode 0600).
 """
 

@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 
 from glovebox.problem import WrongValueError
 
+AUTO = "auto"
+DEFAULT_HOSTNAME = "glovebox"
 BASE_WORDS = ("debian", "auto", "raspios")
 SUITES = ("bullseye", "bookworm", "trixie", "forky", "sid")
 

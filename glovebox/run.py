@@ -146,13 +146,17 @@ def start(
     cwd: str | os.PathLike[str] | None = None,
     env: Mapping[str, str] | None = None,
     pass_fds: Sequence[int] = (),
+    apart: bool = False,
 ) -> subprocess.Popen[bytes]:
-    """Start a program in the background, both its streams on one pipe; the caller ends it."""
+    """Start a program in the background; the caller ends it.
+
+    Both its streams are on one pipe, or on one each where they are to be told ``apart``.
+    """
     return _popen(
         command,
         stdin=subprocess.PIPE if input else subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        stderr=subprocess.PIPE if apart else subprocess.STDOUT,
         cwd=cwd,
         env=environment(env),
         pass_fds=pass_fds,

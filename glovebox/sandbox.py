@@ -6,21 +6,17 @@ process when its first one ends. So a SIGKILL at any moment leaves neither behin
 
 from __future__ import annotations
 
-import ctypes
 import os
+import select
 import signal
 import sys
-import time
-from contextlib import suppress
-from pathlib import Path
 
+from glovebox import hints, kernel
 from glovebox.errors import HostError
+from glovebox.kernel import Flag, Space
 
 _MARK = "GLOVEBOX_SANDBOX"
 _ASKING = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
-_PR_SET_PDEATHSIG = 1  # prctl(2)
-_NOT_FOUND = 127
-_LOOK_S = 0.01
 
 
 def inside() -> bool:
@@ -38,50 +34,48 @@ def require_root(what: str) -> None:
 
 
 def enter(what: str) -> None:
-    """Start this very command again under new mount, PID and IPC namespaces, once.
+    """Go on in a child under new mount, PID and IPC namespaces; this process ends as it does.
 
-    This process waits, hands on the signals that ask it to stop, and ends as the inner one does.
-    ``--kill-child`` ends the inner process when ``unshare`` is killed; as the first process of its
-    PID namespace it takes all others along.
+    It waits, and hands on the signals that ask it to stop. Whatever ends it ends the child, and
+    that is the first process of its PID namespace: it takes all others along.
     """
     require_root(what)
     # Modes of files must not depend on whose shell this is.
     os.umask(0o022)
     if inside():
-        # The first process of a PID namespace ignores signals it has no handler for.
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, _stop)
-        # They were kept from this process until it could hear them.
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ASKING)
         return
-    command = [
-        "unshare", "--mount", "--pid", "--ipc", "--fork", "--kill-child=SIGKILL",
-        "--mount-proc", "--propagation", "private", "--",
-        sys.executable, *sys.orig_argv[1:],
-    ]  # fmt: skip
     sys.stdout.flush()
     sys.stderr.flush()
     signal.pthread_sigmask(signal.SIG_BLOCK, {*_ASKING, signal.SIGCHLD})
-    outer = os.getpid()
+    try:
+        kernel.unshare(Space.MOUNT | Space.IPC | Space.PID)
+        kernel.mount("none", "/", flags=Flag.REC | Flag.PRIVATE)
+    except OSError as error:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {*_ASKING, signal.SIGCHLD})
+        said = error.strerror or str(error)
+        raise HostError(said, hint=hints.hint_for(said)) from error
+    alive, ours = os.pipe()
     child = os.fork()
-    if child == 0:
-        # Whatever ends the outer process, also SIGKILL, ends this one.
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != outer:
-            os._exit(1)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
-        try:
-            os.execvpe(command[0], command, {**os.environ, _MARK: "1"})  # noqa: S606  no shell wanted
-        except OSError:
-            os._exit(_NOT_FOUND)
-    status = _wait(child)
-    if status == _NOT_FOUND:
-        raise HostError("unshare is not installed", hint="apt-get install util-linux")
-    os._exit(status)
+    if child:
+        os.close(alive)
+        os._exit(_wait(child))
+    os.close(ours)
+    kernel.die_with_parent()
+    # Where the outer process has ended meanwhile, nothing holds the other end any more.
+    if select.select([alive], [], [], 0)[0]:
+        os._exit(1)
+    os.close(alive)
+    kernel.mount("proc", "/proc", kind="proc", flags=Flag.NOSUID | Flag.NOEXEC | Flag.NODEV)
+    os.environ[_MARK] = "1"
+    # The first process of a PID namespace ignores signals it has no handler for.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _stop)
+    # They were kept from this process until it could hear them.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {*_ASKING, signal.SIGCHLD})
 
 
 def _wait(child: int) -> int:
-    """Wait for ``unshare``, handing on what asks to stop; give the status to end with."""
+    """Wait for the child, handing on what asks to stop; give the status to end with."""
     while True:
         told = signal.sigwaitinfo({*_ASKING, signal.SIGCHLD})
         if told.si_signo == signal.SIGCHLD:
@@ -89,20 +83,9 @@ def _wait(child: int) -> int:
             if ended:
                 code = os.waitstatus_to_exitcode(status)
                 return code if code >= 0 else 128 - code
-        # The terminal's own Ctrl-C (sent by the kernel) has reached the inner process as well.
+        # The terminal's own Ctrl-C (sent by the kernel) has reached the child as well.
         elif told.si_code <= 0:
-            _hand_on(child, told.si_signo)
-
-
-def _hand_on(child: int, number: int) -> None:
-    """Ask the first process below ``unshare``, which itself does not listen while it waits."""
-    below = Path(f"/proc/{child}/task/{child}/children")
-    with suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
-        while not (found := below.read_text().split()):
-            if os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT | os.WNOHANG):
-                return
-            time.sleep(_LOOK_S)
-        os.kill(int(found[0]), number)
+            os.kill(child, told.si_signo)
 
 
 def _stop(number: int, _frame: object) -> None:

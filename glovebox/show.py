@@ -10,12 +10,14 @@ from rich.console import Console
 from rich.table import Table
 
 from glovebox.plan import TARGET
+from glovebox.rules import AUTO
 from glovebox.store import size_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from glovebox.config import Config
     from glovebox.doctor import Finding
     from glovebox.measures import Report
     from glovebox.project import Project
@@ -97,17 +99,31 @@ def how_to_flash(project: Project) -> None:
         _console().print(f"Also made: {other.image}  ({size:.1f} GB)", markup=False)
     image, config = project.image, project.loaded.config
     key = f" -i {project.access.private}" if project.access.private else ""
+    name = config.image_hostname
+    if config.car and config.hostname == AUTO:
+        name += "-SERIAL"
     console = _console()
     for line in (
         "",
         f"The image: {image}  ({image.stat().st_size / 1e9:.1f} GB)",
         f"Flash it:  open {image.with_suffix('.rpi-imager-manifest')} with Raspberry Pi Imager,",
         f"           or: dd if={image} of=/dev/YOUR_CARD bs=4M conv=fsync status=progress",
-        f"Log in:    ssh{key} {config.user.name}@{config.hostname}.local",
+        f"Log in:    ssh{key} {config.user.name}@{name}.local",
+        *_name_told(config),
         f"           ({project.access.origin})",
         "Try it:    ./invoke boot     Prove it: ./invoke verify",
     ):
         console.print(line, markup=False)
+
+
+def _name_told(config: Config) -> tuple[str, ...]:
+    """Say which name a board gives itself, where it does."""
+    if not (config.car and config.hostname == AUTO):
+        return ()
+    return (
+        "           SERIAL: the last eight digits of the board's serial number; for another name",
+        "           write hostname: into image.local.yaml, or into glovebox.yaml on the card",
+    )
 
 
 def measured(report: Report) -> None:

@@ -1,6 +1,6 @@
 """Read `NN-sources`: what a compiling program finds in ``$SOURCES``, each by where it comes from.
 
-`debian:NAME` is a source package of the suite, `path:FOLDER` a folder of the checkout, and
+`debian:NAME` is a source package of the suite, `path:NAME` a folder or file of the checkout, and
 `URL [URL …] sha256:HEX` a file that is fetched once, from the first address that has it.
 """
 
@@ -32,7 +32,7 @@ class Origin(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """One source; ``what`` is a package, a folder of the checkout or the name of a file."""
+    """One source; ``what`` is a package, what stands in the checkout, or a download's name."""
 
     origin: Origin
     what: str

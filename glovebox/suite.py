@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glovebox import bench, project, reproduce
+from glovebox import bench, plan, project, reproduce
 from glovebox.errors import VerifyError
 from glovebox.run import PATH, CommandError, run, stream
 
@@ -57,6 +57,16 @@ def everything(monitor: Monitor, checkout: Path, out: Path) -> None:
     for board in boards:
         monitor.say(f"board {board.board.name}: boot, plug in a receiver, drive")
         project.verify_target(board, "emulated")
+    _cuts(monitor, checkout, boards[-1])
+
+
+def _cuts(monitor: Monitor, checkout: Path, board: project.Project) -> None:
+    """Cut the first start of an arm64 board; a machine without its slow parts stands in for it."""
+    builder = board.builder()
+    builder.build([plan.EMULATOR])
+    qemu = builder.native(plan.EMULATOR).tree
+    words = ["tests/cuts", "--image", str(board.image), "--qemu-root", str(qemu)]
+    _pytest(monitor, "cuts", words, checkout)
 
 
 def _open(monitor: Monitor, checkout: Path, out: Path, *overrides: str) -> project.Project:

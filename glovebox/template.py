@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import jinja2
 
-from glovebox import files
+from glovebox import files, keyfile
 from glovebox.config import Secret
 from glovebox.errors import StepError
 
@@ -48,8 +48,8 @@ def render(folder: Path, context: Mapping[str, Any]) -> tuple[Rendered, ...]:
     environment.filters["secret"] = _reveal
     environment.filters["json"] = _json
     environment.filters["sh"] = shlex.quote
-    environment.filters["keyfile"] = _keyfile
-    environment.filters["keyfile_bytes"] = _keyfile_bytes
+    environment.filters["keyfile"] = keyfile.value
+    environment.filters["keyfile_bytes"] = keyfile.as_bytes
     return tuple(_render_all(folder, environment, context))
 
 
@@ -97,14 +97,3 @@ def _reveal(value: Secret | str) -> str:
 
 def _json(value: Any) -> str:  # noqa: ANN401  any dataclass
     return json.dumps(asdict(value), indent=2, sort_keys=True)
-
-
-def _keyfile(text: str) -> str:
-    """Write a value as GLib's key files want it: backslashes doubled, outer spaces escaped."""
-    text = text.replace("\\", "\\\\")
-    return re.sub(r"^ | $", r"\\s", text)
-
-
-def _keyfile_bytes(text: str) -> str:
-    """Write a network's name as NetworkManager's list of bytes: safe for every character."""
-    return "".join(f"{byte};" for byte in text.encode())

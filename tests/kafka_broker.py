@@ -44,20 +44,19 @@ def classpath() -> str:
 class Broker:
     """One Kafka node in a folder; it may be killed and started again.
 
-    ``tls``, ``sasl`` and ``plain`` are the addresses of its listeners on the loopback. With
-    ``outside`` it also listens for clients that see this host under another name, in plain text.
+    ``tls``, ``sasl`` and ``plain`` are the addresses of its listeners on the loopback. ``told`` is
+    what TLS clients are told to call, if they reach that listener under another address.
     """
 
     folder: Path
-    outside: str = ""
+    told: str = ""
     ports: dict[str, int] = field(default_factory=dict)
     _child: subprocess.Popen[bytes] | None = None
 
     def __post_init__(self) -> None:
         """Make certificates and the storage."""
         self._classpath = classpath()
-        names = ["CONTROLLER", "TLS", "SASL", "PLAIN", *(["OUTSIDE"] if self.outside else [])]
-        self.ports = {name: free_port() for name in names}
+        self.ports = {name: free_port() for name in ("CONTROLLER", "TLS", "SASL", "PLAIN")}
         self.secrets = make_secrets(self.folder / "secrets")
         self._config = self.folder / "server.properties"
         text = "".join(f"{key}={value}\n" for key, value in self._settings().items())
@@ -118,20 +117,19 @@ class Broker:
     def _settings(self) -> Mapping[str, object]:
         protocols = {
             "CONTROLLER": "PLAINTEXT", "TLS": "SSL", "SASL": "SASL_SSL", "PLAIN": "PLAINTEXT",
-            "OUTSIDE": "PLAINTEXT",
         }  # fmt: skip
         ports = self.ports
         listeners = [f"{name}://127.0.0.1:{port}" for name, port in ports.items()]
-        told = [f"{name}://localhost:{ports[name]}" for name in ("TLS", "SASL", "PLAIN")]
-        if self.outside:
-            told.append(f"OUTSIDE://{self.outside}:{ports['OUTSIDE']}")
+        told = {name: f"localhost:{ports[name]}" for name in ("TLS", "SASL", "PLAIN")}
+        if self.told:
+            told["TLS"] = self.told
         return {
             "process.roles": "broker,controller",
             "node.id": 1,
             "controller.quorum.voters": f"1@127.0.0.1:{ports['CONTROLLER']}",
             "controller.listener.names": "CONTROLLER",
             "listeners": ",".join(listeners),
-            "advertised.listeners": ",".join(told),
+            "advertised.listeners": ",".join(f"{name}://{place}" for name, place in told.items()),
             "listener.security.protocol.map": ",".join(f"{k}:{v}" for k, v in protocols.items()),
             "inter.broker.listener.name": "PLAIN",
             "log.dirs": self.folder / "data",

@@ -55,6 +55,12 @@ def grown(sector: bytes, card: int) -> bytes | None:
 
 def grow(device: Path) -> None:
     """Grow a mounted data partition, such as /dev/mmcblk0p3, and its file system."""
+    grow_partition(device)
+    _run(["/usr/sbin/resize2fs", os.fspath(device)])
+
+
+def grow_partition(device: Path) -> None:
+    """Grow the partition alone, on the card and in the kernel; it may be in use."""
     part = Path("/sys/class/block", device.name).resolve()
     card = Path("/dev", part.parent.name)
     size = int((part.parent / "size").read_text())
@@ -68,7 +74,6 @@ def grow(device: Path) -> None:
         os.close(handle)
     # Told in any case: a cut may have come after the table was written. Then the kernel knows.
     _run(["/usr/bin/partx", "--update", "--nr", str(DATA), os.fspath(card)])
-    _run(["/usr/sbin/resize2fs", os.fspath(device)])
 
 
 def main() -> int:

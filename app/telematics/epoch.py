@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from telematics.gpsd import Tpv
 
 MODE_2D = 2
@@ -32,15 +34,16 @@ BELIEVED_UNTIL = int(datetime(LAST_YEAR + 1, 1, 1, tzinfo=UTC).timestamp() * 100
 STEP_MS = 10_000
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Epoch:
-    """One instant of one receiver; None is unknown."""
+class Epoch(NamedTuple):
+    """One instant of one receiver: what a Tpv has, in its order, and whether to believe the time.
+
+    None is unknown.
+    """
 
     device: str
     mono: int
     time: int | None
     mode: int
-    time_ok: bool
     lat: float | None
     lon: float | None
     alt_msl: float | None
@@ -49,6 +52,7 @@ class Epoch:
     climb: float | None
     eph: float | None
     eps: float | None
+    time_ok: bool
 
     @property
     def positioned(self) -> bool:
@@ -82,7 +86,9 @@ class Merger:
     def feed(self, tpv: Tpv) -> list[Epoch]:
         """Take in a report; give the epochs that it, or the time until it came, completed."""
         complete = self.tick(tpv.mono)
-        receiver = self._receivers.setdefault(tpv.device, _Receiver())
+        receiver = self._receivers.get(tpv.device)
+        if receiver is None:
+            receiver = self._receivers[tpv.device] = _Receiver()
         if tpv.time is None:
             return complete + self._undated(receiver, tpv)
         stuck = False
@@ -92,7 +98,11 @@ class Merger:
                 receiver.open = union(receiver.open, tpv)
                 receiver.touched = tpv.mono
                 return complete
-        given = next((one for one in receiver.emitted if one.time == tpv.time), None)
+        given = None
+        for one in receiver.emitted:
+            if one.time == tpv.time:
+                given = one
+                break
         if given is not None and tpv.mono - given.mono < LATE_MS:
             self.late += 1
             return complete
@@ -105,10 +115,9 @@ class Merger:
 
     def tick(self, now: int) -> list[Epoch]:
         """Give the epochs that are complete because nothing more came for them."""
-        epochs = []
+        epochs: list[Epoch] = []
         for receiver in self._receivers.values():
-            due = self._due(receiver)
-            if due is not None and due <= now:
+            if receiver.open is not None and self._due(receiver, receiver.open) <= now:
                 epochs += self._close(receiver)
         return epochs
 
@@ -118,19 +127,18 @@ class Merger:
 
     def deadline(self) -> int | None:
         """Give the time at which ``tick`` will have something; None while nothing is open."""
-        due = (self._due(each) for each in self._receivers.values())
-        return min((each for each in due if each is not None), default=None)
+        due = [
+            self._due(each, each.open) for each in self._receivers.values() if each.open is not None
+        ]
+        return min(due, default=None)
 
     def oldest(self) -> int:
         """Give the time of the first report of what is open; ``deadline`` tells if there is any."""
         return min(each.open.mono for each in self._receivers.values() if each.open is not None)
 
-    def _due(self, receiver: _Receiver) -> int | None:
-        if receiver.open is None:
-            return None
-        if receiver.repeated:
-            return receiver.open.mono + OPEN_MAX_MS
-        return min(receiver.touched + self._quiet_ms, receiver.open.mono + OPEN_MAX_MS)
+    def _due(self, receiver: _Receiver, tpv: Tpv) -> int:
+        longest = tpv.mono + OPEN_MAX_MS
+        return longest if receiver.repeated else min(receiver.touched + self._quiet_ms, longest)
 
     def _undated(self, receiver: _Receiver, tpv: Tpv) -> list[Epoch]:
         # Without a time nothing tells whether two positions are one instant: keep both.
@@ -138,7 +146,7 @@ class Merger:
             receiver.open = union(receiver.open, tpv)
             receiver.touched = tpv.mono
             return []
-        return [*self._close(receiver), _epoch(tpv, time_ok=False)]
+        return [*self._close(receiver), Epoch(*tpv, time_ok=False)]
 
     def _forget(self, receiver: _Receiver) -> None:
         """Leave out what repeats an epoch: the receiver's clock has moved on since."""
@@ -151,7 +159,7 @@ class Merger:
             return []
         if tpv.time is not None:
             receiver.emitted.appendleft(tpv)  # the newest first, since a stuck clock repeats it
-        return [_epoch(tpv, time_ok=_believe(receiver, tpv))]
+        return [Epoch(*tpv, time_ok=_believe(receiver, tpv))]
 
 
 def _same_place(one: Tpv, other: Tpv) -> bool:
@@ -160,26 +168,10 @@ def _same_place(one: Tpv, other: Tpv) -> bool:
 
 def union(first: Tpv, second: Tpv) -> Tpv:
     """Give one report with all that either knows; the later one wins, the better mode stays."""
-    from telematics.gpsd import Tpv  # noqa: PLC0415  # else the pure part would import sockets
-
-    def newest(name: str) -> float | None:
-        later: float | None = getattr(second, name)
-        earlier: float | None = getattr(first, name)
-        return earlier if later is None else later
-
-    return Tpv(
-        device=first.device,
-        mono=first.mono,
-        time=first.time,
-        mode=max(first.mode, second.mode),
-        lat=newest("lat"),
-        lon=newest("lon"),
-        alt_msl=newest("alt_msl"),
-        speed=newest("speed"),
-        track=newest("track"),
-        climb=newest("climb"),
-        eph=newest("eph"),
-        eps=newest("eps"),
+    pairs: Iterable[tuple[Any, Any]] = zip(first, second, strict=True)
+    merged = type(first)(*(earlier if later is None else later for earlier, later in pairs))
+    return merged._replace(
+        device=first.device, mono=first.mono, time=first.time, mode=max(first.mode, second.mode)
     )
 
 
@@ -201,21 +193,3 @@ def _believe(receiver: _Receiver, tpv: Tpv) -> bool:
     elif receiver.good_fixes < FIXES_TO_BELIEVE:
         receiver.good_fixes = 0  # only fixes in a row count; once believed, a tunnel is no lie
     return receiver.good_fixes >= FIXES_TO_BELIEVE
-
-
-def _epoch(tpv: Tpv, *, time_ok: bool) -> Epoch:
-    return Epoch(
-        device=tpv.device,
-        mono=tpv.mono,
-        time=tpv.time,
-        mode=tpv.mode,
-        time_ok=time_ok,
-        lat=tpv.lat,
-        lon=tpv.lon,
-        alt_msl=tpv.alt_msl,
-        speed=tpv.speed,
-        track=tpv.track,
-        climb=tpv.climb,
-        eph=tpv.eph,
-        eps=tpv.eps,
-    )

@@ -10,6 +10,7 @@ import os
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -86,6 +87,43 @@ class RealDisk:
         """See Disk."""
         path.unlink(missing_ok=True)
         write_through(path.parent)
+
+
+class AsideDisk:
+    """A disk whose writes are waited for elsewhere: a card may take seconds for one."""
+
+    def __init__(self, disk: Disk, aside: Callable[[Callable[[], None]], None]) -> None:
+        """Take the disk, and what does a piece of work and comes back when it is done."""
+        self._disk = disk
+        self._aside = aside
+
+    def read(self, path: Path) -> bytes | None:
+        """See Disk."""
+        return self._disk.read(path)
+
+    def read_at(self, path: Path, offset: int, size: int) -> bytes:
+        """See Disk."""
+        return self._disk.read_at(path, offset, size)
+
+    def size(self, path: Path) -> int:
+        """See Disk."""
+        return self._disk.size(path)
+
+    def write(self, path: Path, content: bytes) -> None:
+        """See Disk."""
+        self._aside(lambda: self._disk.write(path, content))
+
+    def append(self, path: Path, content: bytes) -> None:
+        """See Disk."""
+        self._aside(lambda: self._disk.append(path, content))
+
+    def truncate(self, path: Path, size: int) -> None:
+        """See Disk."""
+        self._aside(lambda: self._disk.truncate(path, size))
+
+    def remove(self, path: Path) -> None:
+        """See Disk."""
+        self._aside(lambda: self._disk.remove(path))
 
 
 def write_whole(path: Path, text: str, *, durable: bool) -> None:

@@ -12,7 +12,6 @@ import logging
 import os
 import signal
 import threading
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -161,7 +160,7 @@ def with_gap(found: Head, before: Head | None, *, lost_from: int = 0) -> Head:
     if hole <= said.size:
         return found
     gap = Gap(lost=hole - said.skipped, skipped=said.skipped)
-    return found._replace(raw=replace(record, gap=gap).encode())
+    return found._replace(raw=record._replace(gap=gap).encode())
 
 
 def _follows(record: Head, before: Head | None) -> bool:

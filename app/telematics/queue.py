@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from telematics.journal import JournalError, seq_of
 from telematics.numbers import NumbersError
@@ -29,14 +28,14 @@ if TYPE_CHECKING:
 BATCH_MAX = 500
 # 5 h at 1 Hz, about 6 MB: with neither queue nor journal they wait here, the oldest are kept.
 PENDING_MAX = 18_000
+NEVER = 1 << 62
 BACKOFF_FIRST_MS = 100
 BACKOFF_MAX_MS = 2000
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Made:
+class _Made(NamedTuple):
     """A record of the batch under way; it keeps its number and bytes through every retry."""
 
     seq: int
@@ -87,6 +86,7 @@ class Writer:
         self._in_step = False
         self._retry_at = 0
         self._journal_retry_at = 0
+        self._drain_at = 0
         self._backoff = BACKOFF_FIRST_MS
 
     @property
@@ -134,14 +134,19 @@ class Writer:
             self._well()
         return True
 
-    def deadline(self) -> int | None:
-        """Give the time of the next step that will do something; None while nothing waits."""
-        due = [] if self._in_step else [self._retry_at]
-        if self._batch or self._pending:
-            due.append(self._journal_retry_at)
-        if self._in_step and not self._journal.empty:
-            due.append(0)
-        return min(due, default=None)
+    def deadline(self, batch_ms: int) -> int:
+        """Give the time of the next step that does something, if epochs may wait ``batch_ms``."""
+        if self._in_step:
+            due = NEVER if self._journal.empty else self._drain_at
+        else:
+            due = self._retry_at
+        if self._batch:
+            due = min(due, self._journal_retry_at)
+        elif self._pending:
+            oldest = self._pending[0]
+            ripe = 0 if isinstance(oldest, int) else oldest.mono + batch_ms
+            due = min(due, max(ripe, self._journal_retry_at))
+        return due
 
     def step(self, now: int, *, final: bool = False) -> None:
         """Write all that waits in batches, unless it is too early to try again; ``final`` tries.
@@ -226,7 +231,7 @@ class Writer:
 
     def _drain(self, now: int) -> None:
         """Bring one batch from the journal into the queue, in order, each record once."""
-        if not self._in_step or self._journal.empty:
+        if not self._in_step or self._journal.empty or now < self._drain_at:
             return
         try:
             records, end = self._journal.peek(BATCH_MAX)
@@ -239,6 +244,7 @@ class Writer:
             self._failed(error, now)
         except JournalError as error:
             self.journal_problem = str(error)
+            self._drain_at = now + BACKOFF_MAX_MS
         else:
             if self._journal.empty:
                 self._well()

@@ -13,8 +13,9 @@ What is unknown is left off at the end and null in between, never 0.
 from __future__ import annotations
 
 import json
-from base64 import urlsafe_b64encode
+from binascii import b2a_base64
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from zlib import crc32
@@ -36,9 +37,11 @@ BOOT_DIGITS = 6
 SCHEMA = Path(__file__).with_name("record.schema.json")
 # Places after the checksum up to the ones that every record has.
 REQUIRED = 13
+HEAD_CRC = crc32(HEAD)
+URL_SAFE = bytes.maketrans(b"+/", b"-_")
 # Decimals kept of the optional values: finer digits are below any receiver's noise.
 DECIMALS = {"alt": 1, "speed": 2, "track": 1, "climb": 1, "eph": 1, "eps": 2}
-WHOLE_FROM = 100  # an error estimate this large needs no decimals
+WHOLE_FROM = 100  # an error estimate (eph, eps) this large needs no decimals
 
 
 class RecordError(ValueError):
@@ -71,8 +74,7 @@ class Gap:
         return self.lost + self.skipped
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """One position, ready for the queue. ``trip`` is the number of the trip's first record."""
 
     identity: Identity
@@ -95,27 +97,28 @@ class Record:
 
     def encode(self) -> bytes:
         """Give the bytes that stand in the queue."""
-        gap = None if self.gap is None else [self.gap.lost, self.gap.skipped]
-        values: list[object] = [
-            self.identity.device,
-            self.identity.installation,
-            self.identity.boot,
-            self.seq,
-            self.seq - self.trip,
-            self.time,
-            self.mono,
-            round(self.lat, 6),
-            round(self.lon, 6),
-            self.mode,
-            int(self.time_ok),
-            *(_rounded(name, getattr(self, name)) for name in DECIMALS),
-            self.receiver,
-            gap,
-        ]
-        while values[-1] is None:
-            values.pop()
-        text = json.dumps(values, separators=(",", ":"), allow_nan=False)
-        body = text[1:].encode("ascii")
+        # By hand, as json would write it, so that a receiver that reads and writes it changes no
+        # byte: json.dumps takes much longer, and this is done for each record.
+        text = (
+            f"{_names(self.identity)},{self.seq},{self.seq - self.trip},"
+            f"{'null' if self.time is None else self.time},{self.mono},"
+            f"{round(self.lat, 6)!r},{round(self.lon, 6)!r},{self.mode},{self.time_ok:d}"
+        )
+        for name, decimals in DECIMALS.items():
+            value = getattr(self, name)
+            if value is None:
+                text += ",null"
+            elif value >= WHOLE_FROM and name[0] == "e":
+                text += f",{int(value)}"
+            else:
+                text += f",{round(value, decimals)!r}"
+        if self.receiver is not None or self.gap is not None:
+            text += f",{json.dumps(self.receiver)}"
+        if self.gap is not None:
+            text += f",[{self.gap.lost},{self.gap.skipped}]"
+        while text.endswith(",null"):
+            text = text[:-5]
+        body = b"%b]" % text.encode("ascii")
         return HEAD + _crc(body) + b'",' + body
 
     def named(self) -> dict[str, object]:
@@ -238,13 +241,12 @@ def boot_id(path: Path = BOOT_ID) -> str:
     return path.read_text(encoding="ascii").strip()[:BOOT_DIGITS]
 
 
-def _rounded(name: str, value: float | None) -> float | None:
-    if value is None:
-        return None
-    if name in ("eph", "eps") and value >= WHOLE_FROM:
-        return int(value)
-    return round(value, DECIMALS[name])
+@lru_cache(maxsize=4)
+def _names(identity: Identity) -> str:
+    names = (identity.device, identity.installation, identity.boot)
+    return ",".join(map(json.dumps, names))
 
 
 def _crc(body: bytes) -> bytes:
-    return urlsafe_b64encode(crc32(HEAD + body).to_bytes(4, "big")).rstrip(b"=")
+    text = b2a_base64(crc32(body, HEAD_CRC).to_bytes(4, "big"), newline=False)
+    return text[:CRC_LETTERS].translate(URL_SAFE)

@@ -10,7 +10,7 @@ import socket
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 CHUNK = 256 << 10
 # Most answers are a few bytes, and room for a backlog would be mapped and unmapped for each.
@@ -26,9 +26,12 @@ class RespError(Exception):
 class Client:
     """One connection, made when it is needed; any failure closes it. OSError if it fails."""
 
-    def __init__(self, path: str, *, timeout_s: float) -> None:
-        """Prepare."""
+    def __init__(
+        self, path: str, *, timeout_s: float, until: Callable[[int, int], bool] | None = None
+    ) -> None:
+        """Prepare. ``until(file, ms)`` waits for an answer, if there is better to do meanwhile."""
         self._path = path
+        self._until = until
         self._timeout_s = timeout_s
         self._link: socket.socket | None = None
         self._buffer = b""
@@ -43,11 +46,15 @@ class Client:
 
     def ask_all(self, commands: Iterable[Sequence[bytes | str | int]]) -> list[object]:
         """Send all commands at once and give all replies; a refusal is one of the replies."""
-        asked = [_encode(words) for words in commands]
+        asked = [encoded(*words) for words in commands]
+        return self.send(b"".join(asked), len(asked))
+
+    def send(self, asked: bytes, count: int) -> list[object]:
+        """Send ``count`` commands as they go over the wire, and give their replies."""
         try:
             link = self._connected()
-            link.sendall(b"".join(asked))
-            return [self._reply(link) for _ in asked]
+            link.sendall(asked)
+            return [self._reply(link) for _ in range(count)]
         except BaseException:
             # A late answer on the same connection would be taken for the next question's.
             self.close()
@@ -61,7 +68,7 @@ class Client:
         """
         try:
             link = self._connected()
-            link.sendall(_encode(words))
+            link.sendall(encoded(*words))
             first = self._line(link)
             if first[:1] != b"*":
                 raise RespError(first[1:].decode(errors="replace"))  # noqa: TRY301  it is one line
@@ -134,6 +141,8 @@ class Client:
         return found
 
     def _more(self, link: socket.socket, size: int = SMALL) -> None:
+        if self._until and not self._until(link.fileno(), int(self._timeout_s * 1000)):
+            raise TimeoutError("timed out")
         chunk = link.recv(size)
         if not chunk:
             message = "it closed the connection"
@@ -141,7 +150,8 @@ class Client:
         self._buffer, self._at = self._buffer[self._at :] + chunk, 0
 
 
-def _encode(words: Sequence[bytes | str | int]) -> bytes:
+def encoded(*words: bytes | str | int) -> bytes:
+    """Give a command as it goes over the wire."""
     parts = [each if isinstance(each, bytes) else str(each).encode() for each in words]
     return b"*%d\r\n" % len(parts) + b"".join(
         b"$%d\r\n%s\r\n" % (len(each), each) for each in parts

@@ -1,7 +1,7 @@
 """The service: gpsd's reports in, records in the queue or, while it is away, in the journal.
 
-Two threads: one reads gpsd and nothing else, this one merges, numbers, writes and tells. Between
-them stands a queue that never makes the reader wait.
+One thread, which comes round when gpsd speaks: it reads, merges, numbers, writes and tells. Where
+it has to wait for the queue or the card, it reads gpsd meanwhile, see `reader.py`.
 """
 
 from __future__ import annotations
@@ -13,21 +13,20 @@ import re
 import signal
 import socket
 import time
-from contextlib import suppress
 from pathlib import Path
-from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 import telematics
 from telematics import record, status
 from telematics.epoch import MODE_2D, Merger
-from telematics.files import RealDisk, write_whole
+from telematics.files import AsideDisk, RealDisk, write_whole
 from telematics.frozen import FrozenWatch
-from telematics.gpsd import Reader, Tpv, monotonic_ms
+from telematics.gpsd import monotonic_ms
 from telematics.journal import Journal
 from telematics.notify import notify, watchdog_s
 from telematics.numbers import Numbers
 from telematics.queue import Writer
+from telematics.reader import Reader
 from telematics.state import StateFile
 from telematics.stream import RedisStream
 
@@ -39,14 +38,14 @@ if TYPE_CHECKING:
     from telematics.settings import Settings
     from telematics.stream import Stream
 
-# The reader outruns the writer only while Redis hangs; this is eight minutes of 10 Hz.
-REPORTS_MAX = 5000
 STATUS_EVERY_MS = 5000
-# Until READY the loop comes round this often, later once in `batch_ms`: a wake-up costs more than
-# all that is done in it.
+# While all is well there is little to tell, and to write it takes longer than to write a record.
+STATUS_WELL_MS = 10_000
+# Until READY the loop comes round this often, later when gpsd speaks or, if it is silent, …
 STARTING_MS = 250
-# The reader's longest honest pause is a connect that times out.
-READER_STUCK_MS = 30_000
+IDLE_MS = 5000
+# … and never later than this many percent after `batch_ms`.
+GRACE = 15
 FINAL_WRITE_MS = 5000
 FINAL_PAUSE_S = 0.1
 # So that the record of a second receiver stays small as well.
@@ -62,7 +61,7 @@ class Service:
         self,
         settings: Settings,
         *,
-        stream: Stream,
+        stream: Callable[[Reader], Stream],
         state: Path,
         status_file: Path,
         disk: Disk | None = None,
@@ -70,7 +69,8 @@ class Service:
     ) -> None:
         """Put the parts together; nothing starts yet."""
         self._settings = settings
-        disk = disk or RealDisk()
+        self._reader = Reader(settings.gpsd_host, settings.gpsd_port, clock=clock)
+        disk = disk or AsideDisk(RealDisk(), self._reader.aside)
         self._numbers = Numbers(disk, state / "numbers")
         self._identity = record.Identity(
             device=device_name(settings.device),
@@ -79,15 +79,10 @@ class Service:
         )
         self._status_file = status_file
         self._clock = clock
-        self._reports: SimpleQueue[Tpv] = SimpleQueue()
-        self._wake: SimpleQueue[None] = SimpleQueue()
-        self._reader = Reader(
-            settings.gpsd_host, settings.gpsd_port, sink=self._arrived, clock=clock
-        )
         self._merger = Merger(quiet_ms=settings.epoch_quiet_ms)
         self._frozen = FrozenWatch()
         self._writer = Writer(
-            stream,
+            stream(self._reader),
             journal=Journal(disk, state),
             numbers=self._numbers,
             make=self._make,
@@ -104,7 +99,6 @@ class Service:
         self._heard: int | None = None
         self._positioned_since: int | None = None
         self._no_position = 0
-        self._flooded = 0
         self._told = ""
         self._status_error: int | None = None
         self._status_at = self._started
@@ -114,58 +108,50 @@ class Service:
     def run(self) -> None:
         """Record until ``stop``, then write what is left."""
         notify("STATUS=starting")
-        self._reader.start()
         while not self._stopping:
-            if not self._reader.alive():
-                message = "the reader of gpsd ended by a fault of its own"
-                raise RuntimeError(message)  # systemd starts us anew
-            self._take_reports()
-            self._writer.step(self._clock())
-            self._become_ready()
-            self._tell()
+            self.turn()
         notify("STOPPING=1", "STATUS=writing the last records")
         self._finish()
 
     def stop(self, *_: object) -> None:
-        """End the run soon; safe in a signal handler, as SimpleQueue.put is reentrant."""
+        """End the run soon; safe in a signal handler."""
         self._stopping = True
-        self._wake.put(None)
+        self._reader.ring()
 
-    def _arrived(self, tpv: Tpv) -> None:
-        """Take a report in the reader's thread."""
-        if self._reports.qsize() < REPORTS_MAX:
-            self._reports.put(tpv)
-        else:
-            self._flooded += 1
-
-    def _take_reports(self) -> None:
-        """Wait for reports or the next deadline, and merge all that came."""
-        with suppress(Empty):
-            # Not on the reports themselves: a receiver sends several for one epoch, and each
-            # wake-up of this thread costs more than all that is done with a report.
-            self._wake.get(timeout=self._wait_s())
-        with suppress(Empty):
-            while True:
-                self._keep(self._merger.feed(self._reports.get_nowait()))
-        # An epoch is quiet only if the reader had nothing more for it, so not before here.
-        self._keep(self._merger.tick(self._clock()))
-
-    def _wait_s(self) -> float:
-        """Give the time until the loop has something to do.
-
-        Each round writes every epoch that is complete, so rounds one `batch_ms` apart write each in
-        time. What is still open is looked at when three quarters of its time are over: from then on
-        a receiver's epochs are that old in each round, complete, and need no round of their own.
-        """
+    def turn(self) -> None:
+        """Wait for reports or the next deadline, and do all there is to do."""
+        self._reader.wait(self._wait_ms(self._clock()))
+        self._merge()
         now = self._clock()
-        pace = self._settings.batch_ms if self._ready else STARTING_MS
-        deadlines = [now + pace]
-        complete, queue = self._merger.deadline(), self._writer.deadline()
+        # An epoch is quiet only if the reader had nothing more for it, so not before here.
+        self._keep(self._merger.tick(now))
+        # A bit before it must be: this round is here already, another one costs more than it does.
+        if self._writer.deadline(self._settings.batch_ms * 3 // 4) <= now:
+            self._writer.step(now)
+        if not self._ready:
+            self._become_ready()
+        self._tell(now)
+
+    def _merge(self) -> None:
+        reports = self._reader.reports
+        while reports:
+            self._keep(self._merger.feed(reports.popleft()))
+
+    def _wait_ms(self, now: int) -> int:
+        """Give the time until the loop has something to do though gpsd be silent.
+
+        At 1 Hz the next report comes first: it completes the epoch before it, which is written in
+        the same round.
+        """
+        # A bit longer than it should be: most often the next report comes in it.
+        batch_ms = self._settings.batch_ms * (100 + GRACE) // 100
+        due = min(now + (IDLE_MS if self._ready else STARTING_MS), self._writer.deadline(batch_ms))
+        if self._alive_every_s is not None:
+            due = min(due, self._alive_at)
+        complete = self._merger.deadline()
         if complete is not None:
-            deadlines.append(max(complete, self._merger.oldest() + pace * 3 // 4))
-        if queue is not None:
-            deadlines.append(queue)
-        return max(0, min(deadlines) - now) / 1000
+            due = min(due, max(complete, self._merger.oldest() + batch_ms))
+        return max(0, due - now)
 
     def _keep(self, epochs: list[Epoch]) -> None:
         for epoch in epochs:
@@ -194,8 +180,6 @@ class Service:
 
     def _become_ready(self) -> None:
         """Say READY once both ends answer and the receiver spoke, or had its time to."""
-        if self._ready:
-            return
         now = self._clock()
         if not self._reader.watching:
             self._watching_since = None
@@ -210,19 +194,17 @@ class Service:
             self._status_at = now
             log.info("ready: from here on no epoch is missed")
 
-    def _tell(self) -> None:
+    def _tell(self, now: int) -> None:
         """Tell systemd and the status file, each at its pace."""
-        now = self._clock()
         if self._alive_every_s is not None and now >= self._alive_at:
-            # Here because this loop came round, and only if the other one does as well.
-            moving = now - self._reader.progress < READER_STUCK_MS and self._reader.alive()
-            if moving and notify("WATCHDOG=1"):
-                self._alive_at = now + int(self._alive_every_s * 1000)
+            done = notify("WATCHDOG=1")
+            self._alive_at = now + (int(self._alive_every_s * 1000) if done else STARTING_MS)
         if now >= self._status_at:
-            self._status_at = now + STATUS_EVERY_MS
-            self._write_status(now)
+            well = self._write_status(now)
+            self._status_at = now + (STATUS_WELL_MS if well and self._ready else STATUS_EVERY_MS)
 
-    def _write_status(self, now: int) -> None:
+    def _write_status(self, now: int) -> bool:
+        """Write how it goes; True if there is no problem."""
         current = self._status(now)
         try:
             write_whole(self._status_file, status.line_of(current), durable=False)
@@ -234,6 +216,7 @@ class Service:
         words = "; ".join(current.problems) or "recording"
         if words != self._told and notify(f"STATUS={words}"):
             self._told = words
+        return not current.problems
 
     def _status(self, now: int) -> status.Status:
         reader, writer, last = self._reader, self._writer, self._writer.last_epoch
@@ -272,7 +255,7 @@ class Service:
             late=self._merger.late,
             no_position=self._no_position,
             garbled=reader.garbled,
-            flooded=self._flooded,
+            flooded=reader.flooded,
             problems=tuple(self._problems(now, fresh=fresh)),
         )
 
@@ -297,8 +280,8 @@ class Service:
             problems.append(f"{writer.dropped} records were dropped while the queue was away")
         if writer.vanished:
             problems.append(f"the queue came back without {writer.vanished} records")
-        if self._flooded:
-            problems.append(f"{self._flooded} reports were dropped while the queue hung")
+        if reader.flooded:
+            problems.append(f"{reader.flooded} reports were dropped while the queue hung")
         return problems
 
     def _kept_elsewhere(self) -> list[str]:
@@ -320,12 +303,8 @@ class Service:
 
     def _finish(self) -> None:
         """Write what was read; a queue that is away gets a few seconds to come back."""
-        self._reader.stop()
-        while True:
-            try:
-                self._keep(self._merger.feed(self._reports.get_nowait()))
-            except Empty:
-                break
+        self._reader.close()
+        self._merge()
         self._keep(self._merger.flush())
         until = self._clock() + FINAL_WRITE_MS
         self._writer.step(self._clock(), final=True)
@@ -342,7 +321,9 @@ def run(settings: Settings, environ: Mapping[str, str]) -> None:
     """Run the service until SIGTERM or SIGINT."""
     service = Service(
         settings,
-        stream=RedisStream(socket=settings.queue_socket, key=settings.queue_key),
+        stream=lambda reader: RedisStream(
+            socket=settings.queue_socket, key=settings.queue_key, until=reader.until
+        ),
         state=Path(environ.get("STATE_DIRECTORY", status.STATE_DIRECTORY)),
         status_file=status.runtime_file(environ),
     )
@@ -352,6 +333,9 @@ def run(settings: Settings, environ: Mapping[str, str]) -> None:
 
 
 def device_name(set_name: str) -> str:
-    """Give the vehicle's name: the one that was set, or the start of the host's."""
-    host = re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname()) or "vehicle"
-    return set_name or host[: record.DEVICE_MAX]
+    """Give the vehicle's name: the one that was set, or the end of the host's.
+
+    The end: there a board's name has the digits of its serial number.
+    """
+    host = re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname())
+    return set_name or host[-record.DEVICE_MAX :].lstrip("-") or "vehicle"

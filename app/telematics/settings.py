@@ -53,8 +53,8 @@ class Settings:
     batch_ms: int = field(
         default=1000,
         metadata={
-            "help": "A record is written at most this long after its first report came; "
-            "longer spares the card, shorter loses less at a power cut.",
+            "help": "A record is written this long after its first report came, 15 % later at "
+            "most; longer spares the card, shorter loses less at a power cut.",
             "minimum": 50,
             "maximum": 1000,
             "unit": "ms",
@@ -118,7 +118,7 @@ class Settings:
         default="/etc/glovebox/publish",
         metadata={
             "help": "Folder of those files, and of `api-key` for HTTP; put them there by "
-            "`overlays:`.",
+            "`overlays:`, or on the card (docs/first-boot.md).",
             "pattern": r"/.{1,200}",
         },
     )

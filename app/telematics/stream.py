@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol, cast
 
-from telematics.resp import Client, RespError
+from telematics.resp import Client, RespError, encoded
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 FIELD = b"r"
-# A batch is due 1 s after its first epoch; with this and the journal it is safe within W = 2 s.
-TIMEOUT_S = 0.7
+MULTI, EXEC = encoded("MULTI"), encoded("EXEC")
+# A batch is due 1.15 s after its first epoch; with this and the journal it is safe within W = 2 s.
+TIMEOUT_S = 0.6
 
 
 class QueueError(Exception):
@@ -38,11 +39,20 @@ class Stream(Protocol):
 class RedisStream:
     """The Stream in a Redis behind a unix socket, for the writer and for the publisher."""
 
-    def __init__(self, *, socket: str, key: str, timeout_s: float = TIMEOUT_S) -> None:
-        """Prepare; the first call connects."""
-        self._client = Client(socket, timeout_s=timeout_s)
+    def __init__(
+        self,
+        *,
+        socket: str,
+        key: str,
+        timeout_s: float = TIMEOUT_S,
+        until: Callable[[int, int], bool] | None = None,
+    ) -> None:
+        """Prepare; the first call connects. ``until``: see Client."""
+        self._client = Client(socket, timeout_s=timeout_s, until=until)
         self._key = key
         self._sent = f"{key}:sent"
+        # XADD with five words; its id, the field's name and the record are still to come.
+        self._adding = encoded("XADD", key).replace(b"*2", b"*5", 1)
         self._top = (0, 0)
 
     def newest(self) -> bytes:
@@ -67,24 +77,21 @@ class RedisStream:
 
     def append(self, records: Sequence[tuple[int, bytes]]) -> None:
         """Write a batch as one transaction, so that a full memory or a cut takes all or nothing."""
-        commands: list[tuple[bytes | str | int, ...]] = []
+        commands: list[bytes] = []
         top = self._top
         for seq, raw in records:
             # An id must grow, also where an installation that came before was further.
             top = (seq, 0) if seq > top[0] else (top[0], top[1] + 1)
-            commands.append(("XADD", self._key, f"{top[0]}-{top[1]}", FIELD, raw))
+            commands.append(self._add(b"%d-%d" % top, raw))
         if len(commands) > 1:  # a single one is all or nothing by itself
-            commands = [("MULTI",), *commands, ("EXEC",)]
+            commands = [MULTI, *commands, EXEC]
         try:
-            replies = self._client.ask_all(commands)
+            replies = self._client.send(b"".join(commands), len(commands))
         except OSError as error:
             raise self._lost(error) from error
         done = replies if len(commands) == 1 else replies[-1]
-        refused = [
-            each
-            for each in (*replies, *(done if isinstance(done, list) else ()))
-            if isinstance(each, RespError)
-        ]
+        answers = [*replies, *done] if isinstance(done, list) else replies
+        refused = [each for each in answers if isinstance(each, RespError)]
         if refused or not isinstance(done, list):
             raise self._lost(refused[0] if refused else RespError("transaction refused"))
         self._top = top
@@ -117,6 +124,11 @@ class RedisStream:
         for each in replies:
             if isinstance(each, RespError):
                 raise self._lost(each)
+
+    def _add(self, ident: bytes, raw: bytes) -> bytes:
+        return b"%b$%d\r\n%b\r\n$1\r\n%b\r\n$%d\r\n%b\r\n" % (
+            self._adding, len(ident), ident, FIELD, len(raw), raw,
+        )  # fmt: skip
 
     def _ask(self, *words: bytes | str | int) -> object:
         try:

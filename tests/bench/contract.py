@@ -1,16 +1,17 @@
 """Measure what the contract costs: one JSON row per line, each with its target.
 
-``python -m tests.bench.contract [captured] [processor] [backlog]``, as root, after
-``./invoke setup --tests``, in the environment that makes, with ``app`` on PYTHONPATH; `processor`
-also wants the loop's libraries: ``apt-get install python3-gps python3-jsonpickle python3-redis
-python3-colorlog python3-dateutil wireless-tools``. Every part is real: gpsd, Redis, Apache
-Kafka over TLS, the service's processes. Only the receiver is a pseudo terminal.
+``./invoke bench --only contract``, or ``python -m tests.bench.contract [captured] [processor]
+[backlog]``, as root, after ``./invoke setup --tests``, in the environment that makes, with ``app``
+on PYTHONPATH; `processor` also wants the loop's libraries, and says which if they lack. Every part
+is real: gpsd, Redis, Apache Kafka over TLS, the service's processes. Only the receiver is a pseudo
+terminal.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -41,8 +42,13 @@ MB = 1_000_000
 CAPTURE_S = 20
 CPU_S = 60
 SETTLE_S = 5
+MEMORY = "/dev/shm"  # where a board's /run is
 BASELINE = HERE / "baseline_loop.py"
 PYTHON = "/usr/bin/python3"  # Debian's, as on the board: its packages are the loop's libraries
+LIBRARIES = {
+    "python3-gps": "gps", "python3-jsonpickle": "jsonpickle", "python3-redis": "redis",
+    "python3-colorlog": "colorlog", "python3-dateutil": "dateutil",
+}  # fmt: skip
 LOOPS = {"process": ">= 5", "plain": ">= 2"}
 IDENTITY = Identity(device="truck-7", installation="k3x9w2", boot="1f0c9a")
 Row = dict[str, object]
@@ -51,9 +57,20 @@ Row = dict[str, object]
 def rows(*names: str) -> Iterator[Row]:
     """Give every row, or those of the named groups: captured, processor, backlog."""
     groups = {"captured": captured, "processor": processor, "backlog": backlog}
+    if "processor" in (names or groups):
+        _need_libraries()
     with tempfile.TemporaryDirectory() as work:
         for name in names or groups:
             yield from groups[name](Path(work))
+
+
+def _need_libraries() -> None:
+    """See that the article's loop can start, before anything is measured."""
+    imports = f"import {', '.join(LIBRARIES.values())}"
+    lacking = subprocess.run([PYTHON, "-c", imports], capture_output=True, check=False).returncode
+    if lacking or shutil.which("iwgetid") is None:
+        packages = f"{' '.join(LIBRARIES)} wireless-tools"
+        sys.exit(f"the article's loop lacks its libraries; hint: apt-get install {packages}")
 
 
 def captured(work: Path) -> Iterator[Row]:
@@ -88,15 +105,15 @@ def processor(work: Path) -> Iterator[Row]:
         recorded = len(truck.redis.records()) - recorded
     yield _row("CPU per hour of driving", ours, "s")
     yield _row("its Redis, every second on the medium", queue, "s")
-    yield _row("records of that drive", recorded, "", target=f">= {CPU_S}")
+    yield _row("records of that drive", recorded, "records", target=f">= {CPU_S}")
     for name, target in LOOPS.items():
         theirs, queue, reports, records = _article(_made(work / name), name)
         called = f"the article's loop, {name}"
         yield _row(f"{called}: CPU per hour", theirs, "s")
         yield _row(f"{called}: its Redis, every 5 minutes on the medium", queue, "s")
-        yield _row(f"{called}: reports that it took", reports, "")
-        yield _row(f"{called}: records in its Redis", records, "")
-        yield _row(f"{called}: times as much as ours", theirs / ours, "", target=target)
+        yield _row(f"{called}: reports that it took", reports, "reports")
+        yield _row(f"{called}: records in its Redis", records, "records")
+        yield _row(f"{called}: times as much as ours", theirs / ours, "times", target=target)
 
 
 def _article(folder: Path, name: str) -> tuple[float, float, int, int]:
@@ -204,6 +221,7 @@ class _Truck:
     """Receiver, gpsd, Redis and the recorder, with READY said."""
 
     def __init__(self, folder: Path) -> None:
+        self._memory = tempfile.TemporaryDirectory(dir=MEMORY)
         self.dongle = Dongle()
         self.gpsd = Gpsd(self.dongle.path, port=free_port())
         self.redis = Redis(folder)
@@ -211,6 +229,8 @@ class _Truck:
         self.service = Service(
             folder, gpsd_port=self.gpsd.port, queue=self.redis.socket, watchdog_s=60
         )
+        (folder / "run").rmdir()
+        (folder / "run").symlink_to(self._memory.name)
 
     def __enter__(self) -> Self:
         for part in (self.redis, self.gpsd, self.service):
@@ -235,6 +255,7 @@ class _Truck:
             part.end(signal.SIGKILL)
         self.dongle.close()
         self.service.close()
+        self._memory.cleanup()
 
 
 def _fill(redis: Redis) -> None:

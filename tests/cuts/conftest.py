@@ -8,6 +8,9 @@ import pytest
 
 from glovebox.emulator import Qemu, find_qemu
 from tests.needs import missing
+from tests.root.conftest import _private_mounts
+
+__all__ = ["_private_mounts"]  # these tests mount too
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 
@@ -16,6 +19,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options that the suite gives."""
     parser.addoption("--image", type=Path, default=CHECKOUT / "out/glovebox-3.img")
     parser.addoption("--qemu-root", type=Path, help="native root that has qemu-system-arm")
+    parser.addoption("--moments", type=int, default=24, help="cuts of which the disk is looked at")
+    parser.addoption("--starts", type=int, default=5, help="of these, whole systems started after")
 
 
 @pytest.fixture(scope="session")

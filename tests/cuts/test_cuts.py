@@ -1,10 +1,16 @@
-"""The power goes at moments of the first start: the card comes up each time, grows and records."""
+"""The power goes at moments of the first start: every card comes up, is itself, grows and records.
+
+One first start is logged, write by write; what a cut leaves is made of the log. What a board then
+does to its disk is done here with each of these cards, and some of them are started as a whole.
+"""
 
 from __future__ import annotations
 
 import json
 import re
-import time
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -12,103 +18,215 @@ import pytest
 
 from glovebox import card
 from glovebox.nmea import drive
-from glovebox.run import run
-from tests.cuts import virt
+from tests.cuts import cards, look, virt
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from glovebox.emulator import Qemu
+    from glovebox.writes import Write
+    from tests.cuts.cards import Moment
+    from tests.cuts.look import Found
 
-pytestmark = pytest.mark.needs("debugfs", "dumpe2fs", "e2fsck", "mcopy", "sfdisk")
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.needs("dumpe2fs", "e2fsck", "losetup", "mcopy", "partx", "resize2fs", "sfdisk"),
+]
 
 CARD = 4 * 1024**3
-BOOT_TIMEOUT_S = 900  # a minute on an idle machine; a busy one took six
-RECORDS = 8
-# What the console says at the moment, and how long after it the power goes.
-MOMENTS = (
-    ("Running /scripts/local-bottom", 0.0),  # data is checked and mounted
-    (r"Reached target.*basic\.target", 0.5),  # the queue makes its first files
-    (r"Starting.*glovebox-grow", 0.0),
-    ("resizing filesystem", 0.0),  # the table is written, the file system grows
-    # It may have been done by the cut before.
-    (r"resized filesystem|Finished.*glovebox-grow|login:", 0.0),
-    (r"Started.*telematics", 3.0),  # records are being written
-)
+BOOT_TIMEOUT_S = 600  # half a minute on an idle machine
+DRIVE_S = 3600
+RECORDS = 5
+AT_ONCE = 2
+AGAIN = 3  # moments of each start after a cut
+GROWN = r"EXT4-fs \(\w+3\): resized filesystem to"
+TIME = re.compile(rb'",(\d{13}),')  # of a record: when the receiver was there
 
 
-def data_of(disk: Path, folder: Path) -> Path:
-    """Copy the data partition out of a card, and replay its journal: no fault may be left."""
-    part = card.table(disk).partitions[2]
-    copy = folder / "data.ext4"
-    run(["dd", f"if={disk}", f"of={copy}", "bs=4M", "conv=sparse", "status=none",
-         "iflag=skip_bytes,count_bytes", f"skip={part.start}", f"count={part.size}"])  # fmt: skip
-    checked = run(["e2fsck", "-f", "-p", copy], check=False)
-    assert checked.returncode in {0, 1}, checked.stdout + checked.stderr
-    return copy
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """One start of a card: the card before it, and all that was written."""
+
+    before: Path
+    writes: tuple[Write, ...]
 
 
-def read(data: Path, name: str) -> str:
-    """Read a file of the data partition; empty if it is not there."""
-    return run(["debugfs", "-R", f"cat {name}", data]).stdout
+@dataclass(frozen=True, kw_only=True)
+class Shelf:
+    """What all the starts share."""
 
+    image: Path
+    kit: virt.Kit
+    qemu: Qemu
+    folder: Path
 
-def records(data: Path) -> int:
-    """Count the records in the queue's files."""
-    count = 0
-    for folder in ("queue", "redis"):
-        listing = run(["debugfs", "-R", f"ls -p /{folder}/appendonlydir", data]).stdout
-        for name in re.findall(r"/(appendonly[^/]*\.incr\.aof)/", listing):
-            count += read(data, f"/{folder}/appendonlydir/{name}").count("XADD")
-    return count
+    def run(self, disk: Path, name: str, *, grows: bool) -> tuple[Write, ...]:
+        """Start a card, cut it once it recorded and grew, and give what was written."""
+        folder = self.folder / name
+        folder.mkdir()
+        writes: list[Write] = []
+        begun = datetime.now(UTC).replace(microsecond=0)
+        with virt.powered(self.kit, disk, qemu=self.qemu, folder=folder) as machine:
+            machine.dongle.drive(drive(begun, DRIVE_S))
 
+            def recorded() -> bool:
+                writes.extend(machine.writes())
+                return len(_times(writes, begun)) >= RECORDS
 
-def blocks(data: Path) -> int:
-    """Give the size of the file system in blocks."""
-    found = re.search(r"^Block count:\s+(\d+)$", run(["dumpe2fs", "-h", data]).stdout, re.MULTILINE)
-    assert found is not None
-    return int(found[1])
-
-
-def test_a_card_that_is_cut_again_and_again(image: Path, qemu: Qemu, tmp_path: Path) -> None:
-    """After each cut the next start gets further; identity stays, no record is lost, data grows."""
-    kit = virt.unpack(image, tmp_path)
-    disk = virt.insert(image, tmp_path / "card.img", CARD)
-    identity, recorded = "", 0
-    seen = []
-    try:
-        for pattern, pause in MOMENTS:
-            with virt.powered(kit, disk, qemu=qemu, folder=tmp_path) as machine:
-                machine.dongle.drive(drive(datetime.now(UTC).replace(microsecond=0), 3600))
-                machine.wait_for(pattern, BOOT_TIMEOUT_S)
-                time.sleep(pause)
-                machine.cut()
-            data = data_of(disk, tmp_path)
-            found = read(data, "/system/machine-id")
-            assert not identity or found == identity, "the first start came twice"
-            identity = found
-            assert records(data) >= recorded, "a cut took what was recorded before"
-            recorded = records(data)
-            seen.append({"cut": pattern, "records": recorded, "blocks": blocks(data)})
-
-        with virt.powered(kit, disk, qemu=qemu, folder=tmp_path) as machine:
-            machine.dongle.drive(drive(datetime.now(UTC).replace(microsecond=0), 3600))
-            machine.wait_for(r"Started.*telematics", BOOT_TIMEOUT_S)
-            machine.wait_for("login:", BOOT_TIMEOUT_S)
-            time.sleep(RECORDS)
+            machine.wait(recorded, f"{RECORDS} records of its own", BOOT_TIMEOUT_S)
+            if grows:
+                machine.wait(lambda: bool(re.search(GROWN, machine.console())), "growth",
+                             BOOT_TIMEOUT_S)  # fmt: skip
             machine.cut()
-            assert "FAILED" not in machine.console()
-        data = data_of(disk, tmp_path)
-        seen.append({"cut": "last", "records": records(data), "blocks": blocks(data)})
-    finally:
-        print(json.dumps(seen, indent=1))  # noqa: T201  shown when it fails, and with -s
+            writes.extend(machine.writes())
+            assert not re.search(r"FAILED.*(glovebox|queue|telematics)", machine.console())
+        return tuple(writes)
 
-    part = card.table(disk).partitions[2]
-    assert re.fullmatch(r"[0-9a-f]{32}\n", identity)
-    assert read(data, "/system/machine-id") == identity
-    assert records(data) > recorded
-    assert CARD - (part.start + part.size) < 16 * 1024**2, "the partition did not grow"
-    assert blocks(data) * 4096 == part.size, "the file system did not grow"
-    for before, after in zip(card.table(image).partitions[:2], card.table(disk).partitions[:2],
-                             strict=True):  # fmt: skip
-        assert before == after
+
+def _times(writes: Sequence[Write], begun: datetime) -> set[bytes]:
+    """Give the times of the records that were written since a moment: those of this start."""
+    least = str(int(begun.timestamp() * 1000)).encode()
+    found = (TIME.findall(each.data) for each in writes if b"XADD" in each.data)
+    return {time for times in found for time in times if time >= least}
+
+
+@pytest.fixture(scope="module")
+def shelf(image: Path, qemu: Qemu, tmp_path_factory: pytest.TempPathFactory) -> Shelf:
+    """Take from the image what is started."""
+    folder = tmp_path_factory.mktemp("cuts")
+    return Shelf(image=image, kit=virt.unpack(image, folder), qemu=qemu, folder=folder)
+
+
+@pytest.fixture(scope="module")
+def data_start(image: Path) -> int:
+    """Give where the data partition begins."""
+    return card.table(image).partitions[2].start
+
+
+@pytest.fixture(scope="module")
+def first(shelf: Shelf, data_start: int) -> Start:
+    """Start a card as it is flashed, once."""
+    disk = shelf.folder / "first.img"
+    cards.copy(shelf.image, disk)
+    with disk.open("rb+") as file:
+        file.truncate(CARD)
+    writes = shelf.run(disk, "first", grows=True)
+    disk.unlink()
+    small = cards.without_system(
+        shelf.image, shelf.folder / "small.img", size=CARD, data_start=data_start
+    )
+    return Start(before=small, writes=writes)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Give a folder that is emptied at once: a card is large."""
+    return tmp_path
+
+
+def test_nothing_writes_to_the_system(first: Start, data_start: int) -> None:
+    """A first start writes its data, and one sector of the partition table; nothing else."""
+    elsewhere = [each for each in first.writes if each.start < data_start]
+
+    assert [(each.start, len(each.data)) for each in elsewhere] == [(0, 512)]
+
+
+def test_each_cut_card_can_be_used(first: Start, pytestconfig: pytest.Config, folder: Path) -> None:
+    """Cut anywhere, it mends by the usual repair, stays itself, grows, and loses no record."""
+    when = cards.moments(first.writes, pytestconfig.getoption("moments"))
+
+    seen = look_at(first, when, folder)
+
+    assert len(seen) >= 20
+    assert not seen[0].identity
+    assert not seen[0].grown
+    assert seen[-1].identity
+    assert seen[-1].grown
+    assert seen[-1].records >= RECORDS
+
+
+def test_cut_cards_start_and_record(
+    first: Start, shelf: Shelf, pytestconfig: pytest.Config, folder: Path
+) -> None:
+    """Cut anywhere, the whole system comes up, records and grows; and is cut again, anywhere.
+
+    So it does when nothing of a file system is left.
+    """
+    when = cards.moments(first.writes, pytestconfig.getoption("moments"))
+    chosen: list[Moment | None] = [*_spread(when, pytestconfig.getoption("starts")), None]
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        done = list(pool.map(lambda moment: _restart(first, moment, shelf), chosen))
+
+    for moment, (start, before) in zip(chosen, done, strict=True):
+        again = cards.moments(start.writes, AGAIN)
+        after = look_at(start, again, folder, whole=moment is not None)[-1]
+        assert after.grown, moment
+        assert after.records >= before.records + RECORDS, moment
+        assert after.identity == (before.identity or after.identity), moment
+        start.before.unlink()
+
+
+def look_at(
+    start: Start, when: Sequence[Moment], folder: Path, *, whole: bool = True
+) -> list[Found]:
+    """Let each cut card have its next start; what is found never gets less with time.
+
+    ``whole``: the card held a file system before the start, so the usual repair mends it.
+    """
+    seen: list[Found] = []
+    told: list[dict[str, object]] = []
+    try:
+        for moment, disk in cards.each(start.before, start.writes, when, folder):
+            told.append({"cut": str(moment)})
+            place = folder / "look"
+            place.mkdir()
+            found = look.next_start(disk, place)
+            shutil.rmtree(place)
+            told[-1] |= asdict(found)
+            assert not whole or "repair" not in found.said, found.said
+            if seen:
+                assert found.records >= seen[-1].records, "a cut took what was recorded before"
+                assert found.identity == (seen[-1].identity or found.identity)
+                assert found.grown >= seen[-1].grown
+            seen.append(found)
+    finally:
+        print(json.dumps(told, indent=1))  # noqa: T201  shown when it fails, and with -s
+    return seen
+
+
+def _restart(first: Start, moment: Moment | None, shelf: Shelf) -> tuple[Start, Found]:
+    """Start the whole card of a moment; give its data before, and what was written then."""
+    name = f"{moment.done}-{moment.torn}" if moment else "blank"
+    place = shelf.folder / f"look-{name}"
+    place.mkdir()
+    before = _made(first, moment, first.before, shelf.folder / f"{name}.small.img")
+    cards.copy(before, place / "card.img")
+    found = look.next_start(place / "card.img", place)
+    shutil.rmtree(place)
+    disk = _made(first, moment, shelf.image, shelf.folder / f"{name}.img")
+    writes = shelf.run(disk, name, grows=not (moment and found.grown))
+    disk.unlink()
+    return Start(before=before, writes=writes), found
+
+
+def _made(first: Start, moment: Moment | None, base: Path, target: Path) -> Path:
+    """Make the card of a moment; of none, the one whose data partition was emptied."""
+    cards.copy(base, target)
+    data = card.table(base).partitions[2]
+    with target.open("rb+") as file:
+        file.truncate(CARD)
+        if moment is None:
+            file.seek(data.start)
+            file.write(bytes(data.size))
+    if moment is not None:
+        cards.apply(first.writes, target, cards.Moment(done=0), moment)
+    return target
+
+
+def _spread(values: Sequence[Moment], count: int) -> list[Moment]:
+    """Choose some, from the first to the last."""
+    if count >= len(values):
+        return list(values)
+    return [values[round(each * (len(values) - 1) / (count - 1))] for each in range(count)]

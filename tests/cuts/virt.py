@@ -10,7 +10,6 @@ are left out.
 from __future__ import annotations
 
 import os
-import re
 import signal
 import threading
 import time
@@ -23,15 +22,17 @@ from typing import TYPE_CHECKING
 from glovebox import card
 from glovebox.config import BoardName
 from glovebox.dongle import Dongle, plugged
-from glovebox.run import environment, run, start
+from glovebox.run import environment, start
+from glovebox.writes import Log, Write, drive
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from glovebox.emulator import Qemu
 
 POLL_S = 0.1
+TAIL = 30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,13 +60,16 @@ def unpack(image: Path, folder: Path) -> Kit:
 
 
 class Machine:
-    """A running machine; its console is a file."""
+    """A running machine; its console is a file, and what it writes to its card is logged."""
 
-    def __init__(self, process: subprocess.Popen[bytes], log: Path, dongle: Dongle) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], *, console: Path, writes: Path, dongle: Dongle
+    ) -> None:
         """Take over a started QEMU."""
         self.dongle = dongle
+        self._writes = Log(writes)
         self._process = process
-        self._log = log
+        self._log = console
         self._reader = threading.Thread(target=self._drain, daemon=True)
         self._reader.start()
 
@@ -73,14 +77,18 @@ class Machine:
         """Give all that the console said so far."""
         return self._log.read_text(errors="replace") if self._log.exists() else ""
 
-    def wait_for(self, pattern: str, timeout_s: float) -> None:
-        """Wait until the console says something; fail with its end when it does not."""
+    def writes(self) -> Iterator[Write]:
+        """Give what was written to the card since the last call."""
+        return self._writes.more()
+
+    def wait(self, true: Callable[[], bool], what: str, timeout_s: float) -> None:
+        """Wait for something; fail with the end of the console when it does not come."""
         until = time.monotonic() + timeout_s
-        while not re.search(pattern, self.console()):
+        while not true():
             ended = self._process.poll()
-            tail = "\n".join(self.console().splitlines()[-30:])
+            tail = "\n".join(self.console().splitlines()[-TAIL:])
             assert ended is None, f"QEMU ended with {ended}:\n{tail}"
-            assert time.monotonic() < until, f"no '{pattern}' within {timeout_s:.0f} s:\n{tail}"
+            assert time.monotonic() < until, f"no {what} within {timeout_s:.0f} s:\n{tail}"
             time.sleep(POLL_S)
 
     def cut(self) -> None:
@@ -97,20 +105,26 @@ class Machine:
 @contextmanager
 def powered(kit: Kit, disk: Path, *, qemu: Qemu, folder: Path) -> Iterator[Machine]:
     """Give power to a machine with a card, whose changes stay; it is cut when the block ends."""
-    log = folder / "console.log"
-    log.unlink(missing_ok=True)
+    console, writes = folder / "console.log", folder / "writes.log"
+    console.unlink(missing_ok=True)
+    writes.write_bytes(b"")
     with ExitStack() as stack:
         sockets = Path(stack.enter_context(TemporaryDirectory(prefix="glovebox-")))
         dongle = stack.enter_context(plugged(sockets / "gps"))
-        process = start(command(kit, disk, qemu=qemu, sockets=sockets, log=log),
-                        env=environment(qemu.variables))  # fmt: skip
-        machine = Machine(process, log, dongle)
+        files = {"console": console, "writes": writes}
+        process = start(
+            command(kit, disk, qemu=qemu, sockets=sockets, **files),
+            env=environment(qemu.variables),
+        )
+        machine = Machine(process, dongle=dongle, **files)
         # Before the dongle is unplugged.
         stack.callback(machine.cut)
         yield machine
 
 
-def command(kit: Kit, disk: Path, *, qemu: Qemu, sockets: Path, log: Path) -> list[str]:
+def command(
+    kit: Kit, disk: Path, *, qemu: Qemu, sockets: Path, console: Path, writes: Path
+) -> list[str]:
     """Put the command line together."""
     # systemd tells of each unit: a moment of the start is known by what it says.
     told = f"{kit.cmdline} console=ttyAMA0 loglevel=7 systemd.show_status=1"
@@ -120,19 +134,13 @@ def command(kit: Kit, disk: Path, *, qemu: Qemu, sockets: Path, log: Path) -> li
         "-M", "virt", "-cpu", "cortex-a53", "-m", "512", "-smp", "1",
         "-display", "none", "-monitor", "none", "-no-reboot", "-nic", "none",
         "-kernel", str(kit.kernel), "-initrd", str(kit.initramfs), "-append", told,
-        "-serial", f"file:{log}",
+        "-serial", f"file:{console}",
         "-device", "qemu-xhci",
-        # cache=writethrough: what the guest flushed, and what it did not, is what QEMU was told.
-        "-drive", f"file={disk},if=none,id=card,format=raw,cache=writethrough",
+        # cache=writethrough: the guest sees a card without a cache of its own, as QEMU's SD cards
+        # are, so each beginning of the log of writes is a card that a cut can leave.
+        "-drive", f"if=none,id=card,cache=writethrough,{drive(str(disk), str(writes))}",
         "-device", "usb-storage,drive=card",
         "-chardev", f"socket,id=gps,path={sockets / 'gps'},server=on,wait=on",
         # A controller of its own: with both on one, the guest stands still once somebody reads.
         "-device", "pci-ohci,id=ohci", "-device", "usb-serial,chardev=gps,bus=ohci.0",
     ]  # fmt: skip
-
-
-def insert(image: Path, target: Path, size: int) -> Path:
-    """Write an image to a card of a size, as a flash does."""
-    run(["cp", "--sparse=always", "--", image, target])
-    os.truncate(target, size)
-    return target

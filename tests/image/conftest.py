@@ -4,34 +4,52 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import tempfile
-import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-import testinfra
 from testinfra.backend.base import BaseBackend, CommandResult
 from testinfra.host import Host
 
+from glovebox import standing_shell
 from glovebox.boards import BOARDS
+from glovebox.chroot import QEMU_CPU
 from glovebox.config import BoardName
 from glovebox.emulator import Login, Machine, boot, find_qemu, ssh_config
-from glovebox.run import run
+from glovebox.standing_shell import ShellGoneError
 from glovebox.verify import ABOUT, Facts, Level, Target, parse_target, read_facts
 from tests.image.drives import DRIVE_S, epochs
+from tests.image.filled import FILE, fill, is_filled, told
+from tests.image.questions import SERVICE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from glovebox.dongle import Sent
+    from glovebox.standing_shell import Shell
+    from tests.image.filled import Filled
 
-# The default model emulates pointer authentication in software: ten times slower.
-QEMU_CPU = {"arm64": "cortex-a53"}
+GONE = 255  # as ssh says it of a connection that is lost
 SETTLE_TIMEOUT_S = 300
 READY_TIMEOUT_S = 300
-EVIDENCE = {
+# The board looks itself: to log in each time would take half of what it can do while it boots.
+AWAIT_READY = f"""
+for second in $(seq {READY_TIMEOUT_S}); do
+  state=$(systemctl show -p Type,ActiveState,SubState telematics.service)
+  case $state in *ActiveState=active*) case $state in *SubState=running*) break ;; esac ;; esac
+  sleep 1
+done
+echo "$state"
+"""
+# Asked while the first drive goes on: that takes an emulated board half a minute.
+BOOT_EVIDENCE = {
     "systemd-analyze.txt": "systemd-analyze; systemd-analyze blame; systemd-analyze critical-chain",
+}
+EVIDENCE = {
     "journal.txt": "journalctl --boot --no-pager",
     "clock.txt": "chronyc -n sources; chronyc -n tracking",
 }
@@ -43,23 +61,49 @@ MARKERS = (
 )
 
 
-class Chroot(BaseBackend):  # type: ignore[misc]  # testinfra ships no types
-    """A changed root; testinfra's own backend loses its path, see its issue 789."""
+class Standing(BaseBackend):  # type: ignore[misc]  # testinfra ships no types
+    """A root shell that stays, in a changed root or on a board; see glovebox.standing_shell.
 
-    NAME = "glovebox-chroot"
+    (testinfra's own backends start one for each command, and its chroot loses its path: issue 789.)
+    """
 
-    def __init__(self, root: Path, arch: str) -> None:
-        """Take a tree in which proc, dev and tmp are mounted."""
-        super().__init__(str(root))
-        self._environment = {"QEMU_CPU": QEMU_CPU[arch]} if arch in QEMU_CPU else {}
+    NAME = "glovebox-standing"
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
+        """Take what starts the shell; it is started when it is first asked."""
+        super().__init__("image")
+        self._encoding = "UTF-8"  # left to find out, testinfra starts a Python there to ask it
+        self._start = (command, environment)
+        self._kept = ExitStack()
+        self._shell: Shell | None = None
+        self._ahead: dict[str, Future[CommandResult]] = {}
+
+    def ask_ahead(self, command: str, *args: str) -> None:
+        """Begin a command now, in a shell of its own; who asks for it later gets its answer."""
+        other = Standing(*self._start)
+        asking = self._kept.enter_context(ThreadPoolExecutor(max_workers=1))
+        text = self.get_command(command, *args)
+        self._ahead[text] = asking.submit(other.run, text)
+        self._ahead[text].add_done_callback(lambda _: other.close())
 
     def run(self, command: str, *args: str, **_: object) -> CommandResult:
-        """Run a shell command, emulated where this host is no Arm."""
+        """Run a shell command; of a shell that is gone, such as by a restart, start another."""
         text = self.get_command(command, *args)
-        done = run(
-            ["chroot", self.hostname, "/bin/sh", "-c", text], check=False, env=self._environment
-        )
-        return self.result(done.returncode, text.encode(), done.stdout, done.stderr)
+        if text in self._ahead:
+            return self._ahead.pop(text).result()
+        if self._shell is None:
+            self._shell = self._kept.enter_context(standing_shell.opened(*self._start))
+        try:
+            status, out, err = self._shell.run(text)
+        except ShellGoneError as error:
+            self.close()
+            status, out, err = GONE, b"", str(error).encode()
+        return self.result(status, text.encode(), out, err)
+
+    def close(self) -> None:
+        """End the shell."""
+        self._kept.close()
+        self._shell = None
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -117,9 +161,23 @@ def target(pytestconfig: pytest.Config) -> Target:
 
 
 @pytest.fixture(scope="session")
-def facts(pytestconfig: pytest.Config) -> Facts:
-    """Give what the image shall be."""
-    return read_facts(pytestconfig.getoption("manifest"))
+def facts(target: Target, pytestconfig: pytest.Config) -> Facts:
+    """Give what the image shall be, and a board that its owner told more."""
+    facts = read_facts(pytestconfig.getoption("manifest"))
+    return told(facts) if is_filled(target, facts) else facts
+
+
+@pytest.fixture(scope="session")
+def filled(
+    target: Target,
+    facts: Facts,
+    pytestconfig: pytest.Config,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Filled | None:
+    """Give what the owner put on the card of this session's board, if anything."""
+    if not is_filled(target, facts):
+        return None
+    return fill(tmp_path_factory.mktemp("owner"), pytestconfig.getoption("key"))
 
 
 @pytest.fixture(scope="session")
@@ -139,7 +197,11 @@ def tree(target: Target) -> Path:
 
 @pytest.fixture(scope="session")
 def machine(
-    target: Target, facts: Facts, artifacts: Path, pytestconfig: pytest.Config
+    target: Target,
+    facts: Facts,
+    artifacts: Path,
+    filled: Filled | None,
+    pytestconfig: pytest.Config,
 ) -> Iterator[Machine]:
     """Boot one board with a receiver plugged in, for all tests of the session."""
     assert target.path is not None
@@ -149,6 +211,7 @@ def machine(
         qemu=find_qemu(pytestconfig.getoption("native_root")),
         login=Login(user=facts.user, key=pytestconfig.getoption("key")),
         folder=artifacts,
+        put={FILE: filled.text} if filled else {},
     ) as booted:
         booted.wait_ssh()
         yield booted
@@ -160,19 +223,27 @@ def first_drive(machine: Machine) -> tuple[Sent, ...]:
 
     Gives what the receiver sent before.
     """
-    until = time.monotonic() + READY_TIMEOUT_S
-    while True:
-        told = machine.ssh("systemctl show -p Type,ActiveState,SubState telematics.service").stdout
-        state = dict(line.split("=", 1) for line in told.splitlines())
-        assert state["Type"] == "notify", "nobody can tell when it is ready"
-        if (state["ActiveState"], state["SubState"]) == ("active", "running"):
-            break
-        assert time.monotonic() < until, f"the service is not ready: {told}"
-        time.sleep(1)
+    told = machine.ssh(AWAIT_READY).stdout
+    state = dict(line.split("=", 1) for line in told.splitlines())
+    assert state["Type"] == "notify", "nobody can tell when it is ready"
+    assert (state["ActiveState"], state["SubState"]) == ("active", "running"), told
     assert machine.dongle is not None
     before = tuple(machine.dongle.sent)
     machine.dongle.drive(epochs(DRIVE_S))
     return before
+
+
+@pytest.fixture(scope="session")
+def boot_writes(machine: Machine) -> Callable[[], int]:
+    """Give what counts the writes to the boot partition, from the moment the board has started."""
+    device = machine.ssh("findmnt --noheadings --output SOURCE /boot/firmware").stdout.strip()
+
+    def count() -> int:
+        told = machine.ssh(f"cat /sys/class/block/{Path(device).name}/stat").stdout
+        return int(told.split()[4])  # see Documentation/block/stat.rst
+
+    before = count()
+    return lambda: count() - before
 
 
 @pytest.fixture(scope="session")
@@ -182,9 +253,14 @@ def host(
     """Give the thing to ask, as root."""
     if target.level is Level.CHROOT:
         assert target.path is not None
-        yield Host(Chroot(target.path, facts.arch))
+        model = {"QEMU_CPU": QEMU_CPU[facts.arch]} if facts.arch in QEMU_CPU else {}
+        with closing(Standing(["chroot", os.fspath(target.path), "/bin/sh"], model)) as inside:
+            if "telematics" in facts.stages:
+                inside.ask_ahead(*SERVICE)
+            yield Host(inside)
         return
-    with tempfile.TemporaryDirectory(prefix="glovebox-") as folder:
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="glovebox-"))
         if target.level is Level.EMULATED:
             config = request.getfixturevalue("machine").ssh_config
         else:
@@ -199,15 +275,21 @@ def host(
                     check=True,
                 )
             )
-        asked = testinfra.get_host("ssh://board", ssh_config=str(config), sudo=True)
-        plain = testinfra.get_host("ssh://board", ssh_config=str(config))
-        refused = plain.run("sudo -n true")
+        command = ["ssh", "-F", os.fspath(config), "board", "sudo", "-n", "/bin/sh"]
+        # ssh finds the caller's own agent and keys by these.
+        keys = {name: os.environ[name] for name in ("HOME", "SSH_AUTH_SOCK") if name in os.environ}
+        board = stack.enter_context(closing(Standing(command, keys)))
+        asked = Host(board)
+        refused = asked.run("true")
         if refused.failed:
             pytest.exit(f"{target}: no root by ssh and sudo: {refused.stderr.strip()}", 2)
         if target.level is Level.EMULATED and "telematics" in facts.stages:
             request.getfixturevalue("first_drive")
         # What runs while the board still boots is slow, and tells half the truth.
         asked.run(f"timeout {SETTLE_TIMEOUT_S} systemctl is-system-running --wait")
+        _keep(asked, artifacts, BOOT_EVIDENCE)
+        if target.level is Level.EMULATED:
+            request.getfixturevalue("boot_writes")
         yield asked
         if not (target.level is Level.EMULATED and request.getfixturevalue("machine").off):
             _keep_evidence(asked, artifacts)
@@ -221,8 +303,7 @@ def keep_evidence(host: Host, artifacts: Path) -> Callable[[], None]:
 
 def _keep_evidence(host: Host, artifacts: Path) -> None:
     """Keep what a running board says of itself; neither its name nor its serial number."""
-    for name, command in EVIDENCE.items():
-        (artifacts / name).write_text(host.run(command).stdout)
+    _keep(host, artifacts, EVIDENCE)
     packages = host.check_output("dpkg-query --show | sort")
     release = host.check_output("cat /etc/os-release")
     about = {
@@ -237,3 +318,8 @@ def _keep_evidence(host: Host, artifacts: Path) -> None:
         "packages_sha256": hashlib.sha256(packages.encode()).hexdigest(),
     }
     (artifacts / ABOUT).write_text(json.dumps(about, indent=2) + "\n")
+
+
+def _keep(host: Host, artifacts: Path, asked: Mapping[str, str]) -> None:
+    for name, command in asked.items():
+        (artifacts / name).write_text(host.run(command).stdout)

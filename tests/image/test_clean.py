@@ -47,18 +47,33 @@ SMALL = 256 * 1024
 
 
 @pytest.fixture(scope="module")
-def files(tree: Path) -> list[Path]:
-    """Give every file of the image; what is only mounted there to run programs is left out."""
-    return [each for each in _names(tree) if os.path.lexists(each)]
+def names(tree: Path) -> dict[Path, os.stat_result | None]:
+    """Give every name of the image but folders, with what is there; None where nothing is.
+
+    What is only mounted there to run programs is left out.
+    """
+    return dict(_names(os.fspath(tree), tree.stat().st_dev))
 
 
-def _names(tree: Path) -> Iterator[Path]:
-    device = tree.stat().st_dev
-    for folder, names, inside in os.walk(tree):
-        # Overlayfs shows files under the device of their layer, folders always under its own.
-        names[:] = [each for each in names if (Path(folder) / each).lstat().st_dev == device]
-        for name in inside:
-            yield Path(folder) / name
+@pytest.fixture(scope="module")
+def files(names: dict[Path, os.stat_result | None]) -> dict[Path, os.stat_result]:
+    """Give every file and link of the image."""
+    return {path: status for path, status in names.items() if status is not None}
+
+
+def _names(folder: str, device: int) -> Iterator[tuple[Path, os.stat_result | None]]:
+    with os.scandir(folder) as inside:
+        for entry in inside:
+            try:
+                status = entry.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                yield Path(entry.path), None
+                continue
+            if not stat.S_ISDIR(status.st_mode):
+                yield Path(entry.path), status
+            # Overlayfs shows files under the device of their layer, folders always under its own.
+            elif status.st_dev == device:
+                yield from _names(entry.path, device)
 
 
 @pytest.mark.parametrize("pattern", LEFTOVERS)
@@ -91,14 +106,14 @@ def test_resolver_is_not_the_hosts(tree: Path) -> None:
         assert not path.exists() or "nameserver" not in path.read_text()
 
 
-def test_no_foreign_program(tree: Path, files: list[Path], facts: Facts) -> None:
+def test_no_foreign_program(tree: Path, files: dict[Path, os.stat_result], facts: Facts) -> None:
     """Every ELF file of the whole tree is for the board's processor."""
     foreign, own = [], 0
-    for path in files:
+    for path, status in files.items():
         name = str(path.relative_to(tree))
-        if name.startswith(FOREIGN_BY_DESIGN) or not stat.S_ISREG(path.lstat().st_mode):
+        if name.startswith(FOREIGN_BY_DESIGN) or not stat.S_ISREG(status.st_mode):
             continue
-        with path.open("rb") as file:
+        with path.open("rb", buffering=0) as file:
             head = elf.read(file.read(elf.HEAD))
         if head is None or head.processor == "bpf":
             continue
@@ -130,14 +145,14 @@ def test_no_foreign_program_in_the_initramfs(tree: Path, facts: Facts) -> None:
         assert any(b"BusyBox v1" in each.data for each in inside)
 
 
-def test_no_trace_of_the_build(tree: Path, files: list[Path]) -> None:
+def test_no_trace_of_the_build(tree: Path, files: dict[Path, os.stat_result]) -> None:
     """No small file of /etc and no state of a service names a path or tool of the build."""
     found = []
-    for path in files:
+    for path, status in files.items():
         name = str(path.relative_to(tree))
         if not name.startswith(("etc/", "var/lib/systemd/", "boot/firmware/")):
             continue
-        if path.is_symlink() or not path.is_file() or path.stat().st_size > SMALL:
+        if not stat.S_ISREG(status.st_mode) or status.st_size > SMALL:
             continue
         trace = TRACES.search(path.read_bytes())
         if trace:
@@ -146,28 +161,27 @@ def test_no_trace_of_the_build(tree: Path, files: list[Path]) -> None:
     assert found == []
 
 
-def test_no_mark_of_a_layer(tree: Path) -> None:
+def test_no_mark_of_a_layer(tree: Path, names: dict[Path, os.stat_result | None]) -> None:
     """What a layer removed is gone; overlayfs marks it with a device 0/0, others with a name."""
     marks = [
         str(path.relative_to(tree))
-        for path in _names(tree)
+        for path, status in names.items()
         # Seen through overlayfs such a device is a name in its folder, and nothing behind it.
-        if path.name.startswith(".wh.") or not os.path.lexists(path) or _is_whiteout(path)
+        if path.name.startswith(".wh.") or status is None or _is_whiteout(status)
     ]
 
     assert marks == []
 
 
-def _is_whiteout(path: Path) -> bool:
-    found = path.lstat()
-    return stat.S_ISCHR(found.st_mode) and found.st_rdev == 0
+def _is_whiteout(status: os.stat_result) -> bool:
+    return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
 
 
-def test_links_stay_inside(tree: Path, files: list[Path]) -> None:
+def test_links_stay_inside(tree: Path, files: dict[Path, os.stat_result]) -> None:
     """No symbolic link of /etc points to something that only the machine that built has."""
     broken = []
-    for path in files:
-        if not path.is_symlink() or not path.is_relative_to(tree / "etc"):
+    for path, status in files.items():
+        if not stat.S_ISLNK(status.st_mode) or not path.is_relative_to(tree / "etc"):
             continue
         link = path.readlink()
         end = tree / str(link).lstrip("/") if link.is_absolute() else path.parent / link
@@ -179,7 +193,7 @@ def test_links_stay_inside(tree: Path, files: list[Path]) -> None:
     assert broken == []
 
 
-def test_nothing_belongs_to_a_stranger(files: list[Path], tree: Path) -> None:
+def test_nothing_belongs_to_a_stranger(files: dict[Path, os.stat_result], tree: Path) -> None:
     """Every file's owner and group exist on the board: no identity of the host came along."""
     users, groups = (
         {int(line.split(":")[2]) for line in (tree / name).read_text().splitlines()}
@@ -187,8 +201,8 @@ def test_nothing_belongs_to_a_stranger(files: list[Path], tree: Path) -> None:
     )
     strangers = [
         str(path.relative_to(tree))
-        for path in files
-        if path.lstat().st_uid not in users or path.lstat().st_gid not in groups
+        for path, status in files.items()
+        if status.st_uid not in users or status.st_gid not in groups
     ]
 
     assert strangers == []

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
+import json
 from typing import TYPE_CHECKING
 
 import pytest
 
-from glovebox import card
+from glovebox import card, files
+from glovebox.emulator import Login, boot, find_qemu
 from glovebox.run import run
+from tests.image import filled as owner
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,10 +18,18 @@ if TYPE_CHECKING:
 
     from glovebox.emulator import Machine
     from glovebox.verify import Facts, Target
+    from tests.image.filled import Filled
 
-BLOCK = 4 * 1024 * 1024
+FAT32_STATE = 0x41  # in the first sector
 
 pytestmark = [pytest.mark.last, pytest.mark.level("emulated", highest="emulated")]
+
+
+def test_boot_partition_is_not_written_again(boot_writes: Callable[[], int], facts: Facts) -> None:
+    """Once the board has started, whatever it took over, nobody writes what the firmware reads."""
+    if not facts.car:
+        pytest.skip("the boot partition of profile bench is there to be written to")
+    assert boot_writes() == 0
 
 
 def test_power_off_is_clean(
@@ -38,24 +48,76 @@ def test_power_off_is_clean(
 
 
 def test_nothing_was_written_but_data(
-    machine: Machine, artifacts: Path, target: Target, facts: Facts
+    machine: Machine, artifacts: Path, target: Target, facts: Facts, filled: Filled | None
 ) -> None:
-    """After a start, drives and a power-off, boot and root are what was flashed, byte for byte."""
+    """After a start, drives and a power-off, boot and root are what was flashed, byte for byte.
+
+    A boot partition that had something to take over has the same files; see the test after this.
+    """
     if not facts.car:
         pytest.skip("the root of profile bench is there to be written to")
     assert machine.off
     assert target.path is not None
     shipped, used = target.path, artifacts / "card.img"
 
-    for part in card.table(shipped).partitions[:2]:
-        assert digest(used, part) == digest(shipped, part), f"partition {part.number} was written"
+    for part in card.table(shipped).partitions[1 if filled else 0 : 2]:
+        was, now = (
+            files.sha256_file(image, start=part.start, size=part.size) for image in (shipped, used)
+        )
+        assert now == was, f"partition {part.number} was written"
 
 
-def digest(image: Path, part: card.Partition) -> str:
-    """Give the checksum of a partition."""
-    found = hashlib.sha256()
-    with image.open("rb") as file:
-        file.seek(part.start)
-        for _ in range(0, part.size, BLOCK):
-            found.update(file.read(BLOCK))
-    return found.hexdigest()
+def test_card_was_wiped(
+    machine: Machine, artifacts: Path, target: Target, filled: Filled | None, tmp_path: Path
+) -> None:
+    """The boot partition holds the files that were flashed, and no byte of the passphrase."""
+    if filled is None:
+        pytest.skip(f"the card with a file to take over is that of board {owner.BOARD}")
+    assert machine.off
+    assert target.path is not None
+    used = artifacts / "card.img"
+    for name, image in (("shipped", target.path), ("used", used)):
+        (tmp_path / name).mkdir()
+        card.copy_out(image, "/", tmp_path / name)
+
+    assert run(["diff", "--recursive", tmp_path / "shipped", tmp_path / "used"]).stdout == ""
+    boot = card.table(used).boot
+    with used.open("rb") as file:
+        file.seek(boot.start)
+        content = file.read(boot.size)
+    assert owner.PSK.encode() not in content
+    # What FAT32 notes of itself while it is written: no computer wants to look for errors.
+    assert content[FAT32_STATE] & 1 == 0
+
+
+def test_second_start_is_as_the_first(
+    machine: Machine,
+    artifacts: Path,
+    facts: Facts,
+    filled: Filled | None,
+    pytestconfig: pytest.Config,
+) -> None:
+    """What was taken over stays, whatever is wrong with the file that the owner wrote since."""
+    if filled is None:
+        pytest.skip(f"the card with a file to take over is that of board {owner.BOARD}")
+    assert machine.off
+    with boot(
+        artifacts / "card.img",
+        machine.board,
+        qemu=find_qemu(pytestconfig.getoption("qemu_root")),
+        login=Login(user=facts.user, key=filled.key or pytestconfig.getoption("key")),
+        folder=artifacts / "second",
+        dongle=False,
+        put={owner.FILE: owner.WRONG},
+    ) as again:
+        again.wait_ssh()
+        assert again.ssh("cat /boot/firmware/glovebox.yaml").stdout.encode() == owner.WRONG
+        mistakes = again.ssh("cat /boot/firmware/glovebox-mistakes.txt").stdout
+        assert owner.MISTAKE in mistakes.splitlines()
+        options = again.ssh("findmnt --noheadings --output OPTIONS /boot/firmware").stdout
+        assert "ro" in options.strip().split(",")
+        assert again.ssh("uname --nodename").stdout.strip() == owner.HOSTNAME
+        networks = again.ssh("nmcli --terse --fields NAME connection").stdout.splitlines()
+        assert owner.SSID in networks
+        told = json.loads(again.ssh("cat /etc/glovebox/telematics.json").stdout)
+        assert told == facts.service

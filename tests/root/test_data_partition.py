@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import random
 import re
+import shutil
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from glovebox import assemble
 from glovebox.run import run
+from tests import owners_card
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,6 +39,7 @@ def made(folder: Path) -> Path:
     run(["mount", "-o", "loop", image, place])
     for name, text in (
         ("system/machine-id", IDENTITY),
+        ("settings/hostname", "truck-7\n"),
         ("queue/appendonlydir/a.aof", "XADD\n" * 999),
     ):
         (place / name).parent.mkdir(parents=True, exist_ok=True)
@@ -108,8 +112,45 @@ def test_nothing_of_a_file_system(folder: Path, content: bytes) -> None:
         assert "made anew" in said
 
 
+def test_a_record_takes_little(folder: Path) -> None:
+    """At one record a second, each flushed, at most 45 MB are written in an hour."""
+    image = folder / "data.ext4"
+    image.write_bytes(bytes(4 * SIZE))
+
+    with opened(image, folder) as (place, _):
+        device = run(["findmnt", "--noheadings", "--output", "SOURCE", place]).stdout.strip()
+        append(place / "queue", 20)  # the first ones fill what is used from then on
+        before = written(device)
+        append(place / "queue", 200)
+        assert (written(device) - before) / 200 <= 45e6 / 3600
+
+
+def test_data_is_made_alike() -> None:
+    """The board makes the file system as the builder does: blocks of one size, as many files."""
+    text = (STAGE / "open-data").read_text()
+    found = re.search(r"^mke2fs .* -b (\d+) -i (\d+) ", text, re.MULTILINE)
+    assert found is not None
+    block, per_file = map(int, found.groups())
+
+    assert block == assemble.DATA_BLOCK
+    assert 256 * MIB // per_file == assemble.DATA_INODES
+
+
+def append(path: Path, count: int) -> None:
+    """Write as the queue does: each record behind the last, and flushed."""
+    with path.open("ab", buffering=0) as file:
+        for _ in range(count):
+            file.write(b"x" * 290)
+            os.fdatasync(file.fileno())
+
+
+def written(device: str) -> int:
+    """Give the bytes that were written to a block device so far."""
+    return int(Path(f"/sys/block/{Path(device).name}/stat").read_text().split()[6]) * 512
+
+
 def test_what_can_be_read_is_set_aside(folder: Path) -> None:
-    """Beyond repair, identity is put back where it was and the queue where its owner finds it."""
+    """Beyond repair, identity and settings are put back, the queue where its owner finds it."""
     image = made(folder)
     stub = folder / "bin/e2fsck"
     stub.parent.mkdir()
@@ -118,13 +159,14 @@ def test_what_can_be_read_is_set_aside(folder: Path) -> None:
 
     with opened(image, folder, path=f"{stub.parent}:") as (place, said):
         assert (place / "system/machine-id").read_text() == IDENTITY
+        assert (place / "settings/hostname").read_text() == "truck-7\n"
         assert (place / "rescued/queue/appendonlydir/a.aof").read_text() == "XADD\n" * 999
         assert not (place / "queue").exists()
         assert "beyond repair" in said
 
 
 @contextmanager
-def laid_over(folder: Path, data: Path) -> Iterator[Path]:
+def laid_over(folder: Path, data: Path, **files: Path) -> Iterator[Path]:
     """Lay RAM over a root as the initramfs does, with a folder for the data partition."""
     root, state = folder / "root", folder / "run"
     for place in (root, state / "data"):
@@ -135,6 +177,8 @@ def laid_over(folder: Path, data: Path) -> Iterator[Path]:
     (root / "var/lib/chrony/drift").write_text("of the image")
     listing = (STAGE / "kept-folders").read_text()
     (root / "usr/lib/glovebox/kept-folders").write_text(listing)
+    for name, source in files.items():
+        shutil.copytree(source, root / name, dirs_exist_ok=True)
     run(["mount", "-o", "remount,ro", root])
     run(["mount", "--bind", data, state / "data"])
     try:
@@ -174,6 +218,22 @@ def test_half_an_identity_is_none(folder: Path, left: str) -> None:
 
     with laid_over(folder, data) as root:
         assert re.fullmatch(r"[0-9a-f]{32}\n", (root / "etc/machine-id").read_text())
+
+
+def test_settings_are_laid_over(folder: Path) -> None:
+    """What the owner put on the card once is there before the system starts, at each start."""
+    told = owners_card.board(folder / "told")
+    programs = owners_card.STAGE / "01-overlay/usr"
+    data = folder / "kept"
+    (data / "settings").mkdir(parents=True)
+    (data / "settings/hostname").write_text("truck-7\n")
+    (data / "settings/authorized_keys").write_text("ssh-ed25519 NEW\n")
+
+    for _ in range(2):
+        with laid_over(folder, data, etc=told.root / "etc", home=told.root / "home",
+                       usr=programs) as root:  # fmt: skip
+            assert (root / "etc/hostname").read_text() == "truck-7\n"
+            assert (root / "home/pi/.ssh/authorized_keys").read_text() == "ssh-ed25519 NEW\n"
 
 
 def test_maintenance(folder: Path) -> None:

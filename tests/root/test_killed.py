@@ -159,15 +159,10 @@ def check_image(folder: Path, sha256: str) -> None:
 
 
 def inner(process: Popen[bytes]) -> int:
-    """Give the deepest process of a build so far: inside its namespaces, if there are any yet."""
-    pid = process.pid
-    for _ in range(2):
-        children = Path(f"/proc/{pid}/task/{pid}/children")
-        words = children.read_text().split() if children.exists() else []
-        if not words:
-            break
-        pid = int(words[0])
-    return pid
+    """Give the first process of a build's namespaces, or the one outside as long as it is alone."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    words = children.read_text().split() if children.exists() else []
+    return int(words[0]) if words else process.pid
 
 
 def end_somehow(process: Popen[bytes], chance: random.Random) -> tuple[str, bool]:

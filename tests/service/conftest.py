@@ -15,7 +15,7 @@ from parts import COLD, START, Dongle, Gpsd, Redis, Service, free_port, until
 from glovebox.nmea import drive, void
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from parts import Process
@@ -78,11 +78,16 @@ def make_truck(tmp_path: Path) -> Iterator[Callable[..., Truck]]:
     with ExitStack() as stack:
         numbers = itertools.count()
 
-        def make(**settings: object) -> Truck:
+        def make(
+            *,
+            speaks: Callable[[Epoch], bytes] | None = None,
+            beside: Sequence[Dongle] = (),
+            **settings: object,
+        ) -> Truck:
             folder = tmp_path / str(next(numbers))
             folder.mkdir()
-            dongle = Dongle()
-            gpsd = Gpsd(dongle.path, port=free_port())
+            dongle = Dongle(speaks)
+            gpsd = Gpsd(dongle.path, *(each.path for each in beside), port=free_port())
             redis = Redis(folder)
             service = Service(folder, gpsd_port=gpsd.port, queue=redis.socket, **settings)
             stack.callback(service.close)

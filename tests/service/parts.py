@@ -98,8 +98,9 @@ class Process:
 class Dongle:
     """A receiver on a pseudo terminal."""
 
-    def __init__(self) -> None:
-        """Open both ends; gpsd gets the other one by its path."""
+    def __init__(self, speaks: Callable[[Epoch], bytes] | None = None) -> None:
+        """Open both ends; gpsd gets the other one by its path. It speaks NMEA or what is given."""
+        self._speaks = speaks or (lambda epoch: encode(sentences(epoch)))
         self._master, self._slave = os.openpty()
         tty.setraw(self._slave)
         self.path = os.ttyname(self._slave)
@@ -109,8 +110,8 @@ class Dongle:
         self._drain.start()
 
     def send(self, epoch: Epoch) -> None:
-        """Send the sentences of an epoch."""
-        self.send_bytes(encode(sentences(epoch)))
+        """Send what a receiver says of an epoch."""
+        self.send_bytes(self._speaks(epoch))
 
     def send_bytes(self, data: bytes) -> None:
         """Send anything."""

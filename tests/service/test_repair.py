@@ -6,11 +6,13 @@ import json
 import random
 import signal
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from parts import KEY, Redis, need, until
 
+from glovebox.run import run
 from telematics.files import RealDisk
 from telematics.floor import floor_ms
 from telematics.journal import Journal
@@ -26,8 +28,11 @@ from tests.queue_faults import FAULTS, HALF, RECORDS, Fault, flip
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
+MEND = (
+    Path(__file__).parent.parent.parent
+    / "stages/telematics/00-service/01-overlay/usr/lib/glovebox/mend-queue"
+)
 IDENTITY = Identity(device="truck-7", installation="k3x9w2", boot="1f0c9a")
 
 
@@ -71,6 +76,17 @@ class Board:
         self.record(HALF)
         self.redis.end(signal.SIGKILL)
 
+    def mended(self, *, again: bool = False) -> bool:
+        """Look at the files as the unit does; tell whether that asked for a repair."""
+        asked, mark = self.queue.parent / "asked", self.queue.parent / "looked"
+        mark.touch() if again else mark.unlink(missing_ok=True)
+        asked.unlink(missing_ok=True)
+        stub = self.queue.parent / "repair"
+        stub.write_text(f"#!/bin/sh\ntouch {asked}\n")
+        stub.chmod(0o755)
+        run(["sh", MEND, need("redis-check-aof"), self.queue, mark], env={"REPAIR": str(stub)})
+        return asked.exists()
+
     def repaired(self) -> Outcome:
         """Repair as the unit does before the server starts."""
         return repair(self.queue, self.state, checker=[need("redis-check-aof")])
@@ -93,7 +109,9 @@ def test_queue_starts_after_any_fault(board: Board, fault: Fault) -> None:
     board.filled()
     written = _numbers_written()
     fault.do(board.queue)
+    mended = board.mended()
     outcome = board.repaired()
+    assert mended or outcome.found == "sound", "the quick look missed it"
     board.redis.start()
     board.record(1)  # the recorder drains what was saved, and records on
 
@@ -115,6 +133,15 @@ def test_queue_starts_after_any_fault(board: Board, fault: Fault) -> None:
     if writing():
         write_row(fault.name, outcome.found, outcome.done, len(lost))
     assert row_in_docs(fault.name) == (outcome.found, outcome.done, len(lost))
+
+
+def test_sound_files_need_no_repair(board: Board) -> None:
+    """Whole files need no Python, until the queue has to start again without a boot in between."""
+    assert not board.mended(), "there is nothing before the first start"
+    board.filled()
+
+    assert not board.mended()
+    assert board.mended(again=True)
 
 
 def _numbers_written() -> list[int]:
@@ -203,15 +230,10 @@ def test_clock_floor_is_the_newest_record(board: Board) -> None:
     stream.newest()
     later = 4_000_000_000_000 // 2
     made = maker(IDENTITY)(epoch(1, time=later), 1, 1, None)
-    confirmed = made.__class__(**(_fields(made) | {"time_ok": True}))
-    stream.append([(1, confirmed.encode())])
+    stream.append([(1, made._replace(time_ok=True).encode())])
     board.redis.end(signal.SIGKILL)
 
     assert floor_ms(board.queue, board.state) == later
-
-
-def _fields(made: object) -> dict[str, object]:
-    return {name: getattr(made, name) for name in made.__slots__}  # type: ignore[attr-defined]
 
 
 def test_command_never_keeps_the_queue_from_starting(tmp_path: Path) -> None:

@@ -46,6 +46,17 @@ def _value(command: list[str], option: str) -> str:
     return command[command.index(option) + 1]
 
 
+def test_writes_are_logged_where_that_is_wanted() -> None:
+    """The card stays an SD card; a log of its writes lies beside it."""
+    plain = qemu_command(QEMU, BOOT)
+    logged = qemu_command(QEMU, replace(BOOT, writes=Path("/f/writes.log")))
+
+    assert _value(plain, "-drive") == "if=sd,file=/f/card,,1.img,format=raw"
+    told = _value(logged, "-drive").split(",")
+    assert {"if=sd", "driver=blklogwrites", "log.filename=/f/writes.log"} <= set(told)
+    assert "file.file.filename=/f/card,,1.img" in _value(logged, "-drive")
+
+
 def test_command_line_is_the_images_and_what_qemu_needs() -> None:
     """The image's kernel arguments stay, but those QEMU fails with, and QEMU's come after them."""
     command = qemu_command(QEMU, BOOT)

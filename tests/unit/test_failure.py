@@ -170,6 +170,8 @@ SAID = {
     "touch: cannot touch '/x': Read-only file system": "writes where it cannot",
     "W: GPG error: The following signatures couldn't be verified: NO_PUBKEY 6ED0": "keys",
     "unshare: unshare failed: Operation not permitted": "doctor",
+    "unshare: Operation not permitted": "doctor",
+    "mount: Operation not permitted": "doctor",
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from glovebox import files
+from glovebox.run import run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -180,3 +182,38 @@ def test_copy_data_of_a_part(tmp_path: Path) -> None:
     files.copy_data(source, target, start=4, size=4)
 
     assert target.read_bytes() == b"part"
+
+
+@pytest.mark.parametrize("part", [(0, None), (0, 100), (5000, 3 << 20), (2 << 20, 1), (9 << 20, 0)])
+def test_sha256_of_a_file_with_holes(tmp_path: Path, part: tuple[int, int | None]) -> None:
+    """Holes count as the zeros they stand for, before, between and after the data."""
+    path = tmp_path / "file"
+    with path.open("wb") as file:
+        for place in (2 << 20, (5 << 20) + 4096):
+            file.seek(place)
+            file.write(b"data" * 2000)
+        file.truncate((9 << 20) + 17)
+    start, size = part
+    whole = path.read_bytes()
+
+    told = files.sha256_file(path, start=start, size=size)
+
+    end = len(whole) if size is None else start + size
+    assert told == hashlib.sha256(whole[start:end]).hexdigest()
+
+
+def test_holes_are_not_read(tmp_path: Path) -> None:
+    """A file of holes is digested without a page of it in the kernel's memory."""
+    path = tmp_path / "file"
+    with path.open("wb") as file:
+        file.truncate(16 << 20)
+
+    told = files.sha256_file(path)
+
+    assert told == hashlib.sha256(bytes(16 << 20)).hexdigest()
+    assert resident(path) == 0
+
+
+def resident(path: Path) -> int:
+    """Count the bytes of a file that the kernel holds in memory."""
+    return int(run(["fincore", "--bytes", "--noheadings", "--output", "RES", path]).stdout)

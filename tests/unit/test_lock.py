@@ -272,3 +272,77 @@ def test_source_that_is_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
     with pytest.raises(LockError, match=r"no redis_3\.dsc"):
         lock._resolve_source(state, lambda: None, "redis", Store(root=tmp_path), [])
+
+
+INDEX = "m_dists_trixie_InRelease"
+ARCHIVES = (apt.Archive(url="http://example.org/debian", suite="trixie", optional=False),)
+
+
+class Mirror:
+    """A mirror that can go away, and takes half of what was known along."""
+
+    def __init__(self) -> None:
+        """Be there."""
+        self.there = True
+
+    def update(self, state: apt.Apt, _: object) -> list[str]:
+        """Stand for `Apt.update`."""
+        path = state.folder / "lists" / INDEX
+        path.unlink(missing_ok=True)
+        if not self.there:
+            raise LockError("the package index of trixie (armel) could not be fetched:\nE: gone")
+        path.write_text("Codename: trixie\n")
+        (state.folder / "sources.list").write_text("deb http://example.org/debian trixie main\n")
+        return ["an older one"]
+
+
+@pytest.fixture
+def mirror(monkeypatch: pytest.MonkeyPatch) -> Mirror:
+    """Give a mirror that apt asks, whose answers are never fresh."""
+    made = Mirror()
+
+    def update(state: apt.Apt, entries: object) -> list[str]:
+        return made.update(state, entries)
+
+    monkeypatch.setattr(apt.Apt, "update", update)
+    monkeypatch.setattr(lock, "FRESH_S", 0)
+    return made
+
+
+def indices(store: Store, *, refresh: bool = False) -> tuple[apt.Apt, list[str]]:
+    """Ask for the indices of one archive."""
+    return lock._indices(store, entries=ARCHIVES, arch="armel", refresh=refresh)
+
+
+def test_known_packages_are_built_from_when_the_mirror_is_gone(
+    tmp_path: Path, mirror: Mirror
+) -> None:
+    """What was known whole last is used again, each time with one warning that says so."""
+    store = Store(root=tmp_path).open()
+    indices(store)
+    mirror.there = False
+
+    for _ in range(2):
+        state, warnings = indices(store)
+
+        assert (state.folder / "lists" / INDEX).read_text() == "Codename: trixie\n"
+        assert warnings[0] == "an older one"
+        assert [one for one in warnings if "known since" in one] == warnings[1:]
+        assert "could not be fetched" in warnings[1]
+
+    mirror.there = True
+    assert indices(store)[1] == ["an older one"]
+
+
+def test_who_asks_for_the_newest_hears_that_there_is_none(tmp_path: Path, mirror: Mirror) -> None:
+    """With `--refresh`, or where nothing was ever known, a mirror that is gone is an error."""
+    store = Store(root=tmp_path).open()
+    mirror.there = False
+    with pytest.raises(LockError, match="could not be fetched"):
+        indices(store)
+    mirror.there = True
+    indices(store)
+    mirror.there = False
+
+    with pytest.raises(LockError, match="could not be fetched"):
+        indices(store, refresh=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from glovebox import apt, pi_gen, plan
+from glovebox import apt, load, pi_gen, plan
 from glovebox.boards import BOARDS
 from glovebox.config import (
     BoardName,
@@ -17,6 +17,7 @@ from glovebox.config import (
     Disk,
     FirmwareFile,
     Network,
+    Profile,
     Queue,
     Secret,
     Server,
@@ -701,6 +702,15 @@ def test_the_owners_variables_are_not_written_down(tmp_path: Path) -> None:
     assert inputs["$AREA"] != "geheim"
     assert not plain_hashes("geheim") & set(inputs.values())
     assert inputs["$TARGET_HOSTNAME"] == "glovebox"
+
+
+@pytest.mark.parametrize("profile", list(Profile))
+def test_what_needs_a_car_s_disk(profile: Profile) -> None:
+    """Without a data partition there is neither its stage nor a file for the owner on the card."""
+    config = Config(profile=profile)
+    names = [one.name for one in plan.read_stages(config, load.CHECKOUT)]
+
+    assert ("car" in names) is ("first-boot" in names) is config.car
 
 
 def test_two_stages_of_one_name(tmp_path: Path) -> None:

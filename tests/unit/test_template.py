@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given, strategies as st
 
-from glovebox import template
+from glovebox import keyfile, template
 from glovebox.config import Config, Network, Secret, Wifi
 from glovebox.errors import StepError
 
@@ -147,7 +147,7 @@ def read_keyfile(line: str) -> str:
 @given(st.text(st.characters(exclude_categories=["C"], exclude_characters="\n\r"), min_size=1))
 def test_keyfile_round_trip(value: str) -> None:
     """What the filter writes, GLib reads back: spaces at the ends, backslashes, umlauts and ;."""
-    assert read_keyfile(f"psk={template._keyfile(value)}\n") == value
+    assert read_keyfile(f"psk={keyfile.value(value)}\n") == value
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_keyfile_round_trip(value: str) -> None:
 )
 def test_keyfile(value: str, written: str) -> None:
     """These are the cases where GLib reads something else than what stands there."""
-    assert template._keyfile(value) == written
+    assert keyfile.value(value) == written
 
 
 @pytest.mark.parametrize(
@@ -173,4 +173,4 @@ def test_keyfile(value: str, written: str) -> None:
 )
 def test_keyfile_bytes(name: str, written: str) -> None:
     """A network's name is written byte by byte, so that no character means anything."""
-    assert template._keyfile_bytes(name) == written
+    assert keyfile.as_bytes(name) == written

@@ -2,13 +2,11 @@
 # shellcheck source=/dev/null
 . /run/settings.sh
 : "${user:?}" "${timezone:?}" "${disk_id:?}" "${boot:?}" "${authorized_keys?}"
-groups=""
-for group in adm dialout sudo video netdev plugdev systemd-journal; do
-  if getent group "$group" >/dev/null; then groups="$groups,$group"; fi
-done
+# It names those that are there.
+groups=$(getent group adm dialout sudo video netdev plugdev systemd-journal | cut -d: -f1 | paste -sd,)
 # An image used as base may have the user already.
 id -u "$user" >/dev/null 2>&1 || useradd --create-home --shell /bin/bash --user-group "$user"
-usermod --append --groups "${groups#,}" "$user"
+usermod --append --groups "$groups" "$user"
 if [ -n "${password_hash:-}" ]; then
   usermod --password "$password_hash" "$user"
 fi

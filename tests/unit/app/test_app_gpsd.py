@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
+import threading
 import time
 from contextlib import contextmanager
 from functools import partial
@@ -11,8 +13,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from telematics import gpsd
-from telematics.gpsd import Lines, Reader, Tpv, tpv_of
+from telematics import reader as reader_module
+from telematics.gpsd import Lines, Tpv, tpv_of
+from telematics.reader import PROBE, WATCH, Reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,10 +47,21 @@ def reading() -> Iterator[tuple[Reader, list[Tpv], socket.socket]]:
     taken: list[Tpv] = []
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(5)
-        reader = Reader("127.0.0.1", server.getsockname()[1], sink=taken.append)
-        reader.start()
+        reader = Reader("127.0.0.1", server.getsockname()[1])
+        ended = threading.Event()
+
+        def loop() -> None:
+            while not ended.is_set():
+                reader.wait(20)
+                while reader.reports:
+                    taken.append(reader.reports.popleft())
+
+        thread = threading.Thread(target=loop)
+        thread.start()
         yield reader, taken, server
-        reader.stop()
+        ended.set()
+        thread.join()
+        reader.close()
 
 
 def test_lines_may_be_cut_anywhere() -> None:
@@ -56,7 +70,7 @@ def test_lines_may_be_cut_anywhere() -> None:
 
     given = [line for n in b'{"a":1}\r\n\n{"b":2}\n{"c"' for line in lines.feed(bytes([n]))]
 
-    assert given == [b'{"a":1}\r', b'{"b":2}']
+    assert given == [b'{"a":1}\r', b"", b'{"b":2}']
 
 
 def test_endless_line_takes_no_memory() -> None:
@@ -146,31 +160,29 @@ def test_burst_is_read_as_fast_as_it_comes() -> None:
 
 def test_half_dead_connection_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     """A gpsd that says nothing is asked, and if it does not answer, called anew."""
-    monkeypatch.setattr(gpsd, "RECV_TIMEOUT_S", 0.02)
-    monkeypatch.setattr(gpsd, "PROBE_AFTER_S", 0.05)
-    monkeypatch.setattr(gpsd, "DEAD_AFTER_S", 0.15)
+    monkeypatch.setattr(reader_module, "PROBE_AFTER_S", 0.05)
+    monkeypatch.setattr(reader_module, "DEAD_AFTER_S", 0.15)
     with reading() as (reader, _, server):
         first, _ = server.accept()
         second, _ = server.accept()
         with first, second:
             first.settimeout(5)
 
-            assert first.recv(4096) == gpsd.WATCH + gpsd.PROBE
+            assert first.recv(4096) == WATCH + PROBE
             # The second is counted after it was accepted here; a third may follow, it is dead too.
             until(lambda: reader.connections >= 2)
 
 
 def test_silence_without_a_receiver_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     """A gpsd that answers the question stays connected, however long no receiver speaks."""
-    monkeypatch.setattr(gpsd, "RECV_TIMEOUT_S", 0.02)
-    monkeypatch.setattr(gpsd, "PROBE_AFTER_S", 0.05)
-    monkeypatch.setattr(gpsd, "DEAD_AFTER_S", 0.5)
+    monkeypatch.setattr(reader_module, "PROBE_AFTER_S", 0.05)
+    monkeypatch.setattr(reader_module, "DEAD_AFTER_S", 0.5)
     with reading() as (reader, _, server):
         link, _ = server.accept()
         with link:
             link.settimeout(5)
             asked = b""
-            while asked.count(gpsd.PROBE) < 5:
+            while asked.count(PROBE) < 5:
                 asked += link.recv(4096)
                 link.sendall(b'{"class":"VERSION","release":"3.25"}\n')
 
@@ -188,3 +200,47 @@ def test_receivers_are_known_by_name() -> None:
             until(lambda: reader.devices == ("/dev/a", "/dev/b"))
             link.sendall(b'{"class":"DEVICE","path":"/dev/a","activated":0}\n')
             until(lambda: reader.devices == ("/dev/b",))
+
+
+def test_slow_queue_keeps_nobody_from_reading() -> None:
+    """While an answer is waited for, reports are read at once, with the time they came at."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        reader = Reader("127.0.0.1", server.getsockname()[1])
+        while not reader.connected:
+            reader.wait(20)
+        link, _ = server.accept()
+        answer, asked = socket.socketpair()
+        with link, answer, asked:
+            began = reader._clock()
+            link.sendall(WATCHED + report(1) + b"\n")
+            came = reader.until(asked.fileno(), 200)
+            late = reader._clock() - began
+            answer.sendall(b"x")
+
+            assert (came, len(reader.reports)) == (False, 1)
+            assert reader.reports[0].mono - began < late
+            assert reader.until(asked.fileno(), 5000)
+        reader.close()
+
+
+def test_slow_card_keeps_nobody_from_reading() -> None:
+    """While a thread waits for the card, reports are read; what it comes to is handed back."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        reader = Reader("127.0.0.1", server.getsockname()[1])
+        while not reader.connected:
+            reader.wait(20)
+        link, _ = server.accept()
+        with link:
+            link.sendall(report(1) + b"\n")
+
+            def work() -> int:
+                until(lambda: reader.reports)
+                return len(reader.reports)
+
+            def fault() -> None:
+                os.fsync(1 << 20)
+
+            assert reader.aside(work) == 1
+            with pytest.raises(OSError, match="descriptor"):
+                reader.aside(fault)
+        reader.close()

@@ -27,11 +27,10 @@ FULL = Record(
     eph=4.2,
     eps=0.5,
 )
-BARE = replace(FULL, time=None, alt=None, speed=None, track=None, climb=None, eph=None, eps=None)
+BARE = FULL._replace(time=None, alt=None, speed=None, track=None, climb=None, eph=None, eps=None)
 
 
-LARGEST = replace(
-    FULL,
+LARGEST = FULL._replace(
     identity=replace(FULL.identity, device="d" * record.DEVICE_MAX),
     seq=999_999_999,
     trip=999_900_000,
@@ -50,7 +49,7 @@ SCHEMA = json.loads(record.SCHEMA.read_text())
 
 @pytest.mark.parametrize(
     "made",
-    [FULL, BARE, replace(FULL, receiver="ttyUSB1", lat=-0.5), replace(FULL, gap=Gap(lost=3))],
+    [FULL, BARE, FULL._replace(receiver="ttyUSB1", lat=-0.5), FULL._replace(gap=Gap(lost=3))],
 )
 def test_record_reads_back(made: Record) -> None:
     """What was encoded decodes to the same record, and is as the schema says."""
@@ -73,7 +72,7 @@ def test_schema_names_every_place() -> None:
     """The one schema knows each place of a record, in its order, with a description."""
     titles = [each["title"] for each in SCHEMA["prefixItems"]]
 
-    assert len(json.loads(replace(FULL, gap=Gap(lost=1)).encode())) == len(titles)
+    assert len(json.loads(FULL._replace(gap=Gap(lost=1)).encode())) == len(titles)
     assert titles == [
         *("v", "crc", "device", "installation", "boot", "seq", "into_trip", "time", "mono"),
         *("lat", "lon", "mode", "time_ok", *record.DECIMALS, "receiver", "gap"),
@@ -83,12 +82,22 @@ def test_schema_names_every_place() -> None:
 
 def test_reader_takes_places_it_does_not_know() -> None:
     """A later writer may add places at the end: today's reader and schema pass over them."""
-    body = replace(FULL, receiver="x", gap=Gap(lost=1)).encode()[record.BODY_AT :]
+    body = FULL._replace(receiver="x", gap=Gap(lost=1)).encode()[record.BODY_AT :]
     longer = body[:-1] + b',"new",7]'
     raw = record.HEAD + record._crc(longer) + b'",' + longer
 
     assert decode(raw).gap == Gap(lost=1)
     Draft202012Validator(SCHEMA).validate(json.loads(raw))
+
+
+def test_records_of_the_past_are_read() -> None:
+    """Bytes that version 1 wrote in 2026 mean today what they meant: no place moved or changed."""
+    past = (
+        b'[1,"ppEzlQ","truck-7","k3x9w2","1f0c9a",216000,345,1790000000000,7234567,'
+        b'52.123456,13.123456,3,1,34.5,13.89,182.4,0.1,4.2,0.5,"ttyUSB1",[2,3]]'
+    )
+
+    assert decode(past) == FULL._replace(receiver="ttyUSB1", gap=Gap(lost=2, skipped=3))
 
 
 def test_another_version_is_refused() -> None:
@@ -100,7 +109,7 @@ def test_another_version_is_refused() -> None:
 @given(st.floats(-90, 90), st.floats(-180, 180), st.integers(0, 2**40), st.none() | st.just(0.5))
 def test_any_record_reads_back(lat: float, lon: float, time: int, speed: float | None) -> None:
     """Whatever a receiver says survives to its sixth decimal, 0.11 m."""
-    made = replace(FULL, lat=lat, lon=lon, time=time, speed=speed)
+    made = FULL._replace(lat=lat, lon=lon, time=time, speed=speed)
 
     found = decode(made.encode())
 

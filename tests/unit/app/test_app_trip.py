@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -46,9 +45,9 @@ def test_frozen_position_is_noticed() -> None:
     """Bit-identical places while the speed says otherwise are a fault; standing still is none."""
     watch, standing = FrozenWatch(), FrozenWatch()
     for _ in range(EPOCHS + 1):
-        watch.feed(replace(epoch(1), speed=20.0))
-        standing.feed(replace(epoch(1), speed=0.1))
+        watch.feed(epoch(1)._replace(speed=20.0))
+        standing.feed(epoch(1)._replace(speed=0.1))
 
     assert (watch.frozen(), standing.frozen()) == (["a"], [])
-    watch.feed(replace(epoch(1), speed=20.0, lat=1.000001))
+    watch.feed(epoch(1)._replace(speed=20.0, lat=1.000001))
     assert watch.frozen() == []

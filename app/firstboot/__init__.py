@@ -1,0 +1,1 @@
+"""What the owner puts on the boot partition: read, checked, kept on the data partition, wiped."""

@@ -1,0 +1,76 @@
+"""What the session's emulated board finds on its card: a file that its owner filled.
+
+One board gets it, so that the other one shows a card that nobody touched.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from glovebox.run import run
+from glovebox.verify import Level
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from glovebox.verify import Facts, Target
+
+BOARD = "3"
+FILE = "glovebox.yaml"
+HOSTNAME = "truck-7"
+DEVICE = "seven"
+SSID = "garage"
+PSK = "a passphrase that nobody else has"
+COUNTRY = "DE"
+WRONG = b"hostname: Truck\n"
+MISTAKE = (
+    "glovebox.yaml:1: hostname: 'Truck' is not a host name; hint: 1 to 63 of a-z, 0-9 and -,"
+    " with - neither first nor last; no dots"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filled:
+    """The owner's file, and a key that only this file lets in."""
+
+    text: bytes
+    key: Path | None
+
+
+def is_filled(target: Target, facts: Facts) -> bool:
+    """Tell whether this session's card has such a file."""
+    return (
+        target.level is Level.EMULATED
+        and facts.car
+        and facts.board == BOARD
+        and "first-boot" in facts.stages
+    )
+
+
+def told(facts: Facts) -> Facts:
+    """Give what the board is once it took the file over."""
+    return replace(facts, hostname=HOSTNAME, service={**(facts.service or {}), "device": DEVICE})
+
+
+def fill(folder: Path, key: Path | None) -> Filled:
+    """Write the file as an owner on Windows does; ``key``: the one the tests log in with."""
+    lines = [
+        f"hostname: {HOSTNAME}",
+        "wifi:",
+        f"  country: {COUNTRY}",
+        "  networks:",
+        f"    - ssid: {SSID}",
+        f'      psk: "{PSK}"',
+        "service:",
+        f"  device: {DEVICE}",
+    ]
+    other = None
+    if key is not None:
+        other = folder / "other"
+        run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "other", "-f", other])
+        own = run(["ssh-keygen", "-y", "-f", key]).stdout.strip()
+        public = (own, other.with_suffix(".pub").read_text().strip())
+        lines += ["user:", "  ssh_keys:", *(f"    - {each}" for each in public)]
+    text = "".join(f"{line}\r\n" for line in lines)
+    return Filled(text=text.encode("utf-8-sig"), key=other)

@@ -1,0 +1,156 @@
+"""What the owner puts on the boot partition: there, readable, taken over once, and wiped."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from glovebox.emulator import Login, ssh_config
+from glovebox.run import run
+from tests.image import filled as owner
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from testinfra.host import Host
+
+    from glovebox.emulator import Machine
+    from glovebox.verify import Facts
+    from tests.image.filled import Filled
+
+pytestmark = pytest.mark.stage("first-boot")
+
+FILE = "/boot/firmware/glovebox.yaml"
+SHIPPED = "/usr/share/glovebox/glovebox.yaml"
+UNIT = "glovebox-settings.service"
+CONNECTION = "/etc/NetworkManager/system-connections/wifi-1.nmconnection"
+# Reads the shipped file with one # less in front of each example, by the board's own modules.
+EXAMPLES = r"""
+import re
+from pathlib import Path
+from firstboot.card import Places, read
+root = Path("/")
+text = re.sub(rb"(?m)^#(?!#)", b"", Path("/usr/share/glovebox/glovebox.yaml").read_bytes())
+text = re.sub(rb"id_ed25519.pub", b"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI" + b"A" * 43, text)
+text = text.replace(b"security: sasl", b"security: plaintext")
+wanted = read(text, {}, Places(boot=root / "boot/firmware", data=root / "data", root=root))
+print(" ".join(wanted.names))
+"""
+
+
+@pytest.mark.level("chroot")
+def test_the_file_is_on_the_card(host: Host) -> None:
+    """It lies there as a file that asks for nothing; its lines end as every editor expects."""
+    assert host.run(f"cmp {FILE} {SHIPPED}").succeeded
+    text = host.check_output(f"od -An -v -tx1 {FILE} | tr -d ' \\n'")
+    lines = bytes.fromhex(text).split(b"\r\n")
+
+    assert lines.pop() == b""
+    assert all(b"\n" not in line and line[:1] in {b"", b"#"} for line in lines)
+    assert host.run("/usr/lib/glovebox/anything-new").rc == 1
+    assert host.check_output(f"systemctl is-enabled {UNIT}") == "enabled"
+
+
+@pytest.mark.level("chroot")
+def test_the_board_checks_as_the_builder_does(host: Host) -> None:
+    """Its own Python has all that is needed, and finds every example right."""
+    told = host.run("python3 -I -c %s", EXAMPLES)
+
+    assert told.succeeded, told.stderr
+    assert {"hostname", "ssh_keys", "networks", "service", "credentials"} <= set(
+        told.stdout.split()
+    )
+
+
+@pytest.mark.level("emulated", highest="emulated")
+def test_a_usual_start_looks_and_goes_on(host: Host, filled: Filled | None) -> None:
+    """Where the owner wrote nothing no Python was started."""
+    if filled is not None:
+        pytest.skip("this session's card has a file to take over; another board's has none")
+    told = host.check_output(f"systemctl show -p Result,ActiveState,ExecMainStartTimestamp {UNIT}")
+
+    assert set(told.splitlines()) == {
+        "Result=exec-condition", "ActiveState=inactive", "ExecMainStartTimestamp=",
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def taken(filled: Filled | None) -> Filled:
+    """Give what the owner put on the card."""
+    if filled is None:
+        pytest.skip(f"the card with a file to take over is that of board {owner.BOARD}")
+    return filled
+
+
+@pytest.mark.level("emulated", highest="emulated")
+def test_it_was_taken_over(host: Host, taken: Filled) -> None:
+    """The unit ran once, said what it took and no value, and left the file as it was shipped."""
+    log = host.check_output(f"journalctl --boot --unit {UNIT} --output cat")
+
+    assert taken.text
+    assert host.check_output(f"systemctl show -p Result --value {UNIT}") == "success"
+    assert "taken over from the card: hostname" in log
+    assert owner.PSK not in host.check_output("journalctl --boot --output cat")
+    assert host.run(f"cmp {FILE} {SHIPPED}").succeeded
+    assert host.run("ls /boot/firmware/glovebox-mistakes.txt /data/settings/wiping").failed
+    assert "ro" in host.check_output("findmnt --noheadings --output OPTIONS /boot/firmware").split(
+        ","
+    )
+
+
+@pytest.mark.level("emulated", highest="emulated")
+def test_the_board_has_its_name(host: Host, taken: Filled) -> None:
+    """Kernel, files and mDNS have the owner's name: NAME.local."""
+    assert taken.text
+    assert host.check_output("uname --nodename") == owner.HOSTNAME
+    log = host.check_output("journalctl --boot --unit avahi-daemon.service --output cat")
+    assert f"Host name is {owner.HOSTNAME}.local" in log
+    # It can be found by what it offers, too.
+    assert f'Service "{owner.HOSTNAME}" (/services/ssh.service) successfully established' in log
+
+
+@pytest.mark.level("emulated", highest="emulated")
+def test_the_other_key_opens_it(
+    machine: Machine, facts: Facts, taken: Filled, tmp_path: Path
+) -> None:
+    """Whoever has a key that stands only in the owner's file logs in."""
+    if taken.key is None:
+        pytest.skip("--key was not given, so the file has no keys")
+    config = tmp_path / "ssh_config"
+    login = Login(user=facts.user, key=taken.key)
+    config.write_text(
+        ssh_config(
+            host="127.0.0.1", port=machine.port, login=login, folder=tmp_path, check=False
+        )
+    )  # fmt: skip
+
+    assert run(["ssh", "-F", config, "board", "id -un"]).stdout.strip() == facts.user
+
+
+@pytest.mark.level("emulated", highest="emulated")
+def test_networks_are_known(host: Host, taken: Filled) -> None:
+    """NetworkManager knows the network, only root reads its passphrase, and the radio may be on."""
+    assert taken.text
+    assert owner.SSID in host.check_output("nmcli --terse --fields NAME connection").splitlines()
+    assert host.check_output(f"stat --format '%U %a' {CONNECTION}") == "root 600"
+    assert f"psk={owner.PSK}" in host.check_output(f"cat {CONNECTION}").splitlines()
+    assert host.check_output("nmcli radio wifi") == "enabled"
+    country = host.check_output("cat /etc/modprobe.d/wifi-country.conf")
+    assert country == f"options cfg80211 ieee80211_regdom={owner.COUNTRY}"
+
+
+@pytest.mark.level("emulated", highest="emulated")
+@pytest.mark.stage("telematics")
+def test_the_service_has_its_settings(host: Host, facts: Facts, taken: Filled) -> None:
+    """The recorder runs with the owner's settings over those of the image."""
+    assert taken.text
+    settings = json.loads(host.check_output("cat /etc/glovebox/telematics.json"))
+    recorder, unit = (
+        int(host.check_output(f"systemctl show -p ExecMainStartTimestampMonotonic --value {each}"))
+        for each in ("telematics.service", UNIT)
+    )
+
+    assert settings == facts.service
+    assert recorder > unit

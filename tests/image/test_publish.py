@@ -1,0 +1,243 @@
+"""The way home: what the queue held while nobody was there reaches a real broker, each record once.
+
+The broker is Apache Kafka on the machine that emulates the board. The board reaches it through its
+own ssh connection, so its network stays as closed as in every other test.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from glovebox.run import run
+from telematics import receive
+from tests.image.drives import epochs
+from tests.image.test_drive import (
+    BETWEEN_S,
+    KEY,
+    LONG_DRIVE_S,
+    QUEUE_BACK_S,
+    SOCKET,
+    on_the_road,
+    recorded,
+    times,
+)
+from tests.kafka_broker import Broker
+from tests.needs import missing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from testinfra.host import Host
+
+    from glovebox.dongle import Dongle
+    from glovebox.emulator import Machine
+    from glovebox.verify import Facts
+
+pytestmark = [
+    pytest.mark.stage("telematics"),
+    pytest.mark.level("emulated", highest="emulated"),  # a real board is nobody's to reconfigure
+    pytest.mark.driven,
+]
+
+PORT = 9093  # on the board
+SETTINGS = "/etc/glovebox/telematics.json"
+MANIFEST = "/var/lib/queue/appendonlydir/appendonly.aof.manifest"
+UNIT = "telematics-publish.service"
+SECRETS = ("ca.pem", "client.pem", "client.key")
+# An emulated ARMv6 needs 20 s to load the client of Kafka, and is made to do it twice.
+HOME_S = 240
+DRAIN, DRAIN_KEY = 5000, "drain"
+FILL = f"""python3 -I -c '
+from telematics.epoch import Epoch
+from telematics.record import Identity, of_epoch
+from telematics.stream import RedisStream
+
+def raw(seq):
+    at = Epoch("/dev/gps0", seq * 1000, 1790000000000 + seq * 1000, 3, 52 + seq / 1e6, 13.0, 34.5,
+               13.89, 182.4, 0.1, 4.2, 0.52, True)
+    whose = Identity(device="drain", installation="k3x9w2", boot="1f0c9a")
+    return of_epoch(at, identity=whose, seq=seq, trip=1).encode()
+
+queue = RedisStream(socket="{SOCKET}", key="{DRAIN_KEY}", timeout_s=60)
+queue.newest()
+for first in range(1, {DRAIN}, 500):
+    queue.append([(seq, raw(seq)) for seq in range(first, first + 500)])
+'"""
+# From the first batch that is gone to the last: loading the client is not draining.
+MEASURE = """
+telematics publish --config /run/drain.json & publisher=$!
+for try in $(seq 3000); do
+  now=$({client} XLEN {key}); [ "$now" -ge 5000 ] || break; sleep 0.1
+done
+begin=$(date +%s.%N); first=$now
+while [ "$now" -gt 0 ]; do now=$({client} XLEN {key}); done
+end=$(date +%s.%N); kill $publisher; wait
+awk "BEGIN {{ print ($end - $begin) * 5000 / $first }}"
+"""
+
+
+class Home:
+    """The broker at home, and what the reference receiver wrote down of it."""
+
+    def __init__(self, folder: Path) -> None:
+        """Start the broker; ``reachable`` opens the way to it."""
+        self.broker = Broker(folder / "kafka", told=f"localhost:{PORT}")
+        self.path = folder / "received.jsonl"
+        self.broker.start()
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Let the reference receiver read."""
+        book, stopping = receive.Book(self.path), threading.Event()
+        config = {"bootstrap.servers": self.broker.plain}
+        options = {"topic": "telematics", "stopping": stopping}
+        reader = threading.Thread(target=receive.from_kafka, args=(book, config), kwargs=options)
+        reader.start()
+        try:
+            yield
+        finally:
+            stopping.set()
+            reader.join()
+            book.close()
+
+    def received(self) -> list[dict[str, object]]:
+        """Give every line that is written whole."""
+        lines = self.path.read_text().splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    """Give a broker that nobody reaches yet."""
+    try:
+        import confluent_kafka  # noqa: F401, PLC0415  is it there?
+    except ImportError:
+        missing("the Python package confluent-kafka; ./invoke setup --tests brings it")
+    made = Home(tmp_path_factory.mktemp("home"))
+    yield made
+    made.broker.end()
+
+
+def test_backlog_arrives_at_the_broker(
+    host: Host, machine: Machine, facts: Facts, home: Home
+) -> None:
+    """Parked at home after days without a broker: all arrives, in order, whatever is killed.
+
+    Every record of the drives before, and every epoch of the drive that goes on meanwhile, is read
+    from the broker, in order; publisher and queue are killed while it comes, and before that the
+    queue's files lost their manifest, with which the server alone would begin empty.
+    """
+    assert machine.dongle is not None
+    dongle: Dongle = machine.dongle
+    dongle.wait(LONG_DRIVE_S)
+    before = recorded(host, facts)
+    point_publisher_home(host, machine, home.broker)
+    first = len(dongle.sent)
+    dongle.drive(epochs(LONG_DRIVE_S))
+    host.check_output(f"systemctl stop queue.service && rm {MANIFEST}")
+    host.check_output("systemctl start queue.service")
+    wait(lambda: (length(host, facts) or 0) > len(before), "the queue, whole, waiting for a broker")
+
+    with ExitStack() as stack:
+        stack.enter_context(home.reading())
+        stack.enter_context(reachable(machine, home.broker))
+        # In the middle: what was sent is perhaps not yet removed, what is removed was sent.
+        wait(home.received, "the first record to arrive")
+        host.check_output(f"systemctl kill --signal=KILL {UNIT}")
+        time.sleep(BETWEEN_S)
+        host.check_output("systemctl kill --signal=KILL queue.service")
+        time.sleep(BETWEEN_S)
+        dongle.stop()
+        dongle.wait(BETWEEN_S)
+        sent = times(on_the_road(dongle, first))
+        wait(lambda: told_times(home)[-1:] == sent[-1:], "the last record to arrive")
+        wait(lambda: length(host, facts) == 0, "the queue to be empty")
+
+    lines = home.received()
+    assert [line for line in lines if "gap" in line] == [], "numbers are missing"
+    seqs = [line["seq"] for line in lines]
+    assert seqs == list(range(before[0].seq, before[0].seq + len(seqs)))
+    assert lines[: len(before)] == [each.named() for each in before]
+    assert told_times(home)[len(before) :] == sent
+
+
+def test_drain_is_reported(
+    host: Host, machine: Machine, facts: Facts, home: Home, artifacts: Path
+) -> None:
+    """A backlog of thousands leaves the board whole; how quickly is written down for the report.
+
+    It lies under a key of its own and is published by a process of its own, so it meets no record
+    of a drive.
+    """
+    settings = json.loads(host.check_output(f"cat {SETTINGS}"))
+    settings |= {
+        "publish_to": "kafka", "publish_servers": f"localhost:{PORT}", "queue_key": DRAIN_KEY,
+    }  # fmt: skip
+    put(machine, "/run/drain.json", json.dumps(settings))
+    for name in SECRETS:
+        put(machine, f"/etc/glovebox/publish/{name}", (home.broker.secrets / name).read_text())
+    client = f"{facts.server}-cli -s {SOCKET}"
+    host.check_output(FILL)
+    assert host.check_output(f"{client} XLEN {DRAIN_KEY}") == str(DRAIN)
+
+    with reachable(machine, home.broker):
+        # In one command: a shell by ssh takes longer than a batch.
+        seconds = float(host.check_output(MEASURE.format(client=client, key=DRAIN_KEY)))
+
+    told = {"board": facts.board, "records": DRAIN, "per_s": round(DRAIN / seconds, 1)}
+    (artifacts / "drain.json").write_text(json.dumps(told) + "\n")
+    assert host.check_output(f"{client} XLEN {DRAIN_KEY}") == "0"
+
+
+def point_publisher_home(host: Host, machine: Machine, broker: Broker) -> None:
+    """Give the board keys and the broker's name; nothing of it outlives its power."""
+    settings = json.loads(host.check_output(f"cat {SETTINGS}"))
+    settings |= {"publish_to": "kafka", "publish_servers": f"localhost:{PORT}"}
+    put(machine, SETTINGS, json.dumps(settings))
+    put(machine, "/etc/glovebox/publish-to", "kafka")
+    for name in SECRETS:
+        put(machine, f"/etc/glovebox/publish/{name}", (broker.secrets / name).read_text())
+    host.check_output(f"systemctl restart {UNIT}")
+
+
+def put(machine: Machine, path: str, text: str) -> None:
+    """Write a file of the board, as root; its owner and mode stay."""
+    machine.ssh(f"sudo -n tee {path} >/dev/null <<'END'\n{text}\nEND")
+
+
+@contextmanager
+def reachable(machine: Machine, broker: Broker) -> Iterator[None]:
+    """Let the board reach the broker, under its own name for it, until the block ends."""
+    way = f"127.0.0.1:{PORT}:127.0.0.1:{broker.ports['TLS']}"
+    asked = ["ssh", "-F", machine.ssh_config, "-O", "forward", "-R", way, "board"]
+    run(asked)
+    try:
+        yield
+    finally:
+        run([each if each != "forward" else "cancel" for each in asked], check=False)
+
+
+def told_times(home: Home) -> list[object]:
+    """Give the event times of all records that arrived."""
+    return [line.get("time") for line in home.received() if "gap" not in line]
+
+
+def length(host: Host, facts: Facts) -> int | None:
+    """Ask how many records wait; None while the queue starts."""
+    asked = host.run(f"{facts.server}-cli -s {SOCKET} XLEN {KEY}")
+    return int(asked.stdout) if asked.succeeded and asked.stdout.strip().isdigit() else None
+
+
+def wait(true: Callable[[], object], what: str) -> None:
+    """Wait for a condition, and fail by its name if it does not come."""
+    until = time.monotonic() + HOME_S + QUEUE_BACK_S
+    while not true():
+        assert time.monotonic() < until, f"waited in vain for {what}"
+        time.sleep(1)

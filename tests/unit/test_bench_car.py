@@ -1,0 +1,49 @@
+"""What a vehicle asks of an image is read out of what boards of two versions tell."""
+
+from __future__ import annotations
+
+import pytest
+
+from glovebox import bench_car
+from glovebox.errors import VerifyError
+from glovebox.measures import TIMES
+
+NOW = '1-0\nr\n[1,"HKt6Vw","truck","fnvnbb","a1f0c5",1,0,1795528820000,86740,52.5,13.3,3,0]\n'
+FIRST = '1-0\nr\n[1,"truck","dcwq53","f5a6c7",1,1795529119000,120476,52.5,13.3,3,0,{"a":34.5},"x"]'
+NO_TIME = '1-0\nr\n[1,"HKt6Vw","truck","fnvnbb","a1f0c5",1,0,null,4711,52.5,13.3,3,0]'
+
+
+@pytest.mark.parametrize(("told", "mono"), [(NOW, 86740), (FIRST, 120476), (NO_TIME, 4711)])
+def test_when_the_board_had_its_first_position(told: str, mono: int) -> None:
+    """Records of the compared version lack a place, and are read all the same."""
+    assert bench_car.mono_of(told) == mono
+
+
+@pytest.mark.parametrize("told", ["", "(empty array)", "[1,2,3]"])
+def test_no_record_is_told(told: str) -> None:
+    """Nothing is taken for a time that is none."""
+    with pytest.raises(VerifyError, match="record"):
+        bench_car.mono_of(told)
+
+
+def test_an_hour_is_extrapolated_and_says_so() -> None:
+    """Bytes of five minutes count twelve times; what was written to the system is named."""
+    drive = bench_car.Drive(seconds=300, written=3_000_000, system=512, used=90.0)
+    system, hour, memory = bench_car._drive_rows(drive)
+
+    assert (system.median, system.met) == (512, False)
+    assert (hour.median, hour.met) == (36.0, True)
+    assert "5 minutes" in hour.note
+    assert (memory.median, memory.met) == (90.0, True)
+
+
+def test_starts_are_compared() -> None:
+    """Each row is a ratio with both figures beside it."""
+    one = bench_car.Start(host_s=30, board_s=40, idle_cpu_s=5, idle_board_s=1)
+    other = bench_car.Start(host_s=60, board_s=50, idle_cpu_s=20, idle_board_s=2)
+    rows = bench_car._start_rows("3", one, other)
+
+    assert [row.median for row in rows] == [0.8, 0.5, 0.25, 0.5]
+    assert {row.unit for row in rows} == {TIMES}
+    assert rows[0].note == "40.0 s / 50.0 s"
+    assert [row.met for row in rows] == [False, True, True, None]
