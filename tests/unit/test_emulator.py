@@ -244,3 +244,39 @@ def test_every_emulated_board_has_its_settings() -> None:
 def test_a_free_port_is_free() -> None:
     """The port can be bound by somebody else right away."""
     assert 1024 <= emulator._free_port() < 65536
+
+
+# Writes down what it is asked to join.
+FAKE_FDTOVERLAY = (
+    '#!/bin/sh -e\ntarget=$4\nshift 4\nfor each; do basename "$each"; done >"$target"\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("config", "made"),
+    [
+        ("dtoverlay=b\n[pi4]\ndtoverlay=c\n[pi3]\ndtoverlay=a\n", "b.dtbo\na.dtbo\n"),
+        ("[pi4]\ndtoverlay=c\n", "the tree"),
+    ],
+)
+def test_a_board_starts_with_what_its_overlays_make(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: str, made: str
+) -> None:
+    """QEMU gets the device tree with the overlays that config.txt has for this very board."""
+    (tmp_path / "config.txt").write_text(config)
+    board = BOARDS[BoardName.PI_3]
+    (tmp_path / board.dtb).write_text("the tree")
+    (tmp_path / "fdtoverlay").write_text(FAKE_FDTOVERLAY)
+    (tmp_path / "fdtoverlay").chmod(0o755)
+
+    def copy_out(_image: Path, name: str, target: Path) -> Path:
+        assert name.startswith("overlays/")
+        target.write_text("overlay")
+        return target
+
+    monkeypatch.setattr(emulator.card, "copy_out", copy_out)
+    found = emulator._device_tree(
+        tmp_path / "card.img", board, qemu=Qemu(folder=tmp_path), folder=tmp_path
+    )
+
+    assert found.read_text() == made
