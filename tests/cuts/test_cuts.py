@@ -41,7 +41,7 @@ RECORDS = 5
 AT_ONCE = 2
 AGAIN = 3  # moments of each start after a cut
 GROWN = r"EXT4-fs \(\w+3\): resized filesystem to"
-TIME = re.compile(rb'",(\d{13}),')  # of a record: when the receiver was there
+TIME = re.compile(rb",(\d{13}),")  # of a record: when the receiver was there
 
 
 @dataclass(frozen=True, kw_only=True)
