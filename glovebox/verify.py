@@ -12,6 +12,7 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Mapping  # noqa: TC003  a dataclass field's hint
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
@@ -24,19 +25,23 @@ from xml.etree import ElementTree as ET
 from glovebox import card, files
 from glovebox.errors import ConfigError, VerifyError
 from glovebox.mounts import chroot_mounts, mount, overlay
-from glovebox.run import CommandError, run, stream
+from glovebox.run import CommandError, end_streams, run, stream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 PROJECT = Path(__file__).resolve().parent.parent
 TESTS = "tests/image"
 JUNIT = "junit.xml"
+MEASURE = "GLOVEBOX_MEASURE"  # set: tests that only measure run too
 ABOUT = "about.json"  # what tests/image/conftest.py learns of a running board
 CARD = "card.img"  # an emulated board's copy of the image, while it runs
 REPORT_FORMAT = 1
 _VIEW = ".view-"
 _FAILED = 1  # pytest's status when it ran and tests failed
+_NONE = 5  # and when it had none to run
+# In a chroot each test waits for an emulated program, and an image is assembled meanwhile.
+_SIDE_BY_SIDE = 2
 _MESSAGE_LINES = 12
 
 
@@ -194,12 +199,15 @@ def verify(
         shutil.rmtree(killed)
     shipped = target.path if target.path is not None and target.path.is_file() else None
     before = files.sha256_file(shipped) if shipped else None
+    shares = _SIDE_BY_SIDE if target.level is Level.CHROOT else 1
+    options = ["--manifest", str(manifest), "--artifacts", str(folder)]
+    options += ["--key", str(key)] if key else []
+    options += ["--native-root", str(native_root)] if native_root else []
     try:
-        with _reachable(target, folder) as place:
-            _run_tests(
-                place, manifest, folder=folder, key=key, native_root=native_root,
-                select=select, line=line,
-            )  # fmt: skip
+        with ExitStack() as stack:
+            # Each share of the tests has a view of its own: what one writes no other reads.
+            places = [stack.enter_context(_reachable(target, folder)) for _ in range(shares)]
+            _run_shares(places, folder, [*options, *select], line)
     finally:
         # Tests that are killed cannot remove their boards' cards themselves.
         for left in folder.rglob(CARD):
@@ -216,11 +224,14 @@ def verify(
 
 def read_junit(path: Path) -> Summary:
     """Read pytest's JUnit file."""
+    return Summary(results=tuple(_result(case) for case in _parsed(path).iter("testcase")))
+
+
+def _parsed(path: Path) -> ET.Element:
     try:
-        tree = ET.parse(path)  # noqa: S314  the file our own pytest has just written
+        return ET.parse(path).getroot()  # noqa: S314  the file our own pytest has just written
     except (OSError, ET.ParseError) as error:
         raise VerifyError(f"the tests did not end: {path}: {error}") from error
-    return Summary(results=tuple(_result(case) for case in tree.iter("testcase")))
 
 
 def report_text(summary: Summary, target: Target, folder: Path, facts: Facts) -> str:
@@ -237,25 +248,54 @@ def report_text(summary: Summary, target: Target, folder: Path, facts: Facts) ->
     return json.dumps(told, indent=2) + "\n"
 
 
+def shares(items: Iterable[Path], of: int) -> dict[Path, int]:
+    """Share out as players are for teams, each once: who chose last in a round begins the next."""
+    told: dict[Path, int] = {}
+    for item in items:
+        if item not in told:
+            place = len(told) % (2 * of)
+            told[item] = min(place, 2 * of - 1 - place)
+    return told
+
+
+def _run_shares(
+    places: Sequence[Target], folder: Path, options: Sequence[str], line: Callable[[str], None]
+) -> None:
+    """Run the tests, shared among targets that are alike, side by side."""
+    if len(places) == 1:
+        _run_tests(places[0], folder / JUNIT, options, line)
+        return
+    parts = [folder / f"share-{number}.xml" for number in range(len(places))]
+    with ThreadPoolExecutor(max_workers=len(places)) as pool:
+        running = [
+            pool.submit(
+                _run_tests, place, part, [*options, "--share", f"{number}/{len(places)}"], line
+            )
+            for number, (place, part) in enumerate(zip(places, parts, strict=True))
+        ]
+        try:
+            for one in running:
+                one.result()
+        except BaseException:
+            # Leaving this block waits for the others.
+            end_streams()
+            raise
+    whole = ET.Element("testsuites")
+    for part in parts:
+        whole.extend(_parsed(part))
+        part.unlink()
+    files.write_whole(folder / JUNIT, ET.tostring(whole))
+
+
 def _run_tests(
-    target: Target,
-    manifest: Path,
-    *,
-    folder: Path,
-    key: Path | None,
-    native_root: Path | None,
-    select: Sequence[str],
-    line: Callable[[str], None],
+    target: Target, junit: Path, options: Sequence[str], line: Callable[[str], None]
 ) -> None:
     """Run pytest on its own: its plugins and its options are not those of our unit tests."""
     command = [
         sys.executable, "-m", "pytest", TESTS, "--override-ini", "addopts=--strict-markers",
         "-p", "no:cacheprovider", "--durations", "5", "--verbose",
-        "--junit-xml", str(folder / JUNIT), "--target", str(target), "--manifest", str(manifest),
-        "--artifacts", str(folder),
+        "--junit-xml", str(junit), "--target", str(target),
     ]  # fmt: skip
-    command += ["--key", str(key)] if key else []
-    command += ["--native-root", str(native_root)] if native_root else []
     settings = {
         "PYTHONPATH": f"{PROJECT}:{PROJECT / 'app'}",
         "PYTHONDONTWRITEBYTECODE": "1",
@@ -265,12 +305,13 @@ def _run_tests(
         "TMPDIR": gettempdir(),
     }
     # ssh finds the caller's own agent and keys by these; a build never sees them.
-    names = ("HOME", "SSH_AUTH_SOCK", "CI", "GLOVEBOX_STORE")
+    names = ("HOME", "SSH_AUTH_SOCK", "CI", "GLOVEBOX_STORE", MEASURE)
     caller = {name: os.environ[name] for name in names if name in os.environ}
     try:
-        stream([*command, *select], line=line, cwd=PROJECT, env={**settings, **caller})
+        stream([*command, *options], line=line, cwd=PROJECT, env={**settings, **caller})
     except CommandError as error:
-        if error.status != _FAILED:  # tests that fail are told from the JUnit file
+        # Tests that fail are told from the JUnit file; a share can be of none.
+        if error.status not in (_FAILED, _NONE):
             raise VerifyError(f"the tests could not run:\n{error.tail}") from error
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -34,21 +33,10 @@ class Standing(BaseBackend):  # type: ignore[misc]  # testinfra ships no types
         self._start = (command, environment)
         self._kept = ExitStack()
         self._shell: Shell | None = None
-        self._ahead: dict[str, Future[CommandResult]] = {}
-
-    def ask_ahead(self, command: str, *args: str) -> None:
-        """Begin a command now, in a shell of its own; who asks for it later gets its answer."""
-        other = Standing(*self._start)
-        asking = self._kept.enter_context(ThreadPoolExecutor(max_workers=1))
-        text = self.get_command(command, *args)
-        self._ahead[text] = asking.submit(other.run, text)
-        self._ahead[text].add_done_callback(lambda _: other.close())
 
     def run(self, command: str, *args: str, **_: object) -> CommandResult:
         """Run a shell command; of a shell that is gone, such as by a restart, start another."""
         text = self.get_command(command, *args)
-        if text in self._ahead:
-            return self._ahead.pop(text).result()
         if self._shell is None:
             self._shell = self._kept.enter_context(standing_shell.opened(*self._start))
         try:

@@ -40,6 +40,7 @@ GPSD_BACK_S = 60
 # Its files are looked at before each start. Meanwhile records go to the recorder's journal.
 QUEUE_BACK_S = 90
 BETWEEN_S = 5
+REST_S = 3  # some epochs between two faults
 CLOCK_SET_S = 180
 EXACT_DEGREES = 1e-6
 
@@ -86,14 +87,14 @@ def test_restarts_lose_nothing_else(host: Host, dongle: Dongle, facts: Facts) ->
     first = len(dongle.sent)
     dongle.drive(epochs(LONG_DRIVE_S))
 
-    time.sleep(BETWEEN_S)
+    time.sleep(REST_S)
     host.check_output("systemctl restart queue.service")
-    time.sleep(BETWEEN_S)
+    time.sleep(REST_S)
     deaf = [gpsd_away(host, dongle, facts, "systemctl restart gpsd.service")]
     host.check_output("systemctl kill --signal=KILL queue.service")
-    time.sleep(BETWEEN_S)
+    time.sleep(REST_S)
     deaf.append(gpsd_away(host, dongle, facts, "systemctl kill --signal=KILL gpsd.service"))
-    time.sleep(BETWEEN_S)
+    time.sleep(REST_S)
     dongle.stop()
     dongle.wait(BETWEEN_S)
     sent = on_the_road(dongle, first)

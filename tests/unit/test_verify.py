@@ -1,6 +1,9 @@
 """Targets, manifests, and what is made of the tests' results."""
 
 import json
+import threading
+from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -189,3 +192,56 @@ def test_what_ended_tests_leave_is_removed(tmp_path: Path, monkeypatch: pytest.M
 
     assert seen == [False]
     assert not (folder / "card.img").exists()
+
+
+CASE = '<testsuites><testsuite><testcase classname="t" name="{}"/></testsuite></testsuites>'
+
+
+def test_shares_are_one_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each share runs on a target of its own; together they are one result, with all failures."""
+    places = [parse_target(f"chroot:{tmp_path / name}") for name in ("one", "other")]
+    asked: dict[str, str] = {}
+
+    def stream(command: list[str], **_: object) -> None:
+        words = dict(pairwise(map(str, command)))
+        asked[words["--share"]] = words["--target"]
+        Path(words["--junit-xml"]).write_text(CASE.format(words["--share"]))
+        raise CommandError(["pytest"], 1, "one failed")
+
+    monkeypatch.setattr(module, "stream", stream)
+    module._run_shares(places, tmp_path, [], lambda _: None)
+
+    assert asked == {"0/2": str(places[0]), "1/2": str(places[1])}
+    assert [one.test for one in read_junit(tmp_path / "junit.xml").results] == ["t::0/2", "t::1/2"]
+    assert [path.name for path in tmp_path.iterdir()] == ["junit.xml"]
+
+
+def test_a_share_that_cannot_run_ends_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody waits for the rest of tests that prove nothing any more."""
+    ended = threading.Event()
+
+    def stream(command: list[str], **_: object) -> None:
+        if "0/2" in command:
+            raise CommandError(["pytest"], 4, "no such option")
+        assert ended.wait(10), "it was never ended"
+
+    monkeypatch.setattr(module, "stream", stream)
+    monkeypatch.setattr(module, "end_streams", ended.set)
+
+    with pytest.raises(VerifyError, match="no such option"):
+        module._run_shares([parse_target("chroot:/")] * 2, tmp_path, [], lambda _: None)
+
+
+@pytest.mark.parametrize("of", [1, 2, 3])
+def test_shares(of: int) -> None:
+    """Each file is in one share, however often it is named, and none has two more than another."""
+    files = [Path(f"test_{number}.py") for number in range(11)]
+
+    told = module.shares([*files, *files], of)
+
+    sizes = Counter(told.values())
+    assert list(told) == files
+    assert set(sizes) == set(range(of))
+    assert max(sizes.values()) - min(sizes.values()) <= 1
