@@ -385,6 +385,11 @@ def contract(bench: Bench) -> list[Row]:
     return bench_contract.rows(bench.monitor)
 
 
+def drain(bench: Bench) -> list[Row]:
+    """Publish a backlog from emulated boards to a broker on this machine."""
+    return [row for board in (LARGE, SMALL) for row in bench_contract.drained(bench, board)]
+
+
 def keep(report: Report, out: Path, *, add: bool) -> Report:
     """Write the report as JSON and Markdown; with ``add`` what was there before stays in it."""
     kept = out / "bench.json"
@@ -471,7 +476,7 @@ _ORDER = ("nothing changed → done", _APP, "a value under `service:` → `.img`
 PARTS: dict[str, Callable[[Bench], list[Row]]] = {
     "cold": cold, "unchanged": unchanged, "change": change, "plain": plain, "emulated": emulated,
     "redis": redis, "size": size, "mmdebstrap": mmdebstrap, "boots": boots, "contract": contract,
-    "car": bench_car.car,
+    "car": bench_car.car, "drain": drain,
 }  # fmt: skip
-DEFAULT = tuple(name for name in PARTS if name not in {"boots", "car"})
+DEFAULT = tuple(name for name in PARTS if name not in {"boots", "car", "drain"})
 QUICK = ("unchanged", "change", "plain", "emulated", "size")

@@ -7,15 +7,18 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from glovebox import project
+from glovebox import jars, plan, project, verify
 from glovebox.errors import HostError
 from glovebox.measures import TIMES, Report, Row
 from glovebox.run import PATH, CommandError, stream
+from glovebox.store import default_root
 
 if TYPE_CHECKING:
+    from glovebox.bench import Bench
     from glovebox.monitor import Monitor
 
 DOCS = "docs/contract.md"
+DRAIN = "drain.json"  # what tests/image/test_publish.py writes
 PREFIX = "contract: "
 _UNITS = {"times": TIMES}
 
@@ -38,6 +41,24 @@ def rows(monitor: Monitor) -> list[Row]:
             f"the contract could not be measured:\n{error.tail}", hint="./invoke setup --tests"
         ) from error
     return found
+
+
+def drained(bench: Bench, board: str) -> list[Row]:
+    """Boot a board, have it publish a backlog, and read what its test wrote down."""
+    bench.warm(board)
+    bench.builder(board).build([plan.EMULATOR])
+    broker = jars.folder(default_root())
+    there = bench.site.store.root / broker.parent.name
+    if broker.is_dir() and not there.exists():
+        there.symlink_to(broker.parent)
+    site = replace(bench.site, env={**bench.site.env, verify.MEASURE: "1"})
+    site.run("verify", "--locked", "--set", f"board={board}", line=bench.monitor.note)
+    told = [json.loads(each.read_text()) for each in site.out.glob(f"verify/*/*/{DRAIN}")]
+    found = [each for each in told if each["board"] == board]
+    if not found:
+        raise HostError(f"{board} drained nothing", hint="./invoke setup --tests brings the broker")
+    name = f"{PREFIX}drain to the broker over TLS, emulated `{board}`"
+    return [Row(name=name, unit="records/s", values=tuple(each["per_s"] for each in found))]
 
 
 def row_of(text: str) -> Row:

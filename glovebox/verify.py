@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 PROJECT = Path(__file__).resolve().parent.parent
 TESTS = "tests/image"
 JUNIT = "junit.xml"
+MEASURE = "GLOVEBOX_MEASURE"  # set: tests that only measure run too
 ABOUT = "about.json"  # what tests/image/conftest.py learns of a running board
 CARD = "card.img"  # an emulated board's copy of the image, while it runs
 REPORT_FORMAT = 1
@@ -304,7 +305,7 @@ def _run_tests(
         "TMPDIR": gettempdir(),
     }
     # ssh finds the caller's own agent and keys by these; a build never sees them.
-    names = ("HOME", "SSH_AUTH_SOCK", "CI", "GLOVEBOX_STORE")
+    names = ("HOME", "SSH_AUTH_SOCK", "CI", "GLOVEBOX_STORE", MEASURE)
     caller = {name: os.environ[name] for name in names if name in os.environ}
     try:
         stream([*command, *options], line=line, cwd=PROJECT, env={**settings, **caller})

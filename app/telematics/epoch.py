@@ -125,16 +125,18 @@ class Merger:
         """Give every epoch that is still open: there will be no more reports."""
         return [epoch for receiver in self._receivers.values() for epoch in self._close(receiver)]
 
-    def deadline(self) -> int | None:
-        """Give the time at which ``tick`` will have something; None while nothing is open."""
-        due = [
-            self._due(each, each.open) for each in self._receivers.values() if each.open is not None
-        ]
-        return min(due, default=None)
+    def deadline(self, age_ms: int = 0) -> int | None:
+        """Give the time at which ``tick`` will have something that began ``age_ms`` before.
 
-    def oldest(self) -> int:
-        """Give the time of the first report of what is open; ``deadline`` tells if there is any."""
-        return min(each.open.mono for each in self._receivers.values() if each.open is not None)
+        None while nothing is open.
+        """
+        first = None
+        for each in self._receivers.values():
+            if each.open is not None:
+                due = max(self._due(each, each.open), each.open.mono + age_ms)
+                if first is None or due < first:
+                    first = due
+        return first
 
     def _due(self, receiver: _Receiver, tpv: Tpv) -> int:
         longest = tpv.mono + OPEN_MAX_MS

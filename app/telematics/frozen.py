@@ -32,7 +32,9 @@ class FrozenWatch:
 
     def feed(self, epoch: Epoch) -> None:
         """Take in an epoch that has a position."""
-        seen = self._receivers.setdefault(epoch.device, _Seen())
+        seen = self._receivers.get(epoch.device)
+        if seen is None:
+            seen = self._receivers[epoch.device] = _Seen()
         place = (epoch.lat, epoch.lon)
         if place != seen.place:
             seen.place, seen.moving = place, 0

@@ -29,6 +29,8 @@ INSTALLATION_DIGITS = 6
 # No vowels and nothing that looks alike: it is read aloud and never spells a word.
 ALPHABET = "23456789bcdfghjkmnpqrstvwxz"
 
+NO_GAP = Gap()
+
 log = logging.getLogger(__name__)
 
 
@@ -97,7 +99,7 @@ class Numbers:
         self._mark = best or Mark(installation=make())
         self.made_anew = best is None
         self._next: int | None = None
-        self._pending = Gap()
+        self._pending = NO_GAP
         if self.made_anew:
             with suppress(NumbersError):  # then the first number cannot be given either
                 self._write(self._mark)
@@ -151,8 +153,8 @@ class Numbers:
             self._write(
                 replace(self._mark, reserved=seq + BLOCK - 1, acked=acked, clean=False, last=last)
             )
-        self._next, self._pending = seq + 1, Gap()
-        return seq, (gap if gap.size else None)
+        self._next, self._pending = seq + 1, NO_GAP
+        return seq, (gap if gap is not NO_GAP and gap.size else None)
 
     def close(self, *, acked: int, last: str) -> None:
         """Note a clean stop after number ``acked``: all that was given is on the medium."""

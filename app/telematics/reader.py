@@ -101,9 +101,13 @@ class Reader:
                 came = self._poll.poll(max(0, end - self._clock()))
                 if not came:
                     return False
+                there = False
                 for found, _ in came:
-                    self._came(found)
-                if any(found == ready for found, _ in came):
+                    if found == ready:
+                        there = True
+                    else:
+                        self._came(found)
+                if there:
                     return True
         finally:
             self._poll.unregister(ready)

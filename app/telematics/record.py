@@ -48,8 +48,7 @@ class RecordError(ValueError):
     """Bytes that should be a record are not one."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Identity:
+class Identity(NamedTuple):
     """Whose records these are: the same for all records of one run."""
 
     device: str

@@ -148,9 +148,9 @@ class Service:
         due = min(now + (IDLE_MS if self._ready else STARTING_MS), self._writer.deadline(batch_ms))
         if self._alive_every_s is not None:
             due = min(due, self._alive_at)
-        complete = self._merger.deadline()
-        if complete is not None:
-            due = min(due, max(complete, self._merger.oldest() + batch_ms))
+        complete = self._merger.deadline(batch_ms)
+        if complete is not None and complete < due:
+            due = complete
         return max(0, due - now)
 
     def _keep(self, epochs: list[Epoch]) -> None:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 RECORDS = 216_000  # 30 days of 2 hours
 MB = 1_000_000
 CAPTURE_S = 20
-CPU_S = 60
+CPU_S = 100  # in which the recorder reserves one block of numbers
 SETTLE_S = 5
 MEMORY = "/dev/shm"  # where a board's /run is
 BASELINE = HERE / "baseline_loop.py"

@@ -51,6 +51,8 @@ def test_gpsd_does_not_wait_for_the_clock(host: Host) -> None:
 
     assert not [line for line in unit.splitlines() if "chrony" in line and not line.startswith("#")]
     assert "\nRestart=always\n" in unit
+    # It waits for the bus before it opens a receiver, and the bus waits for the recording.
+    assert "\nEnvironment=DBUS_SYSTEM_BUS_ADDRESS=unix:path=/run/no-bus\n" in unit
     assert host.check_output("systemctl is-enabled gpsd.service gpsd.socket").split() == [
         "enabled",
         "enabled",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from telematics.receive import Book, Ledger, split
@@ -18,7 +17,7 @@ IDENTITY = Identity(device="t", installation="k3x9w2", boot="1f0c9a")
 
 def raw(seq: int, gap: Gap | None = None, installation: str = "k3x9w2") -> bytes:
     """Make the bytes of a record."""
-    identity = replace(IDENTITY, installation=installation)
+    identity = IDENTITY._replace(installation=installation)
     return maker(identity)(epoch(seq), seq, 1, gap).encode()
 
 

@@ -1,7 +1,6 @@
 """The record: small, exact, and never trusted when damaged."""
 
 import json
-from dataclasses import replace
 
 import pytest
 from hypothesis import given, strategies as st
@@ -31,7 +30,7 @@ BARE = FULL._replace(time=None, alt=None, speed=None, track=None, climb=None, ep
 
 
 LARGEST = FULL._replace(
-    identity=replace(FULL.identity, device="d" * record.DEVICE_MAX),
+    identity=FULL.identity._replace(device="d" * record.DEVICE_MAX),
     seq=999_999_999,
     trip=999_900_000,
     mono=9_999_999_999,
