@@ -132,27 +132,25 @@ def measure(
         )
         for board in boards
     }
-    store = opened[SMALL].store
-    work = store.root.with_name(f"{store.root.name}-bench")
-    shutil.rmtree(work, ignore_errors=True)
-    try:
-        with monitor.step("downloads", "what is measured shall not wait for a network"):
-            _download(opened)
-            site = elsewhere.prepare(opened[SMALL], config, work)
-            for board in boards:
-                elsewhere.add_lock(opened[board], site.config)
-        bench = Bench(
-            monitor=monitor, opened=opened, site=site, work=work,
-            rounds=1 if quick else rounds, quick=quick,
-        )  # fmt: skip
-        rows: list[Row] = []
-        for name in chosen:
-            with monitor.step(name, PARTS[name].__doc__ or ""):
-                rows += PARTS[name](bench)
-            for row in rows[-4:]:
-                monitor.note(f"{row.name}: {row.value()} {row.values}")
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+    with elsewhere.workplace(opened[SMALL].store, "bench") as work:
+        try:
+            with monitor.step("downloads", "what is measured shall not wait for a network"):
+                _download(opened)
+                site = elsewhere.prepare(opened[SMALL], config, work)
+                for board in boards:
+                    elsewhere.add_lock(opened[board], site.config)
+            bench = Bench(
+                monitor=monitor, opened=opened, site=site, work=work,
+                rounds=1 if quick else rounds, quick=quick,
+            )  # fmt: skip
+            rows: list[Row] = []
+            for name in chosen:
+                with monitor.step(name, PARTS[name].__doc__ or ""):
+                    rows += PARTS[name](bench)
+                for row in rows[-4:]:
+                    monitor.note(f"{row.name}: {row.value()} {row.values}")
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
     facts = {"measured": today(), "rounds": str(bench.rounds)}
     return Report(
         machine=machine(), rows=ordered(rows, _ORDER), steps=tuple(bench.steps), facts=facts

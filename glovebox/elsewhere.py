@@ -5,23 +5,46 @@ What proves or measures a build uses this: two builds then share downloads, and 
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import sys
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from glovebox import apt, files, lock, plan, project
+from glovebox.errors import HostError
 from glovebox.run import run, stream
 from glovebox.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from glovebox.project import Project
 
 _LEFT_OUT = (".git", ".venv", "out", "__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache")
+
+
+@contextmanager
+def workplace(store: Store, name: str) -> Iterator[Path]:
+    """Give an empty folder beside the store; what another run left in it is gone.
+
+    What is in it afterwards stays. Raises HostError while another process has it.
+    """
+    work = store.root.with_name(f"{store.root.name}-{name}")
+    with (store.root / "locks" / name).open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise HostError(
+                f"another `{name}` works in {work}",
+                hint="wait until it has ended, or give this one a store of its own: GLOVEBOX_STORE",
+            ) from None
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir(parents=True, mode=0o700)
+        yield work
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +92,7 @@ def prepare(
     env: Mapping[str, str] | None = None,
 ) -> Site:
     """Make an empty store with the downloads there are, and the lock beside a configuration."""
-    work.mkdir(parents=True)
+    work.mkdir(parents=True, exist_ok=True)
     checkout = project.CHECKOUT
     if copy_checkout:
         checkout = work / "checkout"

@@ -103,28 +103,26 @@ def reproduce(
 
     With ``first_cached`` the first build takes what the store has.
     """
-    work = opened.store.root.with_name(f"{opened.store.root.name}-reproduce")
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True, mode=0o700)
-    try:
-        if first_cached:
-            first = _built(opened.store, _build_here(opened, work / "first/out"), opened)
-        else:
-            usual = Circumstances()
-            first = _build(opened, config, overrides, work / "first", usual)
-        second = _build(opened, config, overrides, work / "second", circumstances, first=first)
-        differences = _differences(opened, first, second)
-        digest = files.sha256_file(first.image)
-    except BaseException:
-        shutil.rmtree(work, ignore_errors=True)
-        raise
-    if differences:
-        raise VerifyError(
-            "two builds of the same inputs differ\n" + "\n".join(differences),
-            hint=f"the second: {circumstances}; both are kept in {work}",
-        )
-    shutil.rmtree(work)
-    return digest
+    with elsewhere.workplace(opened.store, "reproduce") as work:
+        try:
+            if first_cached:
+                first = _built(opened.store, _build_here(opened, work / "first/out"), opened)
+            else:
+                usual = Circumstances()
+                first = _build(opened, config, overrides, work / "first", usual)
+            second = _build(opened, config, overrides, work / "second", circumstances, first=first)
+            differences = _differences(opened, first, second)
+            digest = files.sha256_file(first.image)
+        except BaseException:
+            shutil.rmtree(work, ignore_errors=True)
+            raise
+        if differences:
+            raise VerifyError(
+                "two builds of the same inputs differ\n" + "\n".join(differences),
+                hint=f"the second: {circumstances}; both are kept in {work}",
+            )
+        shutil.rmtree(work)
+        return digest
 
 
 def _build_here(opened: Project, out: Path) -> Path:
