@@ -80,6 +80,7 @@ class Shelf:
                 machine.wait(lambda: bool(re.search(GROWN, machine.console())), "growth",
                              BOOT_TIMEOUT_S)  # fmt: skip
                 # It is on the card once something is flushed after it: the second record from now.
+                recorded(0)  # those that came meanwhile do not count
                 last = len(_times(writes, begun)) + 2
                 machine.wait(lambda: recorded(last), "records after growth", BOOT_TIMEOUT_S)
             machine.cut()
