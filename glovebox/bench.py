@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 import time
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -36,7 +36,7 @@ from glovebox.plan import TARGET, TOOLS
 from glovebox.run import run, stream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from glovebox.build import Builder
@@ -134,8 +134,8 @@ def measure(
     }
     store = opened[SMALL].store
     work = store.root.with_name(f"{store.root.name}-bench")
-    shutil.rmtree(work, ignore_errors=True)
-    try:
+    # Two at once would clear each other's folder, and measure each other.
+    with store.exclusive("bench"), _cleared(work):
         with monitor.step("downloads", "what is measured shall not wait for a network"):
             _download(opened)
             site = elsewhere.prepare(opened[SMALL], config, work)
@@ -151,12 +151,19 @@ def measure(
                 rows += PARTS[name](bench)
             for row in rows[-4:]:
                 monitor.note(f"{row.name}: {row.value()} {row.values}")
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
     facts = {"measured": today(), "rounds": str(bench.rounds)}
     return Report(
         machine=machine(), rows=ordered(rows, _ORDER), steps=tuple(bench.steps), facts=facts
     )
+
+
+@contextmanager
+def _cleared(folder: Path) -> Iterator[None]:
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        yield
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _download(opened: dict[str, Project]) -> None:

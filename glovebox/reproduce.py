@@ -103,6 +103,19 @@ def reproduce(
 
     With ``first_cached`` the first build takes what the store has.
     """
+    # Two at once would clear each other's folder.
+    with opened.store.exclusive("reproduce"):
+        return _reproduced(opened, config, overrides, circumstances, first_cached=first_cached)
+
+
+def _reproduced(
+    opened: Project,
+    config: Path,
+    overrides: Sequence[str],
+    circumstances: Circumstances,
+    *,
+    first_cached: bool,
+) -> str:
     work = opened.store.root.with_name(f"{opened.store.root.name}-reproduce")
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True, mode=0o700)

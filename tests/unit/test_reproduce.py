@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+import time
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 from glovebox import clock, reproduce
 from glovebox.plan import Plan, Step, StepKind
@@ -14,6 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pytest
+
+    from glovebox.project import Project
 
 KINDS = {
     "tools": StepKind.NATIVE_ROOT,
@@ -82,3 +87,27 @@ def test_a_usual_build_has_the_true_time(tmp_path: Path, monkeypatch: pytest.Mon
     clock.lay(tmp_path / "root")
     assert clock.passed_on()["LD_PRELOAD"] == "/run/lock/$LIB/clock.so"
     assert (tmp_path / "root/run/lock/lib").is_dir()
+
+
+def test_two_at_once_take_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They use one folder, so the second waits until the first has cleared it."""
+    opened = cast("Project", SimpleNamespace(store=Store(root=tmp_path / "store").open()))
+    told: list[str] = []
+
+    def work(*_: object, **__: object) -> str:
+        told.append("begins")
+        time.sleep(0.05)
+        told.append("ends")
+        return "sha256"
+
+    monkeypatch.setattr(reproduce, "_reproduced", work)
+    with ThreadPoolExecutor() as pool:
+        both = [
+            pool.submit(
+                reproduce.reproduce, opened, tmp_path, (), circumstances=reproduce.OTHERWISE
+            )
+            for _ in range(2)
+        ]
+
+    assert [one.result() for one in both] == ["sha256"] * 2
+    assert told == ["begins", "ends"] * 2
