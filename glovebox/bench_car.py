@@ -113,7 +113,7 @@ def baseline(bench: Bench, board: str) -> Path:
 
 
 def _image(bench: Bench, board: str) -> Path:
-    return bench.site.out / f"glovebox-{board}.img"
+    return bench.site.out / f"{bench.opened[board].name}.img"
 
 
 def _system(bench: Bench, board: str) -> range:
