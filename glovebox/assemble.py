@@ -6,6 +6,8 @@ root of the suite, so the same plan gives the same bytes on any host.
 
 from __future__ import annotations
 
+import os
+import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -90,14 +92,19 @@ def measure(tree: Path) -> Content:
     """Count the bytes in whole blocks, and the inodes, below ``tree``; hard links once."""
     seen: set[tuple[int, int]] = set()
     size = inodes = 0
-    for path in files.walk(tree):
-        status = path.lstat()
-        if status.st_nlink > 1 and not path.is_dir():
-            if (status.st_dev, status.st_ino) in seen:
-                continue
-            seen.add((status.st_dev, status.st_ino))
-        inodes += 1
-        size += _up(status.st_size, BLOCK)
+    folders = [os.fspath(tree)]
+    while folders:
+        with os.scandir(folders.pop()) as found:
+            for entry in found:
+                status = entry.stat(follow_symlinks=False)
+                if stat.S_ISDIR(status.st_mode):
+                    folders.append(entry.path)
+                elif status.st_nlink > 1:
+                    if (status.st_dev, status.st_ino) in seen:
+                        continue
+                    seen.add((status.st_dev, status.st_ino))
+                inodes += 1
+                size += _up(status.st_size, BLOCK)
     return Content(size=size, inodes=inodes)
 
 

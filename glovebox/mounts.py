@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import time
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from contextlib import AbstractContextManager
 
+PATIENCE_S = 5.0
+_PAUSE_S = 0.02
 # Stated, because the defaults depend on how the host's kernel was configured.
 OVERLAY_OPTIONS = "redirect_dir=off,metacopy=off,index=off,xino=off"
 
@@ -32,8 +36,7 @@ def mount(
     try:
         yield target
     finally:
-        # A real unmount, never a lazy one: what still uses the mount must be noticed.
-        run(["umount", "--", target])
+        _umount(target)
 
 
 @contextmanager
@@ -59,8 +62,7 @@ def _by_kernel(
     try:
         yield target
     finally:
-        # A real unmount, never a lazy one: what still uses the mount must be noticed.
-        kernel.umount(target)
+        _umount(target)
 
 
 @contextmanager
@@ -102,7 +104,24 @@ def overlay(
     try:
         yield target
     finally:
-        kernel.umount(target)
+        _umount(target)
+
+
+def _umount(target: Path) -> None:
+    """Unmount really, never lazily: what still uses the mount must be noticed.
+
+    Programs that were just killed, and those that ran for them, are given a moment to end.
+    """
+    until = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            kernel.umount(target)
+        except OSError as error:
+            if error.errno != errno.EBUSY or time.monotonic() > until:
+                raise
+            time.sleep(_PAUSE_S)
+        else:
+            return
 
 
 @contextmanager

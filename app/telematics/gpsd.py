@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 
 LINE_MAX = 64 * 1024
 MODE_MAX = 3
+# The numbers of a report in the order of Tpv, and the most that each can mean.
+LIMITS = (
+    ("lat", 90.0), ("lon", 180.0), ("altMSL", 1e6), ("speed", 1e5), ("track", 360.0),
+    ("climb", 1e5), ("eph", 1e9), ("eps", 1e9),
+)  # fmt: skip
 EPOCH_ZERO = datetime(1970, 1, 1, tzinfo=UTC)
 MS = timedelta(milliseconds=1)
 # What json.loads does in the end, without the three functions before it.
@@ -80,15 +85,14 @@ def tpv_of(report: Mapping[str, object], *, mono: int) -> Tpv:
         mono,
         _time_ms(said("time")),
         mode if type(mode) is int and 0 <= mode <= MODE_MAX else 0,
-        _number(said("lat"), 90.0),
-        _number(said("lon"), 180.0),
-        _number(said("altMSL"), 1e6),
-        _number(said("speed"), 1e5),
-        _number(said("track"), 360.0),
-        _number(said("climb"), 1e5),
-        _number(said("eph"), 1e9),
-        _number(said("eps"), 1e9),
-    )
+        *[
+            # type() and not isinstance(): True is an int for Python, and no latitude. json reads
+            # NaN and Infinity, and a comparison with NaN is false.
+            value * 1.0 if (type(value) is float or type(value) is int) and -most <= value <= most
+            else None
+            for value, most in [(said(name), most) for name, most in LIMITS]
+        ],
+    )  # fmt: skip
 
 
 def object_of(line: bytes) -> dict[str, object] | None:
@@ -99,14 +103,6 @@ def object_of(line: bytes) -> dict[str, object] | None:
     except (ValueError, RecursionError):
         return None
     return report if isinstance(report, dict) and not text[end:].strip() else None
-
-
-def _number(value: object, limit: float) -> float | None:
-    # type() and not isinstance(): True is an int for Python, and no latitude.
-    if type(value) is float or type(value) is int:
-        # json reads NaN and Infinity, and a comparison with NaN is false.
-        return float(value) if -limit <= value <= limit else None
-    return None
 
 
 def _time_ms(value: object) -> int | None:

@@ -35,7 +35,7 @@ BACKOFF_MAX_S = 2.0
 # The reports outrun the writer only while queue or card hang; this is eight minutes of 10 Hz.
 REPORTS_MAX = 5000
 # SKY is by far the longest report and only the status shows it; parsing costs an ARMv6 dearly.
-SKY_EVERY_S = 10.0
+SKY_EVERY_S = 30.0
 SKY_PREFIX = b'{"class":"SKY"'
 WATCH = b'?WATCH={"enable":true,"json":true}\n'
 PROBE = b"?VERSION;\n"
@@ -83,9 +83,9 @@ class Reader:
         """Let ``wait`` come back at once; safe in a signal handler and from any thread."""
         os.eventfd_write(self._bell, 1)
 
-    def wait(self, timeout_ms: int) -> None:
+    def wait(self, timeout_ms: int, now: int) -> None:
         """Wait until gpsd said something, somebody rings or the time is over."""
-        self._tend(self._clock())
+        self._tend(now)
         if self._rung:
             timeout_ms, self._rung = 0, False
         for found, _ in self._poll.poll(timeout_ms):
@@ -98,7 +98,7 @@ class Reader:
         self._poll.register(ready, select.POLLIN)
         try:
             while True:
-                came = self._poll.poll(max(0, end - self._clock()))
+                came = self._poll.poll(timeout_ms)
                 if not came:
                     return False
                 there = False
@@ -109,6 +109,7 @@ class Reader:
                         self._came(found)
                 if there:
                     return True
+                timeout_ms = max(0, end - self._clock())
         finally:
             self._poll.unregister(ready)
 

@@ -120,7 +120,8 @@ class Service:
 
     def turn(self) -> None:
         """Wait for reports or the next deadline, and do all there is to do."""
-        self._reader.wait(self._wait_ms(self._clock()))
+        now = self._clock()
+        self._reader.wait(self._wait_ms(now), now)
         self._merge()
         now = self._clock()
         # An epoch is quiet only if the reader had nothing more for it, so not before here.

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 IDENTITY = re.compile(r"[0-9a-f]{32}\n")
 # What is less than an erase block of larger cards, twice, is not worth growing for.
 LEFT_MOST = 16 * 1024**2
+BLOCK = 4096
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from telematics import reader as reader_module
-from telematics.gpsd import Lines, Tpv, tpv_of
+from telematics.gpsd import Lines, Tpv, monotonic_ms, tpv_of
 from telematics.reader import PROBE, WATCH, Reader
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def reading() -> Iterator[tuple[Reader, list[Tpv], socket.socket]]:
 
         def loop() -> None:
             while not ended.is_set():
-                reader.wait(20)
+                reader.wait(20, monotonic_ms())
                 while reader.reports:
                     taken.append(reader.reports.popleft())
 
@@ -207,7 +207,7 @@ def test_slow_queue_keeps_nobody_from_reading() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         reader = Reader("127.0.0.1", server.getsockname()[1])
         while not reader.connected:
-            reader.wait(20)
+            reader.wait(20, monotonic_ms())
         link, _ = server.accept()
         answer, asked = socket.socketpair()
         with link, answer, asked:
@@ -228,7 +228,7 @@ def test_slow_card_keeps_nobody_from_reading() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         reader = Reader("127.0.0.1", server.getsockname()[1])
         while not reader.connected:
-            reader.wait(20)
+            reader.wait(20, monotonic_ms())
         link, _ = server.accept()
         with link:
             link.sendall(report(1) + b"\n")

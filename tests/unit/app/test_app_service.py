@@ -50,10 +50,10 @@ class FakeReader(Reader):
         self._times = times
         super().__init__("", 0, clock=lambda: self.now)
 
-    def wait(self, timeout_ms: int) -> None:
+    def wait(self, timeout_ms: int, now: int) -> None:
         """See Reader."""
         self.rounds += 1
-        until = self.now + timeout_ms
+        until = now + timeout_ms
         if self._times and self._times[0] <= until:
             until = at = self._times.pop(0)
             self.reports.append(
