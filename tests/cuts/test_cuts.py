@@ -71,14 +71,17 @@ class Shelf:
         with virt.powered(self.kit, disk, qemu=self.qemu, folder=folder) as machine:
             machine.dongle.drive(drive(begun, DRIVE_S))
 
-            def recorded() -> bool:
+            def recorded(count: int) -> bool:
                 writes.extend(machine.writes())
-                return len(_times(writes, begun)) >= RECORDS
+                return len(_times(writes, begun)) >= count
 
-            machine.wait(recorded, f"{RECORDS} records of its own", BOOT_TIMEOUT_S)
+            machine.wait(lambda: recorded(RECORDS), f"{RECORDS} records of its own", BOOT_TIMEOUT_S)
             if grows:
                 machine.wait(lambda: bool(re.search(GROWN, machine.console())), "growth",
                              BOOT_TIMEOUT_S)  # fmt: skip
+                # It is on the card once something is flushed after it: the second record from now.
+                last = len(_times(writes, begun)) + 2
+                machine.wait(lambda: recorded(last), "records after growth", BOOT_TIMEOUT_S)
             machine.cut()
             writes.extend(machine.writes())
             assert not re.search(r"FAILED.*(glovebox|queue|telematics)", machine.console())
