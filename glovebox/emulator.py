@@ -270,6 +270,15 @@ class Machine:
             raise self._error(f"nobody could log in within {timeout_s:.0f} s")
         self._log_in()
 
+    def wait_said(self, words: re.Pattern[bytes], timeout_s: float = BOOT_TIMEOUT_S) -> None:
+        """Wait until the console says so."""
+        until = time.monotonic() + timeout_s
+        while not words.search(self._serial()):
+            self.check()
+            if time.monotonic() > until:
+                raise self._error(f"it did not say {words.pattern!r} within {timeout_s:.0f} s")
+            time.sleep(POLL_S)
+
     def ssh(self, command: str, *, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a shell command on the board as the first user."""
         self.check()

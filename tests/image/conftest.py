@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import tempfile
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 SETTLE_TIMEOUT_S = 300
 READY_TIMEOUT_S = 300
+# systemd says so of a service of Type=notify once it is READY, long before anybody can log in.
+READY = re.compile(rb"Started .*telematics\.service")
 # The board looks itself: to log in each time would take half of what it can do while it boots.
 AWAIT_READY = f"""
 for second in $(seq {READY_TIMEOUT_S}); do
@@ -155,14 +158,14 @@ def tree(target: Target) -> Path:
 
 
 @pytest.fixture(scope="session")
-def machine(
+def powered(
     target: Target,
     facts: Facts,
     artifacts: Path,
     filled: Filled | None,
     pytestconfig: pytest.Config,
 ) -> Iterator[Machine]:
-    """Boot one board with a receiver plugged in, for all tests of the session."""
+    """Give power to one board with a receiver plugged in, for all tests of the session."""
     assert target.path is not None
     with boot(
         target.path,
@@ -172,23 +175,39 @@ def machine(
         folder=artifacts,
         put={FILE: filled.text} if filled else {},
     ) as booted:
-        booted.wait_ssh()
         yield booted
 
 
 @pytest.fixture(scope="session")
-def first_drive(machine: Machine) -> tuple[Sent, ...]:
+def machine(powered: Machine, facts: Facts, request: pytest.FixtureRequest) -> Machine:
+    """Give the board once somebody can log in; if it records, its first drive has begun."""
+    if "telematics" in facts.stages:
+        request.getfixturevalue("first_drive")
+    else:
+        powered.wait_ssh()
+    return powered
+
+
+@pytest.fixture(scope="session")
+def first_drive(powered: Machine, filled: Filled | None) -> tuple[Sent, ...]:
     """Begin a drive as soon as the service is ready, so that it passes while others look.
 
     Gives what the receiver sent before.
     """
-    told = machine.ssh(AWAIT_READY).stdout
-    state = dict(line.split("=", 1) for line in told.splitlines())
-    assert state["Type"] == "notify", "nobody can tell when it is ready"
-    assert (state["ActiveState"], state["SubState"]) == ("active", "running"), told
-    assert machine.dongle is not None
-    before = tuple(machine.dongle.sent)
-    machine.dongle.drive(epochs(DRIVE_S))
+    if filled is None:
+        powered.wait_said(READY)
+    else:
+        # What the owner wrote on the card ends the first run of the service, and begins another.
+        powered.wait_ssh()
+        told = powered.ssh(AWAIT_READY).stdout
+        state = dict(line.split("=", 1) for line in told.splitlines())
+        assert state["Type"] == "notify", "nobody can tell when it is ready"
+        assert (state["ActiveState"], state["SubState"]) == ("active", "running"), told
+    assert powered.dongle is not None
+    before = tuple(powered.dongle.sent)
+    powered.dongle.drive(epochs(DRIVE_S))
+    if filled is None:
+        powered.wait_ssh()
     return before
 
 
@@ -240,8 +259,6 @@ def host(
         refused = asked.run("true")
         if refused.failed:
             pytest.exit(f"{target}: no root by ssh and sudo: {refused.stderr.strip()}", 2)
-        if target.level is Level.EMULATED and "telematics" in facts.stages:
-            request.getfixturevalue("first_drive")
         # What runs while the board still boots is slow, and tells half the truth.
         asked.run(f"timeout {SETTLE_TIMEOUT_S} systemctl is-system-running --wait")
         emulated = target.level is Level.EMULATED
