@@ -1,5 +1,6 @@
 """The emulated board, as far as no QEMU is needed: its command line, and what it complains of."""
 
+import re
 import sys
 import time
 from dataclasses import replace
@@ -221,6 +222,19 @@ def test_silence_is_told_with_the_consoles_last_words(tmp_path: Path) -> None:
     finally:
         machine.end()
     assert "serial.log" in str(caught.value)
+
+
+def test_words_of_the_console_are_waited_for(tmp_path: Path) -> None:
+    """What the console said is found at once; what it never says is told after the time limit."""
+    machine = _machine(tmp_path, "import time; time.sleep(60)")
+    (tmp_path / "serial.log").write_text("[  OK  ] Started telematics.service\n")
+
+    try:
+        machine.wait_said(re.compile(rb"Started .*telematics"), timeout_s=0)
+        with pytest.raises(EmulatorError, match=r"did not say(.|\n)*within 0 s"):
+            machine.wait_said(re.compile(rb"Power down"), timeout_s=0)
+    finally:
+        machine.end()
 
 
 def test_power_down_is_no_early_death(tmp_path: Path) -> None:
