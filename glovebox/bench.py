@@ -19,6 +19,7 @@ from glovebox import (
     assemble,
     bench_car,
     bench_contract,
+    bench_idle,
     chroot,
     compare,
     elsewhere,
@@ -474,7 +475,7 @@ _ORDER = ("nothing changed → done", _APP, "a value under `service:` → `.img`
 PARTS: dict[str, Callable[[Bench], list[Row]]] = {
     "cold": cold, "unchanged": unchanged, "change": change, "plain": plain, "emulated": emulated,
     "redis": redis, "size": size, "mmdebstrap": mmdebstrap, "boots": boots, "contract": contract,
-    "car": bench_car.car, "drain": drain,
+    "car": bench_car.car, "idle": bench_idle.idle, "drain": drain,
 }  # fmt: skip
-DEFAULT = tuple(name for name in PARTS if name not in {"boots", "car", "drain"})
+DEFAULT = tuple(name for name in PARTS if name not in {"boots", "car", "idle", "drain"})
 QUICK = ("unchanged", "change", "plain", "emulated", "size")

@@ -1,9 +1,9 @@
-"""Measure what a vehicle asks of an image: a quick start, few writes, little work, little memory.
+"""Measure what a vehicle asks of an image: a quick start, few writes, little memory.
 
-Start and idle work are compared, in the same run, with the image of an earlier commit: the one that
-first recorded a drive, before anything was done for a vehicle. It is built by its own code once and
-kept beside the results. What is measured is told from outside where that is possible: by the log of
-what the board writes to its card, and by the processor time of QEMU.
+The start is compared, in the same run, with the image of an earlier commit: the one that first
+recorded a drive, before anything was done for a vehicle. It is built by its own code once and kept
+beside the results. What is measured is told from outside where that is possible: by the log of what
+the board writes to its card.
 """
 
 from __future__ import annotations
@@ -38,9 +38,6 @@ BASELINE_NAME = "the image as the issue Walk left it"
 SMALL = "zero-w"
 FIRST_TIMEOUT_S = 600
 SETTLE_TIMEOUT_S = 300
-# Until what starts late is done: a data partition that grew is written to for some time.
-CALM_S = 30
-IDLE_S = 60
 MINUTE_S = 60
 DRIVE_S = 600
 COUNTED_S = 300  # of the drive, at its end
@@ -52,12 +49,10 @@ _RECORD = re.compile(rb"XADD")
 
 @dataclass(frozen=True, kw_only=True)
 class Start:
-    """When the first record was on the card, since power-on, and what a minute took afterwards."""
+    """When the first record was on the card, in seconds since power-on and kernel start."""
 
     host_s: float
     board_s: float
-    idle_cpu_s: float
-    idle_board_s: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +71,7 @@ def car(bench: Bench) -> list[Row]:
     for board in bench.opened:
         bench.warm(board)
         before = _start(bench, board, baseline(bench, board))
-        with _booted(bench, board, _image(bench, board)) as (machine, log, begun):
+        with booted(bench, board, image(bench, board)) as (machine, log, begun):
             now = _measured(machine, log, begun)
             if board == SMALL:
                 rows += _drive_rows(_drive(machine, log, _system(bench, board)))
@@ -112,23 +107,24 @@ def baseline(bench: Bench, board: str) -> Path:
     return kept
 
 
-def _image(bench: Bench, board: str) -> Path:
+def image(bench: Bench, board: str) -> Path:
+    """Give the image that was built here."""
     return bench.site.out / f"{bench.opened[board].name}.img"
 
 
 def _system(bench: Bench, board: str) -> range:
     """Give the bytes of the card that boot and root partition have, and the gap behind them."""
-    boot, _, data = card.table(_image(bench, board)).partitions
+    boot, _, data = card.table(image(bench, board)).partitions
     return range(boot.start, data.start)
 
 
-def _start(bench: Bench, board: str, image: Path) -> Start:
-    with _booted(bench, board, image) as (machine, log, begun):
+def _start(bench: Bench, board: str, before: Path) -> Start:
+    with booted(bench, board, before) as (machine, log, begun):
         return _measured(machine, log, begun)
 
 
 @contextmanager
-def _booted(bench: Bench, board: str, image: Path) -> Iterator[tuple[Machine, Log, float]]:
+def booted(bench: Bench, board: str, image: Path) -> Iterator[tuple[Machine, Log, float]]:
     """Give a board that gets its power now, with a receiver that has a fix."""
     opened = bench.opened[board]
     builder = opened.builder()
@@ -154,21 +150,16 @@ def _drive_on(machine: Machine) -> None:
     machine.dongle.drive(nmea.drive(datetime.now(UTC).replace(microsecond=0), HOUR_S))
 
 
-def _measured(machine: Machine, log: Log, begun: float) -> Start:
-    """Wait for the first record, until all is calm, and for a minute without a position."""
-    host_s = _first_record(machine, log) - begun
+def settle(machine: Machine) -> None:
+    """Wait until all that starts has started."""
     machine.wait_ssh()
     machine.ssh(f"timeout {SETTLE_TIMEOUT_S} systemctl is-system-running --wait", check=False)
-    board_s = _first_mono(machine)
-    if machine.dongle is not None:
-        machine.dongle.stop()
-    time.sleep(CALM_S)
-    cpu, busy = machine.cpu_s(), _busy_s(machine)
-    time.sleep(IDLE_S)
-    spent = machine.cpu_s() - cpu
-    return Start(
-        host_s=host_s, board_s=board_s, idle_cpu_s=spent, idle_board_s=_busy_s(machine) - busy
-    )
+
+
+def _measured(machine: Machine, log: Log, begun: float) -> Start:
+    host_s = _first_record(machine, log) - begun
+    settle(machine)
+    return Start(host_s=host_s, board_s=_first_mono(machine))
 
 
 def _first_record(machine: Machine, log: Log) -> float:
@@ -200,14 +191,6 @@ def mono_of(told: str) -> int:
     if place is None:
         raise VerifyError(f"no time in the record {found[0]}")
     return int(place[1])
-
-
-def _busy_s(machine: Machine) -> float:
-    """Give the seconds in which the board's own processors were not idle."""
-    words = machine.ssh("head -n 1 /proc/stat").stdout.split()
-    ticks = [int(word) for word in words[1:9]]
-    idle = ticks[3] + ticks[4]
-    return (sum(ticks) - idle) / 100
 
 
 def _drive(machine: Machine, log: Log, system: range) -> Drive:
@@ -250,15 +233,21 @@ def _drive_rows(drive: Drive) -> list[Row]:
 
 
 def _start_rows(board: str, now: Start, before: Start) -> list[Row]:
-    def row(what: str, one: float, other: float, goal: float | None) -> Row:
-        note = f"{one:.1f} s / {other:.1f} s"
-        name = f"`{board}`: {what}: this / {BASELINE_NAME}"
-        return Row(name=name, unit=TIMES, values=(one / other,), goal=goal, note=note)
-
     start = "kernel start → first record"
     return [
-        row(f"{start}, the board's time", now.board_s, before.board_s, 0.6),
-        row(f"{start}, the host's time", now.host_s, before.host_s, 0.6),
-        row("idle minute, processor time of QEMU", now.idle_cpu_s, before.idle_cpu_s, 0.5),
-        row("idle minute, the board's own", now.idle_board_s, before.idle_board_s, None),
+        compared(board, f"{start}, the board's time", now.board_s, before.board_s, goal=0.6),
+        compared(board, f"{start}, the host's time", now.host_s, before.host_s, goal=0.6),
     ]
+
+
+def compared(
+    board: str, what: str, now: float, before: float, *, goal: float | None = None, unit: str = "s"
+) -> Row:
+    """Give the ratio to the earlier image as a row, with both figures beside it."""
+    return Row(
+        name=f"`{board}`: {what}: this / {BASELINE_NAME}",
+        unit=TIMES,
+        values=(now / before,),
+        goal=goal,
+        note=f"{now:.1f} {unit} / {before:.1f} {unit}",
+    )

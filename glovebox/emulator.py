@@ -20,7 +20,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from glovebox import card, devicetree, firmware, writes
+from glovebox import card, devicetree, firmware, qmp, writes
 from glovebox.dongle import Dongle, plugged
 from glovebox.errors import GloveboxError, HostError, VerifyError
 from glovebox.run import PATH, CommandError, end, environment, run, start
@@ -40,6 +40,7 @@ LOGIN_TIMEOUT_S = 120  # the key exchange alone takes an emulated ARMv6 several 
 COMMAND_TIMEOUT_S = 600
 POLL_S = 0.5
 WRITES = "writes.log"
+CONTROL = "control"
 PORT_TRIES = 5
 SERIAL_TAIL = 25
 
@@ -193,6 +194,7 @@ def qemu_command(qemu: Qemu, boot: Boot) -> list[str]:
         "-serial", "chardev:console",
         "-netdev", f"user,id=net,restrict={restrict},hostfwd=tcp:127.0.0.1:{boot.port}-:22",
         "-usb", "-device", "usb-net,netdev=net",
+        "-qmp", f"unix:{_comma(boot.sockets / CONTROL)},server=on,wait=off",
     ]  # fmt: skip
     if boot.initramfs is not None:
         command += ["-initrd", str(boot.initramfs)]
@@ -249,6 +251,7 @@ class Machine:
         self.port = port
         self.serial_log = serial_log
         self.dongle = dongle
+        self._control = sockets / CONTROL
         self.console = sockets / "console"  # a unix socket: the serial console, to type at
         self.ssh_config = sockets / "ssh_config"
         self._process = process
@@ -314,6 +317,13 @@ class Machine:
         words = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
         ticks = int(words[11]) + int(words[12])  # utime and stime, see proc(5)
         return ticks / os.sysconf("SC_CLK_TCK")
+
+    def instructions(self) -> int | None:
+        """Give how many instructions the board has executed; None where QEMU does not count."""
+        if "-icount" not in _OPTIONS[self.board.qemu_machine or ""]:
+            return None
+        count: int = qmp.ask(self._control, "query-replay")["icount"]
+        return count
 
     def powered_down(self) -> bool:
         """Tell whether the kernel has said its last word."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from glovebox import bench_car
+from glovebox import bench_car, bench_idle
+from glovebox.bench_idle import Idle, Minute
 from glovebox.errors import VerifyError
 from glovebox.measures import TIMES
 
@@ -39,11 +40,29 @@ def test_an_hour_is_extrapolated_and_says_so() -> None:
 
 def test_starts_are_compared() -> None:
     """Each row is a ratio with both figures beside it."""
-    one = bench_car.Start(host_s=30, board_s=40, idle_cpu_s=5, idle_board_s=1)
-    other = bench_car.Start(host_s=60, board_s=50, idle_cpu_s=20, idle_board_s=2)
+    one = bench_car.Start(host_s=30, board_s=40)
+    other = bench_car.Start(host_s=60, board_s=50)
     rows = bench_car._start_rows("3", one, other)
 
-    assert [row.median for row in rows] == [0.8, 0.5, 0.25, 0.5]
+    assert [row.median for row in rows] == [0.8, 0.5]
     assert {row.unit for row in rows} == {TIMES}
     assert rows[0].note == "40.0 s / 50.0 s"
-    assert [row.met for row in rows] == [False, True, True, None]
+    assert [row.met for row in rows] == [False, True]
+
+
+@pytest.mark.parametrize(("counts", "ratios"), [(True, [0.8, 0.5, 0.4, 0.25, 0.5]),
+                                                (False, [0.5, 0.25, 0.5])])  # fmt: skip
+def test_idle_minutes_are_compared(*, counts: bool, ratios: list[float]) -> None:
+    """With and without the USB host, by instructions where they are counted, and by time."""
+
+    def minute(cpu_s: float, instructions: int) -> Minute:
+        return Minute(cpu_s=cpu_s, instructions=instructions if counts else None)
+
+    one = Idle(whole=minute(10, 160_000_000), alone=minute(2, 40_000_000), busy_s=1)
+    other = Idle(whole=minute(20, 200_000_000), alone=minute(8, 100_000_000), busy_s=2)
+    rows = bench_idle.rows_of("zero-w", one, other)
+
+    assert [row.median for row in rows] == ratios
+    assert ("160.0 M / 200.0 M" in {row.note for row in rows}) is counts
+    # The last is what the board says of itself: no goal was set for that.
+    assert [row.goal for row in rows] == [0.5] * (len(rows) - 1) + [None]
