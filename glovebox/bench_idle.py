@@ -1,9 +1,9 @@
 """Measure what a board does while it has nothing to record: a receiver without a position.
 
-Compared, in the same run, with the image of an earlier commit; see `bench_car`. Two more minutes
-tell what of it no image can change: one without the USB host, which interrupts the kernel 1,700
-times a second for as long as anything is plugged in; and one in which every process is stopped, so
-that only the kernel is left, which on the ARMv6 boards ticks 250 times a second in any case.
+Compared, in the same run, with the image of an earlier commit; see `bench_car`. A second minute, in
+which every process is stopped, tells what of it no image can change: QEMU's USB host interrupts the
+kernel 1,700 times a second as long as anything is plugged in, and the kernel of the ARMv6 boards
+ticks 250 times a second in any case. The difference is what the processes take.
 """
 
 from __future__ import annotations
@@ -26,15 +26,11 @@ CALM_S = 30
 IDLE_S = 60
 GOAL = 0.5
 MILLION = 1e6
-# A board's clock is not the host's.
-SLACK_S = 20
-# Takes the network along, so whoever asks for it has hung up by then. Nobody is there to stop
-# systemd's first process, which would start a service again that does not move.
-_ALONE = (
-    "sudo -n systemd-run --quiet sh -c '"
-    "sleep 3; cd /sys/bus/platform/drivers/dwc2 && echo *.usb >unbind;"
-    f" sleep {CALM_S + IDLE_S + SLACK_S};"
-    " systemd-analyze service-watchdogs no; kill -STOP -1'"
+# Whoever asks for it is stopped too, so it begins once that one has hung up. systemd's first process
+# cannot be stopped: it would start a service again that does not move.
+_STOP_ALL = (
+    "sudo -n systemd-run --quiet sh -c"
+    " 'sleep 3; systemd-analyze service-watchdogs no; kill -STOP -1'"
 )
 
 
@@ -48,14 +44,13 @@ class Minute:
 
 @dataclass(frozen=True, kw_only=True)
 class Idle:
-    """A minute as the board is, one without USB host, one of its kernel alone; and how busy it was.
+    """A minute as the board is, one with every process stopped, and how busy it was in the first.
 
-    ``busy_s``: of the first minute, in seconds of all its processors, by its own count.
+    ``busy_s``: in seconds of all its processors, by its own count.
     """
 
     whole: Minute
-    alone: Minute
-    still: Minute
+    kernel: Minute
     busy_s: float
 
 
@@ -78,11 +73,9 @@ def _stand(bench: Bench, board: str, path: Path) -> Idle:
         busy = _busy_s(machine)
         whole = _minute(machine)
         busy = _busy_s(machine) - busy
-        machine.ssh(_ALONE)
+        machine.ssh(_STOP_ALL)
         time.sleep(CALM_S)
-        alone = _minute(machine)
-        time.sleep(2 * SLACK_S)
-        return Idle(whole=whole, alone=alone, still=_minute(machine), busy_s=busy)
+        return Idle(whole=whole, kernel=_minute(machine), busy_s=busy)
 
 
 def _minute(machine: Machine) -> Minute:
@@ -102,18 +95,29 @@ def _busy_s(machine: Machine) -> float:
 
 def rows_of(board: str, now: Idle, before: Idle) -> list[Row]:
     """Compare, in every unit there is; the goal is that of the minute as it is."""
-    rows: list[Row] = []
-    for what, one, other, goal in (
-        ("idle minute", now.whole, before.whole, GOAL),
-        ("idle minute without its USB host", now.alone, before.alone, None),
-        ("idle minute of its kernel alone", now.still, before.still, None),
-    ):
-        if one.instructions is not None and other.instructions is not None:
-            count = f"{what}, instructions"
-            rows.append(compared(board, count, one.instructions / MILLION,
-                                 other.instructions / MILLION, goal=goal, unit="M"))  # fmt: skip
-        rows.append(
-            compared(board, f"{what}, processor time of QEMU", one.cpu_s, other.cpu_s, goal=goal)
-        )
-    rows.append(compared(board, "idle minute, the board's own", now.busy_s, before.busy_s))
+    rows = [
+        *_compared(board, "idle minute", now.whole, before.whole, goal=GOAL),
+        *_compared(board, "idle minute, every process stopped", now.kernel, before.kernel),
+    ]
+    processes = [
+        one.whole.instructions - one.kernel.instructions
+        for one in (now, before)
+        if one.whole.instructions is not None and one.kernel.instructions is not None
+    ]
+    if len(processes) == 2:  # noqa: PLR2004  this image and the earlier one
+        one, other = (each / MILLION for each in processes)
+        what = "idle minute, the difference: what processes take, instructions"
+        rows.append(compared(board, what, one, other, unit="M"))
+    rows.append(compared(board, "idle minute, the board's own count", now.busy_s, before.busy_s))
     return rows
+
+
+def _compared(
+    board: str, what: str, now: Minute, before: Minute, *, goal: float | None = None
+) -> list[Row]:
+    rows: list[Row] = []
+    if now.instructions is not None and before.instructions is not None:
+        one, other = now.instructions / MILLION, before.instructions / MILLION
+        rows.append(compared(board, f"{what}, instructions", one, other, goal=goal, unit="M"))
+    time_ = f"{what}, processor time of QEMU"
+    return [*rows, compared(board, time_, now.cpu_s, before.cpu_s, goal=goal)]
