@@ -26,11 +26,11 @@ CALM_S = 30
 IDLE_S = 60
 GOAL = 0.5
 MILLION = 1e6
-# Whoever asks for it is stopped too, so it begins once that one has hung up. systemd's first process
-# cannot be stopped: it would start a service again that does not move.
+# Whoever asks for it is stopped too, so it begins once that one has hung up. systemd's first
+# process cannot be stopped: it would start a service again that does not move.
 _STOP_ALL = (
     "sudo -n systemd-run --quiet sh -c"
-    " 'sleep 3; systemd-analyze service-watchdogs no; kill -STOP -1'"
+    " 'sleep 3; systemd-analyze service-watchdogs no; kill -s STOP -- -1'"
 )
 
 
