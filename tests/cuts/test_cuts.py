@@ -75,7 +75,10 @@ class Shelf:
                 writes.extend(machine.writes())
                 return len(_times(writes, begun)) >= count
 
-            machine.wait(lambda: recorded(RECORDS), f"{RECORDS} records of its own", BOOT_TIMEOUT_S)
+            # The last one seen may be a block that nothing points to yet: it is no record until it
+            # is flushed, and each is flushed before the next one is written.
+            seen = RECORDS + 1
+            machine.wait(lambda: recorded(seen), f"{seen} records of its own", BOOT_TIMEOUT_S)
             if grows:
                 machine.wait(lambda: bool(re.search(GROWN, machine.console())), "growth",
                              BOOT_TIMEOUT_S)  # fmt: skip
