@@ -318,7 +318,7 @@ def bench(
     config: str = "image.yaml",
 ) -> None:
     """Measure builds, and what others take for the same; into out/bench.json and out/bench.md."""
-    with _ending(OUT / "bench.log") as monitor:
+    with _ending(OUT / "bench.log", stopped="stopped; nothing of this run is kept") as monitor:
         sandbox.enter("bench")
         names = [name for name in only.split(",") if name]
         found = bench_.measure(
