@@ -1,5 +1,7 @@
 """Measure what a board does while it has nothing to record: a receiver without a position.
 
+It is the small board, whose instructions QEMU counts (its options are in `emulator`).
+
 Compared, in the same run, with the image of an earlier commit; see `bench_car`. A second minute, in
 which every process is stopped, tells what of it no image can change: QEMU's USB host interrupts the
 kernel 1,700 times a second as long as anything is plugged in, and the kernel of the ARMv6 boards
@@ -12,7 +14,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from glovebox.bench_car import baseline, booted, compared, image, settle
+from glovebox.bench_car import SMALL, baseline, booted, compared, image, settle
+from glovebox.errors import VerifyError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,9 +23,12 @@ if TYPE_CHECKING:
     from glovebox.bench import Bench
     from glovebox.emulator import Machine
     from glovebox.measures import Row
+    from glovebox.writes import Log
 
-# Until what starts late is done: a data partition that grew is written to for some time.
+# A board is calm once its card is: what grew at the first start is written to for minutes.
 CALM_S = 30
+CALM_WRITES = 30
+CALM_TIMEOUT_S = 600
 IDLE_S = 60
 GOAL = 0.5
 MILLION = 1e6
@@ -36,10 +42,10 @@ _STOP_ALL = (
 
 @dataclass(frozen=True, kw_only=True)
 class Minute:
-    """What a minute took: processor time of QEMU, and instructions where it counts them."""
+    """What a minute took: processor time of QEMU, and instructions of the board."""
 
     cpu_s: float
-    instructions: int | None
+    instructions: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,21 +61,18 @@ class Idle:
 
 
 def idle(bench: Bench) -> list[Row]:
-    """Let both boards stand; compare with the image of an earlier commit."""
-    rows: list[Row] = []
-    for board in bench.opened:
-        bench.warm(board)
-        before = _stand(bench, board, baseline(bench, board))
-        rows += rows_of(board, _stand(bench, board, image(bench, board)), before)
-    return rows
+    """Let the small board stand; compare with the image of an earlier commit."""
+    bench.warm(SMALL)
+    before = _stand(bench, SMALL, baseline(bench, SMALL))
+    return rows_of(SMALL, _stand(bench, SMALL, image(bench, SMALL)), before)
 
 
 def _stand(bench: Bench, board: str, path: Path) -> Idle:
-    with booted(bench, board, path) as (machine, _, _):
+    with booted(bench, board, path) as (machine, log, _):
         settle(machine)
         if machine.dongle is not None:
             machine.dongle.stop()
-        time.sleep(CALM_S)
+        _calm(log)
         busy = _busy_s(machine)
         whole = _minute(machine)
         busy = _busy_s(machine) - busy
@@ -78,11 +81,22 @@ def _stand(bench: Bench, board: str, path: Path) -> Idle:
         return Idle(whole=whole, kernel=_minute(machine), busy_s=busy)
 
 
+def _calm(log: Log) -> None:
+    """Wait until hardly anything is written to the card."""
+    until = time.monotonic() + CALM_TIMEOUT_S
+    sum(1 for _ in log.more())
+    while True:
+        time.sleep(CALM_S)
+        if sum(1 for _ in log.more()) <= CALM_WRITES:
+            return
+        if time.monotonic() > until:
+            raise VerifyError(f"the board writes to its card for over {CALM_TIMEOUT_S} s")
+
+
 def _minute(machine: Machine) -> Minute:
     cpu, count = machine.cpu_s(), machine.instructions()
     time.sleep(IDLE_S)
-    cpu, now = machine.cpu_s() - cpu, machine.instructions()
-    return Minute(cpu_s=cpu, instructions=None if count is None or now is None else now - count)
+    return Minute(cpu_s=machine.cpu_s() - cpu, instructions=machine.instructions() - count)
 
 
 def _busy_s(machine: Machine) -> float:
@@ -94,30 +108,22 @@ def _busy_s(machine: Machine) -> float:
 
 
 def rows_of(board: str, now: Idle, before: Idle) -> list[Row]:
-    """Compare, in every unit there is; the goal is that of the minute as it is."""
-    rows = [
+    """Compare, in either unit; the goal is that of the minute as it is."""
+    one, other = (each.whole.instructions - each.kernel.instructions for each in (now, before))
+    what = "idle minute, the difference: what processes take, instructions"
+    return [
         *_compared(board, "idle minute", now.whole, before.whole, goal=GOAL),
         *_compared(board, "idle minute, every process stopped", now.kernel, before.kernel),
+        compared(board, what, one / MILLION, other / MILLION, unit="M"),
+        compared(board, "idle minute, the board's own", now.busy_s, before.busy_s),
     ]
-    processes = [
-        one.whole.instructions - one.kernel.instructions
-        for one in (now, before)
-        if one.whole.instructions is not None and one.kernel.instructions is not None
-    ]
-    if len(processes) == 2:  # noqa: PLR2004  this image and the earlier one
-        one, other = (each / MILLION for each in processes)
-        what = "idle minute, the difference: what processes take, instructions"
-        rows.append(compared(board, what, one, other, unit="M"))
-    rows.append(compared(board, "idle minute, the board's own count", now.busy_s, before.busy_s))
-    return rows
 
 
 def _compared(
     board: str, what: str, now: Minute, before: Minute, *, goal: float | None = None
 ) -> list[Row]:
-    rows: list[Row] = []
-    if now.instructions is not None and before.instructions is not None:
-        one, other = now.instructions / MILLION, before.instructions / MILLION
-        rows.append(compared(board, f"{what}, instructions", one, other, goal=goal, unit="M"))
-    time_ = f"{what}, processor time of QEMU"
-    return [*rows, compared(board, time_, now.cpu_s, before.cpu_s, goal=goal)]
+    one, other = now.instructions / MILLION, before.instructions / MILLION
+    return [
+        compared(board, f"{what}, instructions", one, other, goal=goal, unit="M"),
+        compared(board, f"{what}, processor time of QEMU", now.cpu_s, before.cpu_s, goal=goal),
+    ]

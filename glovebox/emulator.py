@@ -318,10 +318,10 @@ class Machine:
         ticks = int(words[11]) + int(words[12])  # utime and stime, see proc(5)
         return ticks / os.sysconf("SC_CLK_TCK")
 
-    def instructions(self) -> int | None:
-        """Give how many instructions the board has executed; None where QEMU does not count."""
+    def instructions(self) -> int:
+        """Give how many instructions the board has executed; QEMU counts them with -icount."""
         if "-icount" not in _OPTIONS[self.board.qemu_machine or ""]:
-            return None
+            raise EmulatorError(f"nobody counts the instructions of a {self.board.title}")
         count: int = qmp.ask(self._control, "query-replay")["icount"]
         return count
 

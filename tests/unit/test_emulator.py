@@ -248,6 +248,16 @@ def test_power_down_is_no_early_death(tmp_path: Path) -> None:
     assert machine.powered_down()
 
 
+def test_instructions_are_counted_on_one_board_only(tmp_path: Path) -> None:
+    """A figure of a board whose QEMU does not count would be none."""
+    machine = _machine(tmp_path, "")
+    machine.board = BOARDS[BoardName.PI_3]
+
+    with pytest.raises(EmulatorError, match="nobody counts"):
+        machine.instructions()
+    machine.end()
+
+
 def test_every_emulated_board_has_its_settings() -> None:
     """A board that names a machine of QEMU can be started."""
     for board in BOARDS.values():
