@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from glovebox.measures import Row
     from glovebox.writes import Log
 
-# A board is calm once its card is: what grew at the first start is written to for minutes.
+# What grew at the first start is written to for minutes. Few writes can be large ones: the earlier
+# image's kernel was seen at work after such a wait, so compare its row with every process stopped.
 CALM_S = 30
 CALM_WRITES = 30
 CALM_TIMEOUT_S = 600
