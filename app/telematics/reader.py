@@ -29,7 +29,7 @@ CONNECT_TIMEOUT_S = 5.0
 # With no receiver gpsd is silent by right, so after this long it is asked for a sign of life …
 PROBE_AFTER_S = 10.0
 # … and without one the connection is half dead: the other end went away without a word.
-DEAD_AFTER_S = 20.0
+ANSWER_WITHIN_S = 10.0
 BACKOFF_FIRST_S = 0.1
 BACKOFF_MAX_S = 2.0
 # The reports outrun the writer only while queue or card hang; this is eight minutes of 10 Hz.
@@ -67,7 +67,7 @@ class Reader:
         self._dial_at = 0
         self._backoff_s = BACKOFF_FIRST_S
         self._heard = 0
-        self._probed = False
+        self._asked: int | None = None  # when, while there is no answer
         self._sky_at = -math.inf
         self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._rung = False
@@ -161,11 +161,12 @@ class Reader:
                 self._dialling.start()
             return
         silence_s = (now - self._heard) / 1000
-        if silence_s >= DEAD_AFTER_S:
+        if self._asked is None:
+            if silence_s >= PROBE_AFTER_S:
+                self._asked = now
+                self._say(self._link, PROBE)
+        elif now - self._asked >= ANSWER_WITHIN_S * 1000:
             self._lost(f"no sign of life for {silence_s:.0f} s")
-        elif silence_s >= PROBE_AFTER_S and not self._probed:
-            self._probed = True
-            self._say(self._link, PROBE)
 
     def _dial(self) -> None:
         answer: socket.socket | Exception
@@ -183,7 +184,7 @@ class Reader:
             return
         answer.setblocking(False)  # the socket's own interface
         self._link, self._lines = answer, Lines()
-        self._heard, self._probed = now, False
+        self._heard, self._asked = now, None
         self.connections += 1
         self._poll.register(answer, select.POLLIN)
         self._say(answer, WATCH)
@@ -226,7 +227,7 @@ class Reader:
             self._lost("it closed the connection")
             return
         self._heard = now = self._clock()
-        self._probed = False
+        self._asked = None
         for line in self._lines.feed(chunk):
             self._take(line, now)
         if self._lines.too_long:

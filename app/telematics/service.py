@@ -43,7 +43,7 @@ STATUS_EVERY_MS = 5000
 STATUS_WELL_MS = 10_000
 # Until READY the loop comes round this often, later when gpsd speaks or, if it is silent, …
 STARTING_MS = 250
-IDLE_MS = 5000
+IDLE_MS = 10_000
 # … and never later than this many percent after `batch_ms`.
 GRACE = 15
 FINAL_WRITE_MS = 5000

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 RUNTIME_DIRECTORY = "/run/telematics"
 STATE_DIRECTORY = "/var/lib/telematics"
 NAME = "status.json"
-# The service writes every 10 s, and while there is trouble every 5 s; under load or emulation it
-# may be late, but not this late.
+# The service writes every 10 s, and while there is trouble every 5 s if gpsd speaks; under load or
+# emulation it may be late, but not this late.
 SILENT_MS = 30_000
 NOT_RUNNING = "not running; hint: systemctl status telematics"
 

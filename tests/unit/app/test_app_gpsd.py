@@ -161,7 +161,7 @@ def test_burst_is_read_as_fast_as_it_comes() -> None:
 def test_half_dead_connection_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     """A gpsd that says nothing is asked, and if it does not answer, called anew."""
     monkeypatch.setattr(reader_module, "PROBE_AFTER_S", 0.05)
-    monkeypatch.setattr(reader_module, "DEAD_AFTER_S", 0.15)
+    monkeypatch.setattr(reader_module, "ANSWER_WITHIN_S", 0.1)
     with reading() as (reader, _, server):
         first, _ = server.accept()
         second, _ = server.accept()
@@ -176,7 +176,7 @@ def test_half_dead_connection_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_silence_without_a_receiver_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     """A gpsd that answers the question stays connected, however long no receiver speaks."""
     monkeypatch.setattr(reader_module, "PROBE_AFTER_S", 0.05)
-    monkeypatch.setattr(reader_module, "DEAD_AFTER_S", 0.5)
+    monkeypatch.setattr(reader_module, "ANSWER_WITHIN_S", 0.5)
     with reading() as (reader, _, server):
         link, _ = server.accept()
         with link:
@@ -187,6 +187,25 @@ def test_silence_without_a_receiver_is_no_fault(monkeypatch: pytest.MonkeyPatch)
                 link.sendall(b'{"class":"VERSION","release":"3.25"}\n')
 
             assert (reader.connections, reader.connected) == (1, True)
+
+
+def test_whoever_comes_late_asks_first() -> None:
+    """However long nobody looked, gpsd is asked, and has its time to answer, before it is left."""
+    now = [0]
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        reader = Reader("127.0.0.1", server.getsockname()[1], clock=lambda: now[0])
+
+        def connected() -> bool:
+            reader.wait(10, now[0])
+            return reader.connected
+
+        until(connected)
+        link, _ = server.accept()
+        with link:
+            for now[0], stays in ((100_000, True), (109_000, True), (110_000, False)):
+                assert connected() is stays
+            assert link.recv(4096) == WATCH + PROBE
+        reader.close()
 
 
 def test_receivers_are_known_by_name() -> None:
