@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
 
-from glovebox import card, files
+from glovebox import card, files, nmea
 from glovebox.emulator import Login, boot, find_qemu
 from glovebox.run import run
 from tests.image import filled as owner
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from tests.image.filled import Filled
 
 FAT32_STATE = 0x41  # in the first sector
+DRIVE_S = 600  # longer than the start takes
 
 _ASKED = (
     "cat /boot/firmware/glovebox.yaml",
@@ -116,9 +118,11 @@ def test_second_start_is_as_the_first(
         qemu=find_qemu(pytestconfig.getoption("native_root")),
         login=Login(user=facts.user, key=filled.key or pytestconfig.getoption("key")),
         folder=artifacts / "second",
-        dongle=False,
         put={owner.FILE: owner.WRONG},
     ) as again:
+        # Without a position the login waits for one, 45 s.
+        assert again.dongle is not None
+        again.dongle.drive(nmea.drive(datetime.now(UTC).replace(microsecond=0), DRIVE_S))
         again.wait_ssh()
         # One question: each takes an emulated board seconds.
         told = again.ssh("; echo --; ".join(_ASKED)).stdout
