@@ -124,8 +124,13 @@ def _start(bench: Bench, board: str, before: Path) -> Start:
 
 
 @contextmanager
-def booted(bench: Bench, board: str, image: Path) -> Iterator[tuple[Machine, Log, float]]:
-    """Give a board that gets its power now, with a receiver that has a fix."""
+def booted(
+    bench: Bench, board: str, image: Path, *, bare: bool = False
+) -> Iterator[tuple[Machine, Log, float]]:
+    """Give a board that gets its power now, with a receiver that has a fix.
+
+    ``bare``: nothing is at its USB, so nobody can log in either.
+    """
     opened = bench.opened[board]
     builder = opened.builder()
     builder.build([EMULATOR])
@@ -136,10 +141,13 @@ def booted(bench: Bench, board: str, image: Path) -> Iterator[tuple[Machine, Log
         qemu=emulator.find_qemu(builder.native(EMULATOR).tree),
         login=Login(user=opened.loaded.config.user.name, key=opened.access.private),
         folder=folder,
+        dongle=not bare,
+        network=not bare,
         writes_log=True,
     ) as machine:
         begun = time.monotonic()
-        _drive_on(machine)
+        if not bare:
+            _drive_on(machine)
         yield machine, Log(folder / WRITES), begun
     shutil.rmtree(folder)
 

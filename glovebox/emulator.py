@@ -39,6 +39,7 @@ BANNER_TIMEOUT_S = 20
 LOGIN_TIMEOUT_S = 120  # the key exchange alone takes an emulated ARMv6 several seconds
 COMMAND_TIMEOUT_S = 600
 POLL_S = 0.5
+CARD = "card.img"  # an emulated board's copy of the image, while it runs
 WRITES = "writes.log"
 CONTROL = "control"
 PORT_TRIES = 5
@@ -168,8 +169,9 @@ class Boot:
     sockets: Path
     serial_log: Path
     port: int
-    dongle: bool
-    outside: bool
+    dongle: bool = True
+    network: bool = True
+    outside: bool = False
     writes: Path | None = None
 
 
@@ -192,12 +194,17 @@ def qemu_command(qemu: Qemu, boot: Boot) -> list[str]:
         "-drive", f"if=sd,{_card(boot)}",
         "-chardev", f"{console},logfile={_comma(boot.serial_log)},logappend=off",
         "-serial", "chardev:console",
-        "-netdev", f"user,id=net,restrict={restrict},hostfwd=tcp:127.0.0.1:{boot.port}-:22",
-        "-usb", "-device", "usb-net,netdev=net",
+        "-usb",
         "-qmp", f"unix:{_comma(boot.sockets / CONTROL)},server=on,wait=off",
     ]  # fmt: skip
     if boot.initramfs is not None:
         command += ["-initrd", str(boot.initramfs)]
+    if boot.network:
+        forward = f"hostfwd=tcp:127.0.0.1:{boot.port}-:22"
+        command += [
+            "-netdev", f"user,id=net,restrict={restrict},{forward}",
+            "-device", "usb-net,netdev=net",
+        ]  # fmt: skip
     if boot.dongle:
         # wait=on: the dongle is plugged in before the board gets power.
         command += [
@@ -405,24 +412,24 @@ def boot(  # noqa: PLR0913  each is a choice of its own
     login: Login,
     folder: Path,
     dongle: bool = True,
+    network: bool = True,
     outside: bool = False,
     put: Mapping[str, bytes] = MappingProxyType({}),
     writes_log: bool = False,
 ) -> Iterator[Machine]:
     """Give power to a board with a copy of the image; it is off when the block ends.
 
-    ``folder`` keeps ``serial.log`` and holds the copy meanwhile. ``outside``: let the board reach
-    the networks this host reaches; otherwise only we reach it. ``put``: files for the copy's boot
-    partition. ``writes_log``: keep ``writes.log`` too, of all that is written to the card, for
-    `glovebox.writes`.
+    ``folder`` keeps ``serial.log`` and holds the copy meanwhile, as ``card.img``. ``outside``: let
+    the board reach the networks this host reaches; otherwise only we reach it, and without
+    ``network`` nobody. ``put``: files for the copy's boot partition. ``writes_log``: keep
+    ``writes.log`` too, of all that is written to the card, for `glovebox.writes`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         # Sockets have short names only (107 bytes), so not in a folder of the caller's choice.
         sockets = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="glovebox-")))
-        plan = _prepare(
-            image, board, qemu=qemu, folder=folder, sockets=sockets, dongle=dongle, outside=outside
-        )
+        plan = _prepare(image, board, qemu=qemu, folder=folder, sockets=sockets)
+        plan = replace(plan, dongle=dongle, network=network, outside=outside)
         stack.callback(plan.card.unlink)
         for name, content in put.items():
             (sockets / "put").write_bytes(content)
@@ -442,23 +449,14 @@ def boot(  # noqa: PLR0913  each is a choice of its own
         yield machine
 
 
-def _prepare(
-    image: Path,
-    board: Board,
-    *,
-    qemu: Qemu,
-    folder: Path,
-    sockets: Path,
-    dongle: bool,
-    outside: bool,
-) -> Boot:
+def _prepare(image: Path, board: Board, *, qemu: Qemu, folder: Path, sockets: Path) -> Boot:
     """Copy the card, and take from its boot partition what the firmware would."""
     for name in ("config.txt", "cmdline.txt"):
         card.copy_out(image, name, sockets / name)
     begin = card.start_of((sockets / "config.txt").read_text(), board.name)
     for name in filter(None, (begin.kernel, begin.initramfs, board.dtb)):
         card.copy_out(image, name, sockets / name)
-    copy = folder / "card.img"
+    copy = folder / CARD
     run(["cp", "--reflink=auto", "--sparse=always", "--", image, copy])
     os.truncate(copy, card_size(copy.stat().st_size))
     return Boot(
@@ -471,8 +469,6 @@ def _prepare(
         sockets=sockets,
         serial_log=folder / "serial.log",
         port=0,
-        dongle=dongle,
-        outside=outside,
     )
 
 

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, assert_never
 from xml.etree import ElementTree as ET
 
 from glovebox import card, files
+from glovebox.emulator import CARD
 from glovebox.errors import ConfigError, VerifyError
 from glovebox.mounts import chroot_mounts, mount, overlay
 from glovebox.run import CommandError, end_streams, run, stream
@@ -35,7 +36,6 @@ TESTS = "tests/image"
 JUNIT = "junit.xml"
 MEASURE = "GLOVEBOX_MEASURE"  # set: tests that only measure run too
 ABOUT = "about.json"  # what tests/image/conftest.py learns of a running board
-CARD = "card.img"  # an emulated board's copy of the image, while it runs
 REPORT_FORMAT = 1
 _VIEW = ".view-"
 _FAILED = 1  # pytest's status when it ran and tests failed

@@ -10,6 +10,7 @@ from glovebox import bench_car, bench_idle
 from glovebox.bench_idle import Idle, Minute
 from glovebox.errors import VerifyError
 from glovebox.measures import TIMES
+from glovebox.writes import Write
 
 if TYPE_CHECKING:
     from glovebox.writes import Log
@@ -56,37 +57,44 @@ def test_starts_are_compared() -> None:
 
 
 def test_idle_minutes_are_compared() -> None:
-    """As it is and with its kernel alone; by instructions and by time."""
+    """With and without a receiver, and the kernel alone; by instructions and by time."""
     kernel = Minute(cpu_s=9, instructions=150_000_000)
-    one = Idle(whole=Minute(cpu_s=10, instructions=160_000_000), kernel=kernel, busy_s=1)
-    other = Idle(whole=Minute(cpu_s=20, instructions=200_000_000), kernel=kernel, busy_s=2)
+    one = Idle(
+        bare=Minute(cpu_s=6, instructions=40_000_000),
+        plugged=Minute(cpu_s=10, instructions=160_000_000),
+        kernel=kernel,
+    )
+    other = Idle(
+        bare=Minute(cpu_s=8, instructions=80_000_000),
+        plugged=Minute(cpu_s=20, instructions=200_000_000),
+        kernel=kernel,
+    )
     rows = bench_idle.rows_of("zero-w", one, other)
     found = {row.name.partition(": this")[0].removeprefix("`zero-w`: "): row for row in rows}
 
     assert {name: row.median for name, row in found.items()} == {
-        "idle minute, instructions": 0.8,
-        "idle minute, every process stopped, instructions": 1.0,
-        "idle minute, the difference: what processes take, instructions": 0.2,
-        "idle minute, processor time of QEMU": 0.5,
-        "idle minute, every process stopped, processor time of QEMU": 1.0,
-        "idle minute, the board's own": 0.5,
+        "idle minute, nothing at USB, instructions": 0.5,
+        "idle minute, nothing at USB, processor time of QEMU": 0.75,
+        "idle minute, silent receiver, instructions": 0.8,
+        "idle minute, silent receiver, processor time of QEMU": 0.5,
+        "the same, every process stopped, instructions": 1.0,
+        "the same, every process stopped, processor time of QEMU": 1.0,
     }
-    # The goal was set for the minute as it is, in either unit.
-    assert {name for name, row in found.items() if row.goal == 0.5} == {
-        "idle minute, processor time of QEMU",
-        "idle minute, instructions",
+    assert {name: row.met for name, row in found.items() if row.goal == 0.5} == {
+        "idle minute, nothing at USB, instructions": True,
+        "idle minute, silent receiver, instructions": False,
     }
     assert "160.0 M / 200.0 M" in {row.note for row in rows}
 
 
 def test_a_board_is_calm_once_its_card_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What grew at the first start is written to for minutes: that is not idle work."""
-    counts = [500, 400, 200, 3]
+    """However few the writes are: it is their bytes that count."""
+    counts = [0, 2_000_000, 70_000, 60_000]
     monkeypatch.setattr("glovebox.bench_idle.time.sleep", lambda _: None)
 
     class Played:
-        def more(self) -> list[int]:
-            return [0] * counts.pop(0)
+        def more(self) -> list[Write]:
+            return [Write(start=0, data=bytes(counts.pop(0)))]
 
     bench_idle._calm(cast("Log", Played()))
 
@@ -100,8 +108,8 @@ def test_a_card_that_never_rests_is_told(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr("glovebox.bench_idle.time.monotonic", lambda: next(clock))
 
     class Played:
-        def more(self) -> list[int]:
-            return [0] * 500
+        def more(self) -> list[Write]:
+            return [Write(start=0, data=bytes(500_000))]
 
     with pytest.raises(VerifyError, match="writes to its card"):
         bench_idle._calm(cast("Log", Played()))

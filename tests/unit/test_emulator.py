@@ -37,8 +37,6 @@ BOOT = Boot(
     sockets=Path("/s"),
     serial_log=Path("/f/serial.log"),
     port=2222,
-    dongle=True,
-    outside=False,
 )
 QEMU = Qemu(folder=Path("/q"))
 
@@ -86,6 +84,14 @@ def test_nobody_else_reaches_the_board() -> None:
 
     assert network == "user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:2222-:22"
     assert "restrict=off" in _value(qemu_command(QEMU, replace(BOOT, outside=True)), "-netdev")
+
+
+def test_without_a_network_nobody_reaches_it() -> None:
+    """Nothing at all is at USB then, and no port of this machine is taken."""
+    command = qemu_command(QEMU, replace(BOOT, dongle=False, network=False))
+
+    assert "-netdev" not in command
+    assert "-device" not in command
 
 
 def test_a_comma_in_a_path_is_doubled() -> None:
