@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from glovebox import bench_car, bench_idle
-from glovebox.bench_idle import Idle, Minute
+from glovebox.bench_idle import Minute
 from glovebox.errors import VerifyError
 from glovebox.measures import TIMES
 from glovebox.writes import Write
@@ -57,34 +57,25 @@ def test_starts_are_compared() -> None:
 
 
 def test_idle_minutes_are_compared() -> None:
-    """With and without a receiver, and the kernel alone; by instructions and by time."""
-    kernel = Minute(cpu_s=9, instructions=150_000_000)
-    one = Idle(
-        bare=Minute(cpu_s=6, instructions=40_000_000),
-        plugged=Minute(cpu_s=10, instructions=160_000_000),
-        kernel=kernel,
+    """By instructions where they are counted, and else by time; each against the earlier image."""
+    one = Minute(cpu_s=6, instructions=40_000_000)
+    other = Minute(cpu_s=8, instructions=80_000_000)
+    counted = bench_idle.rows_of("zero-w", one, other)
+    timed = bench_idle.rows_of(
+        "3", Minute(cpu_s=6, instructions=None), Minute(cpu_s=8, instructions=None)
     )
-    other = Idle(
-        bare=Minute(cpu_s=8, instructions=80_000_000),
-        plugged=Minute(cpu_s=20, instructions=200_000_000),
-        kernel=kernel,
-    )
-    rows = bench_idle.rows_of("zero-w", one, other)
-    found = {row.name.partition(": this")[0].removeprefix("`zero-w`: "): row for row in rows}
 
-    assert {name: row.median for name, row in found.items()} == {
-        "idle minute, nothing at USB, instructions": 0.5,
-        "idle minute, nothing at USB, processor time of QEMU": 0.75,
-        "idle minute, silent receiver, instructions": 0.8,
-        "idle minute, silent receiver, processor time of QEMU": 0.5,
-        "the same, every process stopped, instructions": 1.0,
-        "the same, every process stopped, processor time of QEMU": 1.0,
-    }
-    assert {name: row.met for name, row in found.items() if row.goal == 0.5} == {
-        "idle minute, nothing at USB, instructions": True,
-        "idle minute, silent receiver, instructions": False,
-    }
-    assert "160.0 M / 200.0 M" in {row.note for row in rows}
+    assert [(row.median, row.met) for row in counted] == [(0.5, True), (0.75, None)]
+    assert counted[0].note == "40.0 M / 80.0 M"
+    assert [(row.median, row.met) for row in timed] == [(0.75, False)]
+
+
+def test_the_median_of_each_measure_counts() -> None:
+    """A timer that falls into one minute is not what a board does in each."""
+    minutes = [Minute(cpu_s=n, instructions=m) for n, m in ((3, 10), (1, 90), (2, 20))]
+
+    assert bench_idle.median_of(minutes) == Minute(cpu_s=2, instructions=20)
+    assert bench_idle.median_of([Minute(cpu_s=1, instructions=None)]).instructions is None
 
 
 def test_a_board_is_calm_once_its_card_is(monkeypatch: pytest.MonkeyPatch) -> None:
