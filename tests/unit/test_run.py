@@ -236,7 +236,7 @@ def test_stopped_while_a_program_starts(monkeypatch: pytest.MonkeyPatch) -> None
         """Stand in for a program: the signal comes before anybody knows it."""
 
         def __init__(self, *_: object, **__: object) -> None:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)  # at once, whatever threads there are
 
         def kill(self) -> None:
             ended.append("killed")
