@@ -186,7 +186,6 @@ def qemu_command(qemu: Qemu, boot: Boot) -> list[str]:
     kept = [each for each in boot.cmdline.split() if not each.startswith(_DROPPED[machine])]
     arguments = " ".join([*kept, *_ARGUMENTS[machine]])
     console = f"socket,id=console,path={_comma(boot.sockets / 'console')},server=on,wait=off"
-    restrict = "off" if boot.outside else "on"
     command = [
         *qemu.command(boot.board.arch),
         "-M", machine, *_OPTIONS[machine], "-display", "none", "-monitor", "none", "-no-reboot",
@@ -200,6 +199,7 @@ def qemu_command(qemu: Qemu, boot: Boot) -> list[str]:
     if boot.initramfs is not None:
         command += ["-initrd", str(boot.initramfs)]
     if boot.network:
+        restrict = "off" if boot.outside else "on"
         forward = f"hostfwd=tcp:127.0.0.1:{boot.port}-:22"
         command += [
             "-netdev", f"user,id=net,restrict={restrict},{forward}",
