@@ -13,7 +13,7 @@ import time
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from glovebox import apt, files
+from glovebox import apt, files, pool
 from glovebox.errors import LockError
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 FORMAT = 2
 # How long an index counts as fresh; `invoke lock` and `--refresh` ask the mirror at once.
 FRESH_S = 12 * 3600
+# A warning names so many packages.
+_NAMED = 3
 _KNOWN_SINCE = "building from the packages known since"
 
 
@@ -166,10 +168,13 @@ def resolve(
     """
     warnings: list[str] = []
     states: dict[str, apt.Apt] = {}
+    entries: dict[str, tuple[apt.Archive, ...]] = {}
     for chain in chains:
-        entries = tuple(own) if own and chain is chains[0] else apt.archives(mirror, suite)
-        state, said = _indices(store, entries=entries, arch=chain.arch, refresh=refresh)
-        states[chain.name] = state
+        foreign = own and chain is chains[0]
+        entries[chain.name] = tuple(own) if foreign else apt.archives(mirror, suite)
+        states[chain.name], said = _indices(
+            store, entries=entries[chain.name], arch=chain.arch, refresh=refresh
+        )
         warnings += said
     wanted = files.digest_json(
         [FORMAT, suite, [asdict(chain) for chain in chains], list(sources), warnings]
@@ -180,20 +185,26 @@ def resolve(
         ]
     )
     kept = store.root / "apt" / f"lock-{wanted[:32]}.json"
-    with contextlib.suppress(OSError, LockError):  # damaged: it is made anew
-        return parse(kept.read_text())
+    if not refresh:  # the same indices can have found their files meanwhile
+        with contextlib.suppress(OSError, LockError):  # damaged: it is made anew
+            return parse(kept.read_text())
     state = states[chains[0].name]
 
     @functools.cache
     def older() -> apt.Apt | None:
-        return _under_other_names(store, state, apt.archives(mirror, suite), refresh=refresh)
+        return _under_other_names(store, state, apt.archives(mirror, suite)[:1], refresh=refresh)
 
     found = {name: _resolve_source(state, older, name, store, warnings) for name in sources}
+    resolved: dict[str, Mapping[str, tuple[Package, ...]]] = {}
+    for chain in chains:
+        states[chain.name], resolved[chain.name] = _resolve_chain_that_is_there(
+            store, states[chain.name], chain, entries[chain.name], warnings, refresh=refresh
+        )
     lock = Lock(
         suite=suite,
         asked=question(suite, chains, sources),
-        epoch=state.release_time(suite),
-        chains={chain.name: _resolve_chain(states[chain.name], chain) for chain in chains},
+        epoch=states[chains[0].name].release_time(suite),
+        chains=resolved,
         sources=found,
         warnings=tuple(dict.fromkeys(warnings)),
     )
@@ -261,6 +272,53 @@ def _with_age(warnings: Sequence[str], state: apt.Apt, error: LockError) -> list
     return [*(one for one in warnings if _KNOWN_SINCE not in one), kept]
 
 
+def _resolve_chain_that_is_there(
+    store: Store,
+    state: apt.Apt,
+    chain: Chain,
+    entries: Sequence[apt.Archive],
+    warnings: list[str],
+    *,
+    refresh: bool,
+) -> tuple[apt.Apt, Mapping[str, tuple[Package, ...]]]:
+    """Resolve a chain to packages that can be had; give the indices they are from, too.
+
+    Where the mirror lists packages that it has not, it is asked for the suite by its other name.
+    If that is no better, the download will say which ones are missing.
+    """
+    listed = _resolve_chain(state, chain)
+    gone = _missing(store, listed)
+    if not gone:
+        return state, listed
+    other = _under_other_names(store, state, entries, refresh=refresh)
+    if other is None:
+        return state, listed
+    try:
+        older = _resolve_chain(other, chain)
+    except LockError:  # it has not all that was asked for
+        return state, listed
+    if _missing(store, older):
+        return state, listed
+    names = ", ".join(f"{one.name} {one.version}" for one in gone[:_NAMED])
+    warnings.append(
+        f"the mirror lists packages ({chain.arch}) that it does not have, {len(gone)} of those"
+        f" needed ({names}{', …' * (len(gone) > _NAMED)}): building from what it has under the"
+        " suite's other name, which is older, WITHOUT their fixes; `invoke lock` asks again"
+    )
+    return other, older
+
+
+def _missing(store: Store, groups: Mapping[str, tuple[Package, ...]]) -> list[Package]:
+    """Give the packages that are neither in the store nor, by its own word, on the mirror."""
+    wanted = {
+        one.download(): one
+        for group in groups.values()
+        for one in group
+        if not (store.root / "debs" / one.sha256).exists()
+    }
+    return [wanted[one] for one in pool.missing(tuple(wanted))]
+
+
 def _resolve_chain(state: apt.Apt, chain: Chain) -> dict[str, tuple[Package, ...]]:
     status = chain.installed
     groups: dict[str, tuple[Package, ...]] = {}
@@ -313,12 +371,12 @@ def _newest_first(state: apt.Apt, older: Callable[[], apt.Apt | None]) -> Iterat
 def _under_other_names(
     store: Store, state: apt.Apt, entries: Sequence[apt.Archive], *, refresh: bool
 ) -> apt.Apt | None:
-    """Give the indices of the same suite under its other name, `stable`; None if there are none."""
+    """Give the indices with the suite under its other name, `stable`; None if there are none."""
     main = state.other_name(entries[0])
     if main is None:
         return None
     try:
-        found, _ = _indices(store, entries=[main], arch=state.arch, refresh=refresh)
+        found, _ = _indices(store, entries=[main, *entries[1:]], arch=state.arch, refresh=refresh)
     except LockError:
         return None
     return found if found.is_of(entries[0].suite, main) else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,7 +14,7 @@ from glovebox.errors import LockError
 from glovebox.store import Store
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Sequence
 
 
 def package(name: str, version: str = "1.0-1") -> lock.Package:
@@ -346,3 +347,72 @@ def test_who_asks_for_the_newest_hears_that_there_is_none(tmp_path: Path, mirror
 
     with pytest.raises(LockError, match="could not be fetched"):
         indices(store, refresh=True)
+
+
+class Pool:
+    """A mirror whose indices list a new package, and under the suite's other name an old one."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *there: lock.Package) -> None:
+        """Have these files; answer for `Apt` and `pool`."""
+        self.there = there
+        self.has_other_name = True
+        monkeypatch.setattr(lock.pool, "missing", self.missing)
+        monkeypatch.setattr(lock, "_resolve_chain", self.resolve)
+        monkeypatch.setattr(lock, "_under_other_names", self.under_other_names)
+
+    def missing(self, downloads: Sequence[apt.Download]) -> list[apt.Download]:
+        """Stand for `pool.missing`."""
+        had = {one.sha256 for one in self.there}
+        return [one for one in downloads if one.sha256 not in had]
+
+    def resolve(self, state: apt.Apt, _: lock.Chain) -> dict[str, tuple[lock.Package, ...]]:
+        """Give what the indices of this state list."""
+        return {"base": (package(state.arch),)}
+
+    def under_other_names(self, *_: object, refresh: bool) -> apt.Apt | None:
+        """Give the older state, if there is one."""
+        assert not refresh
+        return apt.Apt(folder=Path("/nowhere"), arch="old") if self.has_other_name else None
+
+    def ask(self, store: Store) -> tuple[str, list[str]]:
+        """Give the package that was found, and the warnings."""
+        warnings: list[str] = []
+        state = apt.Apt(folder=store.root, arch="new")
+        chain = lock.Chain(name="target", arch="new", requests=())
+        used, found = lock._resolve_chain_that_is_there(
+            store, state, chain, ARCHIVES, warnings, refresh=False
+        )
+        name = found["base"][0].name
+        assert used.arch == name  # what gives the date of the build
+        return name, warnings
+
+
+def test_packages_that_are_listed_and_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The suite under its other name is taken when its packages can be had, and it is said."""
+    asked = Pool(monkeypatch, package("old"))
+
+    name, (warning,) = asked.ask(Store(root=tmp_path))
+
+    assert name == "old"
+    assert "1 of those needed (new 1.0-1)" in warning
+
+
+def test_packages_that_are_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the other name is no better, or there is none, the download will say it."""
+    asked = Pool(monkeypatch)
+    assert asked.ask(Store(root=tmp_path)) == ("new", [])
+
+    asked.has_other_name = False
+    assert asked.ask(Store(root=tmp_path)) == ("new", [])
+
+
+def test_packages_in_the_store_are_not_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mirror that forgot a package does not matter to who has it."""
+    (tmp_path / "debs").mkdir()
+    (tmp_path / "debs" / package("new").sha256).touch()
+
+    assert Pool(monkeypatch, package("old")).ask(Store(root=tmp_path)) == ("new", [])
