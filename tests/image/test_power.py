@@ -107,6 +107,7 @@ def test_what_the_firmware_is_told(host: Host, facts: Facts, power: dict[str, ob
     }
     latch = power["latch_pin"]
     overlays = {
+        "card": True,
         "no-bluetooth": not power["bluetooth"],
         "latch": bool(latch),
         "wake": power["wake"] == "gpio",
@@ -127,6 +128,7 @@ def test_what_the_kernel_is_told(host: Host, power: dict[str, object]) -> None:
     words = host.check_output("cat /boot/firmware/cmdline.txt").split()
     told = dict(word.split("=", 1) for word in words if "=" in word)
 
+    assert told.get("psi") == "0"
     assert told.get("maxcpus") == (str(power["cores"]) if power["cores"] else None)
     assert told.get("cpufreq.default_governor") == power["governor"]
 
@@ -253,6 +255,19 @@ def test_the_latch_is_held(host: Host, power: dict[str, object]) -> None:
     found = host.run("ls /sys/class/leds/glovebox-latch/brightness")
 
     assert found.succeeded is bool(power["latch_pin"])
+
+
+@pytest.mark.level("emulated")
+def test_the_kernel_does_not_look_for_what_nobody_wants(host: Host, facts: Facts) -> None:
+    """No huge pages are made, no pressure is reckoned, and the clock is looked at now and then."""
+    assert host.run("cat /proc/sys/vm/compaction_proactiveness").stdout.strip() in ("0", "")
+    assert host.run("cat /proc/pressure/cpu").failed
+    rate = host.run("cat /sys/devices/system/cpu/cpufreq/ondemand/sampling_rate")
+    if rate.succeeded:  # another governor, or no clock to choose, otherwise
+        assert rate.stdout.strip() == "500000"
+    if facts.base == "debian":
+        controller = "/proc/device-tree/soc/mmc@7e202000"
+        assert host.run(f"test -e {controller}/non-removable").succeeded
 
 
 @pytest.mark.level("board")
