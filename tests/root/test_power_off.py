@@ -154,8 +154,8 @@ WIRED = Power(wake=Wake.LATCH, latch_pin=17, off_pin=27, off_after=10)
 @pytest.mark.parametrize(
     ("power", "base", "lines"),
     [
-        (Power(), "debian", ["dtoverlay=glovebox-card", "dtoverlay=glovebox-no-bluetooth", "gpu_mem=16",
-          "disable_splash=1"]),
+        (Power(), "debian", ["dtoverlay=glovebox-card", "dtoverlay=glovebox-no-bluetooth",
+                              "gpu_mem=16", "disable_splash=1"]),
         (Power(bluetooth=True, hdmi=True), "debian", []),
         (Power(clock=700), "debian", ["arm_freq=700"]),
         (WIRED, "debian", ["gpio=17=op,dh", "dtoverlay=glovebox-latch"]),
