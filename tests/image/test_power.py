@@ -34,7 +34,7 @@ CODES = {
     "driving": ("40", "2960"),
     "standing": ("40", "2960"),
     "no-fix": ("500", "500"),
-    "trouble": ("80", "80"),
+    "trouble": ("80", "250"),
 }
 SHOWN_TIMEOUT_S = 120
 

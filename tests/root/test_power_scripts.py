@@ -198,10 +198,10 @@ class Board:
         ("driving", "", ("timer", "40", "2960")),
         ("standing", "", ("timer", "40", "2960")),
         ("no-fix", "", ("timer", "500", "500")),
-        ("trouble", "", ("timer", "80", "80")),
+        ("trouble", "", ("timer", "80", "250")),
         ("stopped", "success", ("heartbeat",)),
-        ("stopped", "watchdog", ("timer", "80", "80")),
-        ("stopped", "signal", ("timer", "80", "80")),
+        ("stopped", "watchdog", ("timer", "80", "250")),
+        ("stopped", "signal", ("timer", "80", "250")),
         ("something new", "", ("heartbeat",)),
     ],
 )
