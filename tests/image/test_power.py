@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.stage("car")
 
+MILLISECOND = 1e-3
+# clock_getres(2): the length of a tick where timers are no finer.
+RESOLUTION = "import time; print(time.clock_getres(time.CLOCK_MONOTONIC))"
+TICKS_ALWAYS = "grep -qs '^CONFIG_HZ_PERIODIC=y' /boot/config-*"
+
 CONFIG = "/boot/firmware/config.txt"
 DRIVERS = {
     "hdmi": ("vc4", "v3d"),
@@ -124,11 +129,12 @@ def test_what_the_firmware_is_told(host: Host, facts: Facts, power: dict[str, ob
 
 @pytest.mark.level("chroot")
 def test_what_the_kernel_is_told(host: Host, power: dict[str, object]) -> None:
-    """How many processors to start and who chooses the clock, or nothing about it."""
+    """How many processors to start and who chooses the clock, and how fine its timers are."""
     words = host.check_output("cat /boot/firmware/cmdline.txt").split()
     told = dict(word.split("=", 1) for word in words if "=" in word)
 
     assert told.get("psi") == "0"
+    assert told.get("highres") == ("off" if host.run(TICKS_ALWAYS).succeeded else None)
     assert told.get("maxcpus") == (str(power["cores"]) if power["cores"] else None)
     assert told.get("cpufreq.default_governor") == power["governor"]
 
@@ -259,12 +265,14 @@ def test_the_latch_is_held(host: Host, power: dict[str, object]) -> None:
 
 @pytest.mark.level("emulated")
 def test_the_kernel_does_not_look_for_what_nobody_wants(host: Host, facts: Facts) -> None:
-    """No huge pages are made, no pressure is reckoned, and the clock is looked at now and then."""
+    """No huge pages, no pressure, a clock seldom looked at, and no timers finer than its ticks."""
     assert host.run("cat /proc/sys/vm/compaction_proactiveness").stdout.strip() in ("0", "")
     assert host.run("cat /proc/pressure/cpu").failed
     rate = host.run("cat /sys/devices/system/cpu/cpufreq/ondemand/sampling_rate")
     if rate.succeeded:  # another governor, or no clock to choose, otherwise
         assert rate.stdout.strip() == "500000"
+    precise_s = float(host.check_output("python3 -c %s", RESOLUTION))
+    assert (precise_s > MILLISECOND) is host.run(TICKS_ALWAYS).succeeded
     if facts.base == "debian":
         controller = "/proc/device-tree/soc/mmc@7e202000"
         assert host.run(f"test -e {controller}/non-removable").succeeded

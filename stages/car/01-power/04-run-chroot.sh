@@ -2,3 +2,9 @@
 for unit in glovebox-state.path glovebox-off-pin.service; do
   if [ -e "/etc/systemd/system/$unit" ]; then systemctl enable "$unit"; fi
 done
+
+# Debian's kernel for a Zero W ticks 250 times a second, idle or not. With timers finer than that,
+# each tick is one of them, to be queued and found again; without, the tick is the clock's own.
+if grep -qs '^CONFIG_HZ_PERIODIC=y' /boot/config-*; then
+  echo highres=off >/etc/glovebox/cmdline.txt.d/25-ticks
+fi
