@@ -32,7 +32,7 @@ HELPER = "/usr/lib/apt/apt-helper"
 TIMEOUT_S = 30
 RETRIES = 3
 _KEPT = "kept"
-# A failed download names so many files.
+# A message names so many of many.
 _NAMED = 3
 
 
@@ -370,13 +370,18 @@ def _not_fetched(missing: Sequence[Download], folder: Path, error: CommandError)
         failed.append(one)
         if "Hash Sum mismatch" in error.tail:  # resumed, it would stay wrong
             part.unlink(missing_ok=True)
-    names = ", ".join(one.name for one in failed[:_NAMED]) + (", …" * (len(failed) > _NAMED))
+    names = [one.name for one in failed]
     return LockError(
-        f"could not fetch {len(failed)} of {len(missing)} files ({names}):\n{error.tail}",
+        f"could not fetch {len(failed)} of {len(missing)} files ({few(names)}):\n{error.tail}",
         hint=hints.hint_for(error.tail)
         or "the next run goes on where this one stopped; if a package is gone from the mirror:"
         " ./invoke build-image --refresh",
     )
+
+
+def few(names: Sequence[str]) -> str:
+    """Name the first ones of what may be many, for a message."""
+    return ", ".join(names[:_NAMED]) + ", …" * (len(names) > _NAMED)
 
 
 @contextmanager

@@ -138,6 +138,7 @@ def measure(
             with monitor.step("downloads", "what is measured shall not wait for a network"):
                 _download(opened)
                 site = elsewhere.prepare(opened[SMALL], config, work)
+                elsewhere.share_secret(opened[SMALL].store, site.store)
                 for board in boards:
                     elsewhere.add_lock(opened[board], site.config)
             bench = Bench(

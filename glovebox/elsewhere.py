@@ -128,6 +128,11 @@ def share_downloads(source: Store, target: Store) -> None:
                 os.link(path, target.root / name / path.name)
 
 
+def share_secret(source: Store, target: Store) -> None:
+    """Let a store name results as another does: keys of settings hold an HMAC with its secret."""
+    shutil.copy(project.secret_file(source), project.secret_file(target))
+
+
 def share_layers(source: Store, target: Store, keys: Iterable[str]) -> None:
     """Give a store finished results of another, as hard links; nothing may change them."""
     for key in keys:

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 FORMAT = 2
 # How long an index counts as fresh; `invoke lock` and `--refresh` ask the mirror at once.
 FRESH_S = 12 * 3600
-# A warning names so many packages.
-_NAMED = 3
 _KNOWN_SINCE = "building from the packages known since"
 
 
@@ -299,10 +297,10 @@ def _resolve_chain_that_is_there(
         return state, listed
     if _missing(store, older):
         return state, listed
-    names = ", ".join(f"{one.name} {one.version}" for one in gone[:_NAMED])
+    names = [f"{one.name} {one.version}" for one in gone]
     warnings.append(
         f"the mirror lists packages ({chain.arch}) that it does not have, {len(gone)} of those"
-        f" needed ({names}{', …' * (len(gone) > _NAMED)}): building from what it has under the"
+        f" needed ({apt.few(names)}): building from what it has under the"
         " suite's other name, which is older, WITHOUT their fixes; `invoke lock` asks again"
     )
     return other, older

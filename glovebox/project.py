@@ -145,7 +145,7 @@ def open_project(  # noqa: PLR0913  what a person can ask of a run
         stages=stages,
         checkout=CHECKOUT,
         access=access,
-        secret=_secret(store),
+        secret=secret_of(store),
         accelerate=accelerate,
         imported=base,
         exports=exports,
@@ -315,9 +315,14 @@ def _volatile_run(store: Store, stages: Sequence[stage.Stage], *, begin: bool) -
         return path.read_text()
 
 
-def _secret(store: Store) -> bytes:
+def secret_file(store: Store) -> Path:
+    """Give the place of a store's secret."""
+    return store.root / "secret"
+
+
+def secret_of(store: Store) -> bytes:
     """Give this store's own secret: keys hold what must not be guessed as an HMAC with it."""
-    path = store.root / "secret"
+    path = secret_file(store)
     with store.exclusive("secret"):  # two first builds at once must not make two
         if not path.exists():
             files.write_whole(path, secrets.token_hex(32), mode=0o600)
