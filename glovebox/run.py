@@ -40,6 +40,7 @@ PACKAGE_OF = {
     "mtype": "mtools",
     "resize2fs": "e2fsprogs",
     "e2fsck": "e2fsprogs",
+    "shellcheck": "shellcheck",
 }
 
 
