@@ -244,10 +244,15 @@ def test_stopped_while_a_program_starts(monkeypatch: pytest.MonkeyPatch) -> None
         def wait(self) -> None:
             ended.append("waited for")
 
-    before = signal.getsignal(signal.SIGINT)
     monkeypatch.setattr("glovebox.run.subprocess.Popen", Started)
-    with pytest.raises(KeyboardInterrupt):
-        run(["sleep", "60"])
+    # A shell starts what it puts into the background with SIGINT ignored, these tests too.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run(["sleep", "60"])
+        handler = signal.getsignal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
     assert ended == ["killed", "waited for"]
-    assert signal.getsignal(signal.SIGINT) is before
+    assert handler is signal.default_int_handler
