@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from typing import TYPE_CHECKING
 
 from glovebox.run import PATH
@@ -13,6 +14,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import pytest
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C stop a program under test, from wherever the tests are started.
+
+    A shell ignores SIGINT in what it puts into the background, and all children inherit that.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

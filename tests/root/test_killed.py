@@ -66,9 +66,7 @@ def begin(folder: Path, salt: str, token: str = "", *, pause_s: int = 0) -> Pope
     """Start the small build."""
     program = Path(__file__).with_name("small_build.py")
     env = {"PYTHONPATH": f"{CHECKOUT}:{CHECKOUT / 'app'}", "TOKEN": token, "PAUSE_S": str(pause_s)}
-    # A shell gives what it runs in the background an ignored SIGINT, and children inherit that.
-    awake = ["env", "--default-signal=INT"]
-    return start([*awake, sys.executable, program, folder, salt, token], env=env)
+    return start([sys.executable, program, folder, salt, token], env=env)
 
 
 def finish(folder: Path, salt: str) -> str:
