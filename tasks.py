@@ -13,32 +13,25 @@ sys.path[:0] = [path for path in (str(CHECKOUT), str(CHECKOUT / "app")) if path 
 
 from invoke import Context, Exit, task
 
-from glovebox import (
-    bench as bench_,
-    board_session,
-    differ,
-    doctor as doctor_,
-    enter,
-    hints,
-    inventory,
-    keep as room,
-    load,
-    media,
-    mounted,
-    power,
-    project,
-    reproduce as reproduce_,
-    resize as resize_,
-    sandbox,
-    shell as shell_,
-    show,
-    show_image,
-    suite,
-)
-from glovebox.config import BoardName
+from glovebox import doctor as doctor_
+from glovebox.boards import power
+from glovebox.card import media
+from glovebox.config.schema import BoardName
 from glovebox.errors import ConfigError, GloveboxError, HostError
-from glovebox.monitor import Monitor
-from glovebox.store import Store, default_root
+from glovebox.host import hints, sandbox, shell as shell_
+from glovebox.host.monitor import Monitor
+from glovebox.images import (
+    diff as differ,
+    enter,
+    inventory,
+    mounted,
+    resize as resize_,
+    show as show_image,
+)
+from glovebox.project import load, project, session as board_session, show
+from glovebox.store import current as room
+from glovebox.store.store import Store, default_root
+from glovebox.trials import bench as bench_, reproduce as reproduce_, suite
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,15 +12,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glovebox import apt, files, gpsd_logs, jars, sandbox
 from glovebox.errors import GloveboxError, HostError
-from glovebox.run import PATH, CommandError, run
-from glovebox.store import UNFIT, Store, default_root
+from glovebox.host import files, sandbox
+from glovebox.host.run import PATH, CommandError, run
+from glovebox.lock import apt
+from glovebox.store.store import UNFIT, Store, default_root
+from glovebox.verify import gpsd_logs, jars
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from glovebox.monitor import Monitor
+    from glovebox.host.monitor import Monitor
 
 # What a build, a boot and a verification start on the host, by the Debian package that brings it.
 PROGRAMS = {

@@ -13,8 +13,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from glovebox.config import Config, Secret
-from glovebox.reader import amount
+from glovebox.config.reader import amount
+from glovebox.config.schema import Config, Secret
 
 PAGE = Path(__file__).resolve().parent.parent / "docs/configuration.md"
 

@@ -7,7 +7,7 @@ import shutil
 import signal
 from typing import TYPE_CHECKING
 
-from glovebox.run import PATH
+from glovebox.host.run import PATH
 from tests.needs import missing
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from glovebox import jars
-from glovebox.store import default_root
+from glovebox.store.store import default_root
+from glovebox.verify import jars
 from tests.needs import missing
 
 if TYPE_CHECKING:

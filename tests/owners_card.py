@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from firstboot.card import FILE, Places
-from firstboot.disk import CardDisk
-from firstboot.takeover import TEMPLATE
+from glovebox.onboard.firstboot.card import FILE, Places
+from glovebox.onboard.firstboot.disk import CardDisk
+from glovebox.onboard.firstboot.takeover import TEMPLATE
 
 if TYPE_CHECKING:
     from typing import Any

@@ -26,7 +26,7 @@ sys.path.insert(0, str(HERE.parent / "service"))
 
 from parts import APP, COLD, KEY, START, Dongle, Gpsd, Redis, Service, free_port, until  # noqa: E402
 
-from glovebox.nmea import checksum, drive, encode, sentences, void  # noqa: E402
+from glovebox.emulator.nmea import checksum, drive, encode, sentences, void  # noqa: E402
 from telematics.epoch import Epoch  # noqa: E402
 from telematics.record import Identity, of_epoch  # noqa: E402
 from telematics.stream import RedisStream  # noqa: E402
@@ -35,7 +35,7 @@ from tests.kafka_broker import Broker  # noqa: E402
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from glovebox.nmea import Epoch as Sent
+    from glovebox.emulator.nmea import Epoch as Sent
 
 RECORDS = 216_000  # 30 days of 2 hours
 MB = 1_000_000

@@ -11,14 +11,14 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from glovebox.run import run
-from glovebox.writes import SECTOR
+from glovebox.emulator.writes import SECTOR
+from glovebox.host.run import run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from glovebox.writes import Write
+    from glovebox.emulator.writes import Write
 
 COPY = 4 << 20
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from glovebox.emulator import Qemu, find_qemu
+from glovebox.emulator.emulator import Qemu, find_qemu
 from tests.needs import missing
 from tests.root.conftest import _private_mounts
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glovebox import card
-from glovebox.run import run
-from onboard.grow import grow_partition
+from glovebox.card import table as card
+from glovebox.host.run import run
+from glovebox.onboard.grow import grow_partition
 from tests.root.test_data_partition import STAGE, USERS, laid_over
 
 if TYPE_CHECKING:

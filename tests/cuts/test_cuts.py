@@ -16,17 +16,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from glovebox import card
-from glovebox.nmea import drive
-from glovebox.writes import SECTOR
+from glovebox.card import table as card
+from glovebox.emulator.nmea import drive
+from glovebox.emulator.writes import SECTOR
 from tests.cuts import cards, look, virt
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from glovebox.emulator import Qemu
-    from glovebox.writes import Write
+    from glovebox.emulator.emulator import Qemu
+    from glovebox.emulator.writes import Write
     from tests.cuts.cards import Moment
     from tests.cuts.look import Found
 

@@ -19,17 +19,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from glovebox import card
-from glovebox.config import BoardName
-from glovebox.dongle import Dongle, plugged
-from glovebox.run import environment, start
-from glovebox.writes import Log, Write, drive
+from glovebox.card import table as card
+from glovebox.config.schema import BoardName
+from glovebox.emulator.dongle import Dongle, plugged
+from glovebox.emulator.writes import Log, Write, drive
+from glovebox.host.run import environment, start
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable, Iterator
 
-    from glovebox.emulator import Qemu
+    from glovebox.emulator.emulator import Qemu
 
 POLL_S = 0.1
 TAIL = 30

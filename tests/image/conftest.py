@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 import pytest
 from testinfra.host import Host
 
-from glovebox.boards import BOARDS
-from glovebox.chroot import QEMU_CPU
-from glovebox.config import BoardName
-from glovebox.emulator import Login, Machine, boot, find_qemu, ssh_config
-from glovebox.verify import ABOUT, Facts, Level, Target, parse_target, read_facts, shares
+from glovebox.boards.boards import BOARDS
+from glovebox.config.schema import BoardName
+from glovebox.emulator.emulator import Login, Machine, boot, find_qemu, ssh_config
+from glovebox.host.chroot import QEMU_CPU
+from glovebox.verify.verify import ABOUT, Facts, Level, Target, parse_target, read_facts, shares
 from tests.image.drives import DRIVE_S, epochs
 from tests.image.filled import FILE, fill, is_filled, told
 from tests.image.standing import Standing
@@ -26,7 +26,7 @@ from tests.image.standing import Standing
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from glovebox.dongle import Sent
+    from glovebox.emulator.dongle import Sent
     from tests.image.filled import Filled
 
 SETTLE_TIMEOUT_S = 300

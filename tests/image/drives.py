@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from glovebox.nmea import Epoch, drive
+from glovebox.emulator.nmea import Epoch, drive
 
 DRIVE_S = 60
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from glovebox.run import run
-from glovebox.verify import Level
+from glovebox.host.run import run
+from glovebox.verify.verify import Level
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from glovebox.verify import Facts, Target
+    from glovebox.verify.verify import Facts, Target
 
 BOARD = "3"
 FILE = "glovebox.yaml"

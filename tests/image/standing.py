@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from testinfra.backend.base import BaseBackend, CommandResult
 
-from glovebox import standing_shell
-from glovebox.standing_shell import ShellGoneError
+from glovebox.verify import standing_shell
+from glovebox.verify.standing_shell import ShellGoneError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from glovebox.standing_shell import Shell
+    from glovebox.verify.standing_shell import Shell
 
 GONE = 255  # as ssh says it of a connection that is lost
 

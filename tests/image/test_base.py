@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from glovebox import elf
-from glovebox.rules import AUTO, DEFAULT_HOSTNAME
-from glovebox.verify import Level
+from glovebox.card import elf
+from glovebox.config.rules import AUTO, DEFAULT_HOSTNAME
+from glovebox.verify.verify import Level
 
 if TYPE_CHECKING:
     from testinfra.host import Host
 
-    from glovebox.verify import Facts, Target
+    from glovebox.verify.verify import Facts, Target
 
 pytestmark = pytest.mark.level("chroot")
 

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from glovebox.boards import BOARDS
-from glovebox.card import Start, start_of
-from glovebox.config import BoardName
+from glovebox.boards.boards import BOARDS
+from glovebox.card.table import Start, start_of
+from glovebox.config.schema import BoardName
 
 if TYPE_CHECKING:
     from testinfra.host import Host
 
-    from glovebox.verify import Facts
+    from glovebox.verify.verify import Facts
 
 FIRMWARE = "/boot/firmware"
 

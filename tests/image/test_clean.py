@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from glovebox import elf, initramfs
+from glovebox.card import elf, initramfs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from glovebox.verify import Facts
+    from glovebox.verify.verify import Facts
 
 # A booted board has made its own keys, logs and lists.
 pytestmark = pytest.mark.level("chroot", highest="chroot")

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from glovebox import elf
+from glovebox.card import elf
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from testinfra.host import Host
 
-    from glovebox.verify import Facts
+    from glovebox.verify.verify import Facts
 
 pytestmark = pytest.mark.stage("cpython")
 

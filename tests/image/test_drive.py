@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from glovebox.nmea import Epoch
+from glovebox.emulator.nmea import Epoch
 from telematics import record
 from tests.image.drives import DRIVE_S, epochs
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from testinfra.host import Host
 
-    from glovebox.dongle import Dongle, Sent
-    from glovebox.emulator import Machine
-    from glovebox.verify import Facts
+    from glovebox.emulator.dongle import Dongle, Sent
+    from glovebox.emulator.emulator import Machine
+    from glovebox.verify.verify import Facts
 
 pytestmark = [
     pytest.mark.stage("telematics"),

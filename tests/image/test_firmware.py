@@ -7,18 +7,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from glovebox import devicetree, firmware, native
-from glovebox.boards import BOARDS
-from glovebox.config import BoardName
-from glovebox.files import walk
+from glovebox.boards import firmware
+from glovebox.boards.boards import BOARDS
+from glovebox.config.schema import BoardName
+from glovebox.emulator import devicetree
+from glovebox.host import native
+from glovebox.host.files import walk
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from testinfra.host import Host
 
-    from glovebox.firmware import Model, Reading
-    from glovebox.verify import Facts
+    from glovebox.boards.firmware import Model, Reading
+    from glovebox.verify.verify import Facts
 
 FIRMWARE = "boot/firmware"
 HOOK = "/etc/kernel/postinst.d/z50-raspi-firmware"

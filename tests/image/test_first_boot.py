@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from glovebox.emulator import Login, ssh_config
-from glovebox.run import run
+from glovebox.emulator.emulator import Login, ssh_config
+from glovebox.host.run import run
 from tests.image import filled as owner
 
 if TYPE_CHECKING:
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from testinfra.host import Host
 
-    from glovebox.emulator import Machine
-    from glovebox.verify import Facts
+    from glovebox.emulator.emulator import Machine
+    from glovebox.verify.verify import Facts
     from tests.image.filled import Filled
 
 pytestmark = pytest.mark.stage("first-boot")
@@ -30,7 +30,7 @@ CONNECTION = "/etc/NetworkManager/system-connections/wifi-1.nmconnection"
 EXAMPLES = r"""
 import re
 from pathlib import Path
-from firstboot.card import Places, read
+from glovebox.onboard.firstboot.card import Places, read
 root = Path("/")
 text = re.sub(rb"(?m)^#(?!#)", b"", Path("/usr/share/glovebox/glovebox.yaml").read_bytes())
 text = re.sub(rb"id_ed25519.pub", b"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI" + b"A" * 43, text)

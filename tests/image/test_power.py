@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from glovebox import devicetree, firmware
-from glovebox.config import BoardName
-from glovebox.verify import Level, Target
+from glovebox.boards import firmware
+from glovebox.config.schema import BoardName
+from glovebox.emulator import devicetree
+from glovebox.verify.verify import Level, Target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from testinfra.host import Host
 
-    from glovebox.verify import Facts
+    from glovebox.verify.verify import Facts
 
 pytestmark = pytest.mark.stage("car")
 

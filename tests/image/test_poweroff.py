@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from glovebox import card, files, nmea
-from glovebox.emulator import Login, boot, find_qemu
-from glovebox.run import run
+from glovebox.card import table as card
+from glovebox.emulator import nmea
+from glovebox.emulator.emulator import Login, boot, find_qemu
+from glovebox.host import files
+from glovebox.host.run import run
 from tests.image import filled as owner
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from glovebox.emulator import Machine
-    from glovebox.verify import Facts, Target
+    from glovebox.emulator.emulator import Machine
+    from glovebox.verify.verify import Facts, Target
     from tests.image.filled import Filled
 
 FAT32_STATE = 0x41  # in the first sector

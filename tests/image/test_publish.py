@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from glovebox.run import run
-from glovebox.verify import MEASURE
+from glovebox.host.run import run
+from glovebox.verify.verify import MEASURE
 from telematics import receive
 from tests.image.drives import epochs
 from tests.image.test_drive import (
@@ -38,9 +38,9 @@ if TYPE_CHECKING:
 
     from testinfra.host import Host
 
-    from glovebox.dongle import Dongle
-    from glovebox.emulator import Machine
-    from glovebox.verify import Facts
+    from glovebox.emulator.dongle import Dongle
+    from glovebox.emulator.emulator import Machine
+    from glovebox.verify.verify import Facts
 
 pytestmark = [
     pytest.mark.stage("telematics"),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from glovebox import initramfs
+from glovebox.card import initramfs
 
 if TYPE_CHECKING:
     from pathlib import Path

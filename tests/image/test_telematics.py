@@ -11,7 +11,7 @@ import pytest
 if TYPE_CHECKING:
     from testinfra.host import Host
 
-    from glovebox.verify import Facts
+    from glovebox.verify.verify import Facts
 
 pytestmark = pytest.mark.stage("telematics")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from glovebox.run import run
+from glovebox.host.run import run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -19,22 +19,24 @@ from typing import TYPE_CHECKING
 from invoke import Exit
 
 import tasks
-from glovebox import chroot, failure, mounts, native, project, sandbox
-from glovebox.boards import BOARDS
-from glovebox.build import Builder
-from glovebox.config import BoardName, Config, Disk, FirmwareFile
-from glovebox.keys import AccessKeys
-from glovebox.load import Loaded
-from glovebox.lock import Lock, Package
-from glovebox.plan import TARGET, Made, Plan, Step, StepKind
-from glovebox.run import CommandError, stream
-from glovebox.store import Store
+from glovebox.boards.boards import BOARDS
+from glovebox.build import failure
+from glovebox.build.builder import Builder
+from glovebox.config.schema import BoardName, Config, Disk, FirmwareFile
+from glovebox.host import chroot, mounts, native, sandbox
+from glovebox.host.run import CommandError, stream
+from glovebox.lock.lock import Lock, Package
+from glovebox.plan.plan import TARGET, Made, Plan, Step, StepKind
+from glovebox.project import project
+from glovebox.project.keys import AccessKeys
+from glovebox.project.load import Loaded
+from glovebox.store.store import Store
 from tests.root import small_world, tools as its_tools
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from glovebox.monitor import Monitor
+    from glovebox.host.monitor import Monitor
 
 FOLDER, SALT, TOKEN = sys.argv[1:] if __name__ == "__main__" else ("", "", "")
 NAMES = ("base", "left", "right", "top")

@@ -11,8 +11,8 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from glovebox import store
-from glovebox.run import run
+from glovebox.host.run import run
+from glovebox.store import store
 from tests.needs import missing
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from glovebox.lock import Package
-from glovebox.run import run
+from glovebox.host.run import run
+from glovebox.lock.lock import Package
 from tests.root import tools
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from glovebox import card
+from glovebox.card import table as card
 from glovebox.errors import ImageError
 from tests.root import small_card
 

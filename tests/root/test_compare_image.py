@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from glovebox import assemble, compare_image, layer
+from glovebox.build import assemble, layer
+from glovebox.trials import compare_image
 from tests.root.test_image import DISK, EPOCH, PLAN, fill
 from tests.root.tools import same_bytes_tools, suite_tools
 
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from glovebox.config import Disk
-    from glovebox.plan import Plan
+    from glovebox.config.schema import Disk
+    from glovebox.plan.plan import Plan
 
 pytestmark = [pytest.mark.root, pytest.mark.needs("sfdisk")]
 

@@ -14,17 +14,21 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from glovebox import apt, lock, native, pi_gen, plan, stage, stage_check, store
-from glovebox.boards import BOARDS, Board
-from glovebox.build import Builder
-from glovebox.config import BoardName, Config, StageEntry
+from glovebox.boards.boards import BOARDS, Board
+from glovebox.build.builder import Builder
+from glovebox.build.imported import Base
+from glovebox.config.schema import BoardName, Config, StageEntry
 from glovebox.errors import GloveboxError
-from glovebox.imported import Base
-from glovebox.keys import AccessKeys
-from glovebox.lock import Lock
-from glovebox.monitor import Monitor
-from glovebox.run import run
-from glovebox.store import Store
+from glovebox.host import native
+from glovebox.host.monitor import Monitor
+from glovebox.host.run import run
+from glovebox.lock import apt, lock
+from glovebox.lock.lock import Lock
+from glovebox.plan import plan
+from glovebox.project.keys import AccessKeys
+from glovebox.stage import check as stage_check, pi_gen, stage
+from glovebox.store import store
+from glovebox.store.store import Store
 from tests.root.tools import suite_tools
 
 if TYPE_CHECKING:

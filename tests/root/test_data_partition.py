@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from glovebox import assemble
-from glovebox.run import run
+from glovebox.build import assemble
+from glovebox.host.run import run
 from tests import owners_card
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from glovebox.files import sha256_file
-from glovebox.run import environment, run
+from glovebox.host.files import sha256_file
+from glovebox.host.run import environment, run
 from tests.root import small_world
 from tests.root.small_build import IMAGE, NAMES, key
 from tests.root.test_killed import CHECKOUT, PATIENCE_S, begin, check_image, finish, halves

@@ -13,10 +13,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from glovebox import assemble, card, compare_image, layer, mounts, native, plan
-from glovebox.assemble import MIB, SECTOR, Layout
-from glovebox.config import Disk
-from glovebox.run import run
+from glovebox.build import assemble, layer
+from glovebox.build.assemble import MIB, SECTOR, Layout
+from glovebox.card import table as card
+from glovebox.config.schema import Disk
+from glovebox.host import mounts, native
+from glovebox.host.run import run
+from glovebox.plan import plan
+from glovebox.trials import compare_image
 from tests.root.tools import HostTools, any_tools, same_bytes_tools
 
 if TYPE_CHECKING:

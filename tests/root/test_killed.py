@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from glovebox.files import sha256_file
-from glovebox.run import start
-from glovebox.store import Store
+from glovebox.host.files import sha256_file
+from glovebox.host.run import start
+from glovebox.store.store import Store
 from tests.root import small_world
 from tests.root.small_build import FILES, IMAGE, NAMES, key
 from tests.root.tools import same_bytes_tools

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from glovebox import layer, mounts
-from glovebox.build import Builder
-from glovebox.lock import Lock
-from glovebox.monitor import Monitor
-from glovebox.plan import Plan, Step, StepKind
-from glovebox.run import run
-from glovebox.store import Store
+from glovebox.build import layer
+from glovebox.build.builder import Builder
+from glovebox.host import mounts
+from glovebox.host.monitor import Monitor
+from glovebox.host.run import run
+from glovebox.lock.lock import Lock
+from glovebox.plan.plan import Plan, Step, StepKind
+from glovebox.store.store import Store
 from tests.root.tools import suite_tools
 
 if TYPE_CHECKING:

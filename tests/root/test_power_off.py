@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from glovebox import template
-from glovebox.config import Config
-from glovebox.power_settings import Power, Wake
-from glovebox.run import run
+from glovebox.config.power import Power, Wake
+from glovebox.config.schema import Config
+from glovebox.host.run import run
+from glovebox.stage import template
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

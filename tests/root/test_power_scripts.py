@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from glovebox.run import CommandError, run
+from glovebox.host.run import CommandError, run
 
 STAGES = Path(__file__).parent.parent.parent / "stages"
 COMPOSE = STAGES / "boot/00-initramfs/00-overlay/usr/lib/glovebox/compose-boot"

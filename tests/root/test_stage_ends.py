@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from glovebox import build, postrun
+from glovebox.build import builder as build
 from glovebox.errors import StepError
-from glovebox.monitor import Monitor
-from glovebox.plan import Made, Plan
-from glovebox.stage import Stage
+from glovebox.host.monitor import Monitor
+from glovebox.plan.plan import Made, Plan
+from glovebox.project import postrun
+from glovebox.stage.stage import Stage
 
 if TYPE_CHECKING:
-    from glovebox.project import Project
+    from glovebox.project.project import Project
 
 pytestmark = pytest.mark.root
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from glovebox import store
-from glovebox.run import PATH, run
+from glovebox.host.run import PATH, run
+from glovebox.store import store
 from tests.root.tools import suite_tools
 
 pytestmark = [pytest.mark.root, pytest.mark.needs("mmdebstrap", "qemu-arm-static")]

@@ -21,23 +21,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from glovebox import (
-    bootfiles,
-    card,
-    differ,
-    enter,
-    firmware,
-    imported,
-    inventory,
-    media,
-    mounted,
-    mounts,
-    resize,
-)
+from glovebox.boards import firmware
+from glovebox.build import imported
+from glovebox.card import bootfiles, media, table as card
 from glovebox.errors import ConfigError, GloveboxError, HostError, ImageError
-from glovebox.monitor import Monitor
-from glovebox.run import end, environment, run, start
-from glovebox.store import Store
+from glovebox.host import mounts
+from glovebox.host.monitor import Monitor
+from glovebox.host.run import end, environment, run, start
+from glovebox.images import diff as differ, enter, inventory, mounted, resize
+from glovebox.store.store import Store
 from tests.root.small_card import DISK_ID, LAYOUTS, MACHINES, MIB, SECTOR, make
 
 if TYPE_CHECKING:

@@ -8,9 +8,10 @@ import re
 import shutil
 from dataclasses import dataclass
 
-from glovebox import native, store
 from glovebox.errors import HostError
-from glovebox.run import PATH, run
+from glovebox.host import native
+from glovebox.host.run import PATH, run
+from glovebox.store import store
 from tests.needs import missing
 
 # From here on `mke2fs -d` takes every time from SOURCE_DATE_EPOCH.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from parts import COLD, START, Dongle, Gpsd, Redis, Service, free_port, until
 
-from glovebox.nmea import drive, void
+from glovebox.emulator.nmea import drive, void
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from parts import Process
 
-    from glovebox.nmea import Epoch
+    from glovebox.emulator.nmea import Epoch
 
 
 @dataclass(frozen=True, kw_only=True)

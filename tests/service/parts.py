@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 import redis
 
-from glovebox.nmea import Epoch, encode, sentences
+from glovebox.emulator.nmea import Epoch, encode, sentences
 from telematics.record import Record, decode
 
 if TYPE_CHECKING:

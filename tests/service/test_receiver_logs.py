@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 from parts import until
 
-from glovebox import gpsd_logs
-from glovebox.store import default_root
+from glovebox.store.store import default_root
+from glovebox.verify import gpsd_logs
 from tests.needs import missing
 
 if TYPE_CHECKING:

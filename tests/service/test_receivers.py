@@ -11,7 +11,7 @@ import pytest
 import ubx
 from parts import START, Dongle, sent, times, until
 
-from glovebox.nmea import drive
+from glovebox.emulator.nmea import drive
 
 if TYPE_CHECKING:
     from collections.abc import Callable

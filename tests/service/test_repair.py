@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from parts import KEY, Redis, need, until
 
-from glovebox.run import run
+from glovebox.host.run import run
 from telematics.files import RealDisk
 from telematics.floor import floor_ms
 from telematics.journal import Journal

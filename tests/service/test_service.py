@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from parts import START, sent, times, until
 
-from glovebox.nmea import drive, encode, sentences
+from glovebox.emulator.nmea import drive, encode, sentences
 from telematics.record import Gap
 
 if TYPE_CHECKING:

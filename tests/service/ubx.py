@@ -5,10 +5,10 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
-from glovebox.nmea import MODE_2D, MODE_3D
+from glovebox.emulator.nmea import MODE_2D, MODE_3D
 
 if TYPE_CHECKING:
-    from glovebox.nmea import Epoch
+    from glovebox.emulator.nmea import Epoch
 
 SYNC = b"\xb5\x62"
 NAV, PVT, EOE = 0x01, 0x07, 0x61

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from glovebox import apt
-from glovebox.apt import Mirror
 from glovebox.errors import LockError
-from glovebox.run import CommandError
+from glovebox.host.run import CommandError
+from glovebox.lock import apt
+from glovebox.lock.apt import Mirror
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from glovebox import assemble
-from glovebox.assemble import ALIGN, FIRST_SECTOR, MIB, SECTOR, Content, lay_out, measure
-from glovebox.config import Disk
+from glovebox.build import assemble
+from glovebox.build.assemble import ALIGN, FIRST_SECTOR, MIB, SECTOR, Content, lay_out, measure
+from glovebox.config.schema import Disk
 from glovebox.errors import StepError
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from glovebox import bench
 from glovebox.errors import VerifyError
-from glovebox.store import Layer, Store
+from glovebox.store.store import Layer, Store
+from glovebox.trials import bench
 
 if TYPE_CHECKING:
     from pathlib import Path

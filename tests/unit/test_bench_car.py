@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from glovebox import bench_car, bench_idle
-from glovebox.bench_idle import Minute
+from glovebox.emulator.writes import Write
 from glovebox.errors import VerifyError
-from glovebox.measures import TIMES
-from glovebox.writes import Write
+from glovebox.trials import bench_car, bench_idle
+from glovebox.trials.bench_idle import Minute
+from glovebox.trials.measures import TIMES
 
 if TYPE_CHECKING:
-    from glovebox.writes import Log
+    from glovebox.emulator.writes import Log
 
 NOW = '1-0\nr\n[1,"HKt6Vw","truck","fnvnbb","a1f0c5",1,0,1795528820000,86740,52.5,13.3,3,0]\n'
 FIRST = '1-0\nr\n[1,"truck","dcwq53","f5a6c7",1,1795529119000,120476,52.5,13.3,3,0,{"a":34.5},"x"]'
@@ -81,7 +81,7 @@ def test_the_median_of_each_measure_counts() -> None:
 def test_a_board_is_calm_once_its_card_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """However few the writes are: it is their bytes that count."""
     counts = [0, 2_000_000, 70_000, 60_000]
-    monkeypatch.setattr("glovebox.bench_idle.time.sleep", lambda _: None)
+    monkeypatch.setattr("glovebox.trials.bench_idle.time.sleep", lambda _: None)
 
     class Played:
         def more(self) -> list[Write]:
@@ -95,8 +95,8 @@ def test_a_board_is_calm_once_its_card_is(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_card_that_never_rests_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits for ever."""
     clock = iter(range(0, 100_000, 100))
-    monkeypatch.setattr("glovebox.bench_idle.time.sleep", lambda _: None)
-    monkeypatch.setattr("glovebox.bench_idle.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("glovebox.trials.bench_idle.time.sleep", lambda _: None)
+    monkeypatch.setattr("glovebox.trials.bench_idle.time.monotonic", lambda: next(clock))
 
     class Played:
         def more(self) -> list[Write]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from glovebox.bench_contract import PREFIX, parted, row_of
-from glovebox.measures import Report, Row
+from glovebox.trials.bench_contract import PREFIX, parted, row_of
+from glovebox.trials.measures import Report, Row
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from glovebox.boards import BOARDS, check_board
-from glovebox.config import BoardName
-from glovebox.problem import Caution, Problem
+from glovebox.boards.boards import BOARDS, check_board
+from glovebox.config.problem import Caution, Problem
+from glovebox.config.schema import BoardName
 
 
 @pytest.mark.parametrize("name", list(BoardName))

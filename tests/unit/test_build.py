@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from glovebox import build, files, stage
-from glovebox.build import Builder
+from glovebox.build import builder as build
+from glovebox.build.builder import Builder
 from glovebox.errors import StepError
-from glovebox.lock import Lock, Package
-from glovebox.monitor import Monitor
-from glovebox.plan import Plan, Step, StepKind
-from glovebox.run import run
-from glovebox.store import Store
+from glovebox.host import files
+from glovebox.host.monitor import Monitor
+from glovebox.host.run import run
+from glovebox.lock.lock import Lock, Package
+from glovebox.plan.plan import Plan, Step, StepKind
+from glovebox.stage import stage
+from glovebox.store.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable

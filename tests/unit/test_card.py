@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from glovebox import card
-from glovebox.card import Start, lines_for, parse_table, start_of
-from glovebox.config import BoardName
+from glovebox.card import table as card
+from glovebox.card.table import Start, lines_for, parse_table, start_of
+from glovebox.config.schema import BoardName
 from glovebox.errors import ImageError
-from glovebox.run import run
+from glovebox.host.run import run
 
 ZERO, PI3 = BoardName.ZERO_W, BoardName.PI_3
 TABLE = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from glovebox import chroot
+from glovebox.host import chroot
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from glovebox import compare
+from glovebox.trials import compare
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from glovebox import devicetree
-from glovebox.devicetree import overlays
+from glovebox.boards.firmware import MODELS, read
+from glovebox.emulator import devicetree
+from glovebox.emulator.devicetree import overlays
 from glovebox.errors import ImageError
-from glovebox.firmware import MODELS, read
 
 if TYPE_CHECKING:
     from pathlib import Path

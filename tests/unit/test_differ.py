@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from glovebox import bootfiles, differ, show_image
+from glovebox.card import bootfiles
+from glovebox.images import diff as differ, show as show_image
 
 if TYPE_CHECKING:
     from pathlib import Path

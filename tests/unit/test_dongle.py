@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from glovebox.dongle import Dongle, plugged
+from glovebox.emulator.dongle import Dongle, plugged
+from glovebox.emulator.nmea import Burst, Epoch, drive, encode, intact, sentences
 from glovebox.errors import GloveboxError
-from glovebox.nmea import Burst, Epoch, drive, encode, intact, sentences
 
 START = datetime(2026, 5, 4, 6, 30, tzinfo=UTC)
 PACE_S = 0.02

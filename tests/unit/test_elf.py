@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from glovebox import elf
+from glovebox.card import elf
 
 
 def _head(machine: int, flags: int = 0, *, bits: int = 32) -> bytes:

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from glovebox import elsewhere, project
 from glovebox.errors import HostError
-from glovebox.store import Store
+from glovebox.project import project
+from glovebox.store.store import Store
+from glovebox.trials import elsewhere
 
 if TYPE_CHECKING:
     from pathlib import Path

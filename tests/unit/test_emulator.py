@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from glovebox import emulator
-from glovebox.boards import BOARDS
-from glovebox.config import BoardName
-from glovebox.emulator import (
+from glovebox.boards.boards import BOARDS
+from glovebox.config.schema import BoardName
+from glovebox.emulator import emulator
+from glovebox.emulator.emulator import (
     Boot,
     EmulatorError,
     Login,
@@ -25,7 +25,7 @@ from glovebox.emulator import (
     version_of,
 )
 from glovebox.errors import HostError
-from glovebox.run import start
+from glovebox.host.run import start
 
 BOOT = Boot(
     board=BOARDS[BoardName.ZERO_W],

@@ -12,22 +12,22 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from glovebox import export
-from glovebox.boards import BOARDS
-from glovebox.config import Config
-from glovebox.keys import AccessKeys
-from glovebox.load import Loaded
-from glovebox.lock import Lock
-from glovebox.monitor import Monitor
-from glovebox.plan import Made, Plan, Step, StepKind
-from glovebox.project import Project
-from glovebox.store import Store
+from glovebox.boards.boards import BOARDS
+from glovebox.config.schema import Config
+from glovebox.host.monitor import Monitor
+from glovebox.lock.lock import Lock
+from glovebox.plan.plan import Made, Plan, Step, StepKind
+from glovebox.project import export
+from glovebox.project.keys import AccessKeys
+from glovebox.project.load import Loaded
+from glovebox.project.project import Project
+from glovebox.store.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from glovebox.build import Builder
+    from glovebox.build.builder import Builder
 
 MADE = Made(step="image", disk_id="01234567")
 STATUS = "Package: gpsd\nStatus: install ok installed\nVersion: 3.25\nArchitecture: armel\n"

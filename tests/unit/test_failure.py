@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from glovebox import failure, hints
+from glovebox.build import failure
+from glovebox.build.failure import Watch
 from glovebox.errors import StepError
-from glovebox.failure import Watch
-from glovebox.run import CommandError, run
+from glovebox.host import hints
+from glovebox.host.run import CommandError, run
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from glovebox import apt
-from glovebox.apt import Download
 from glovebox.errors import LockError
+from glovebox.lock import apt
+from glovebox.lock.apt import Download
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

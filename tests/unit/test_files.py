@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from glovebox import files
-from glovebox.run import run
+from glovebox.host import files
+from glovebox.host.run import run
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from glovebox import firmware
-from glovebox.firmware import MODELS, judge, kernel_names, read
+from glovebox.boards import firmware
+from glovebox.boards.firmware import MODELS, judge, kernel_names, read
 
 
 def texts(config: str, board: str) -> list[str]:

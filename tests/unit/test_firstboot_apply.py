@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from firstboot.card import FILE
-from glovebox.rules import DEFAULT_HOSTNAME, hostname
-from glovebox.run import run
+from glovebox.config.rules import DEFAULT_HOSTNAME, hostname
+from glovebox.host.run import run
+from glovebox.onboard.firstboot.card import FILE
 from tests.owners_card import ACCOUNTS, STAGE, board, shipped
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from firstboot.card import Places
+    from glovebox.onboard.firstboot.card import Places
 
 SCRIPTS = STAGE / "01-overlay/usr/lib/glovebox"
 HASH = "$6$odd&salt$" + "a" * 86

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from firstboot import takeover, wipe
-from firstboot.card import FILE
-from firstboot.keep import connection
-from firstboot.takeover import MISTAKES, take_over
-from glovebox import template
-from glovebox.config import Config, Network, Secret, Wifi
+from glovebox.config.schema import Config, Network, Secret, Wifi
+from glovebox.onboard.firstboot import takeover, wipe
+from glovebox.onboard.firstboot.card import FILE
+from glovebox.onboard.firstboot.keep import connection
+from glovebox.onboard.firstboot.takeover import MISTAKES, take_over
+from glovebox.stage import template
 from tests.owners_card import FILLED, KEY, PSK, STAGE, FakeDisk, PowerCut, board, kept, shipped
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from firstboot.card import Places, Wanted
+    from glovebox.onboard.firstboot.card import Places, Wanted
 
 AUTHORITY = b"-----BEGIN CERTIFICATE-----\n"
 # More than a sector, and longer than what comes in its place.
@@ -131,7 +131,7 @@ def fill(places: Places) -> None:
 def test_the_power_goes_at_any_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Wherever it is cut, the next start has all of it, and the card nothing."""
     monkeypatch.setattr(takeover, "_check_data", lambda _: None)
-    monkeypatch.setattr("firstboot.certificates.wrong", lambda *_, **__: iter(()))
+    monkeypatch.setattr("glovebox.onboard.firstboot.certificates.wrong", lambda *_, **__: iter(()))
     whole = board(tmp_path / "whole")
     fill(whole)
     uncut = FakeDisk()

@@ -1,6 +1,6 @@
 """gpsd's own logs come from the archives that this host's packages come from."""
 
-from glovebox.gpsd_logs import of_sources
+from glovebox.verify.gpsd_logs import of_sources
 
 
 def test_archives_of_packages_become_archives_of_sources() -> None:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from glovebox.card.initramfs import Member, members
 from glovebox.errors import ImageError
-from glovebox.initramfs import Member, members
-from glovebox.run import PATH, run_bytes
+from glovebox.host.run import PATH, run_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable

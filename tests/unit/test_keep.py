@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from glovebox import keep
 from glovebox.errors import ConfigError, HostError
-from glovebox.lock import Lock, Package
-from glovebox.plan import Plan, Step, StepKind
-from glovebox.store import Store, size_of
+from glovebox.lock.lock import Lock, Package
+from glovebox.plan.plan import Plan, Step, StepKind
+from glovebox.store import current as keep
+from glovebox.store.store import Store, size_of
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from glovebox import keys
-from glovebox.config import Secret, User
+from glovebox.config.schema import Secret, User
 from glovebox.errors import HostError
-from glovebox.keys import access_keys, caller
+from glovebox.project import keys
+from glovebox.project.keys import access_keys, caller
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

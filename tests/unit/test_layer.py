@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from glovebox import layer
-from glovebox.accelerator import HOME
+from glovebox.build import layer
+from glovebox.build.accelerator import HOME
 from glovebox.errors import StepError
 
 if TYPE_CHECKING:

@@ -13,17 +13,9 @@ import pytest
 import yaml
 from hypothesis import given, settings, strategies as st
 
-from glovebox.config import (
-    STAGES,
-    BoardName,
-    Config,
-    FirmwareFile,
-    Network,
-    Secret,
-    Server,
-)
+from glovebox.config.schema import STAGES, BoardName, Config, FirmwareFile, Network, Secret, Server
 from glovebox.errors import ConfigError
-from glovebox.load import Loaded, load
+from glovebox.project.load import Loaded, load
 from glovebox.reference import PAGE, reference_markdown
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from glovebox import apt, lock
 from glovebox.errors import LockError
-from glovebox.store import Store
+from glovebox.lock import apt, lock
+from glovebox.store.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

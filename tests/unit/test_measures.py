@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from glovebox import bench, measures
 from glovebox.errors import ConfigError
-from glovebox.measures import BEGIN, END, TIMES, Report, Row, StepTime
+from glovebox.trials import bench, measures
+from glovebox.trials.measures import BEGIN, END, TIMES, Report, Row, StepTime
 
 README = Path(__file__).parent.parent.parent / "README.md"
 MACHINE = {"processor": "a CPU", "cores": "2", "memory": "24 GiB", "kernel": "6.1"}

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from glovebox import ext4, media, packing
-from glovebox.card import Partition, Table, root_of
+from glovebox.card import ext4, media, packing
+from glovebox.card.packing import Packing
+from glovebox.card.table import Partition, Table, root_of
 from glovebox.errors import GloveboxError, HostError, ImageError
-from glovebox.monitor import Monitor
-from glovebox.packing import Packing
-from glovebox.run import run
-from glovebox.store import Store
+from glovebox.host.monitor import Monitor
+from glovebox.host.run import run
+from glovebox.store.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

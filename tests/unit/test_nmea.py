@@ -7,8 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from glovebox.emulator.nmea import (
+    checksum,
+    drive,
+    encode,
+    epochs_of,
+    intact,
+    sentences,
+    time_of,
+    void,
+)
 from glovebox.errors import ConfigError
-from glovebox.nmea import checksum, drive, encode, epochs_of, intact, sentences, time_of, void
 
 START = datetime(2026, 5, 4, 6, 30, tzinfo=UTC)
 

@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from onboard.grow import ALIGN, MOST, SECTOR, GrowError, grown
+from glovebox.onboard.grow import ALIGN, MOST, SECTOR, GrowError, grown
 
 MIB = 2048  # in sectors
 BOOT = (0x0C, 8 * MIB, 512 * MIB)

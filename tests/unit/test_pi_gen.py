@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from glovebox import pi_gen, stage
-from glovebox.boards import BOARDS
-from glovebox.config import Config
+from glovebox.boards.boards import BOARDS
+from glovebox.config.schema import Config
 from glovebox.errors import ConfigError
-from glovebox.load import load
+from glovebox.project.load import load
+from glovebox.stage import pi_gen, stage
 
 if TYPE_CHECKING:
     from pathlib import Path

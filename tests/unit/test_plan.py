@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from glovebox import apt, load, pi_gen, plan
-from glovebox.boards import BOARDS
-from glovebox.config import (
+from glovebox.boards.boards import BOARDS
+from glovebox.build.imported import Base
+from glovebox.config.schema import (
     BoardName,
     Config,
     Disk,
@@ -26,10 +26,13 @@ from glovebox.config import (
     Wifi,
 )
 from glovebox.errors import ConfigError
-from glovebox.imported import Base
-from glovebox.keys import AccessKeys
-from glovebox.lock import Lock, Package
-from glovebox.store import Layer
+from glovebox.lock import apt
+from glovebox.lock.lock import Lock, Package
+from glovebox.plan import plan
+from glovebox.project import load
+from glovebox.project.keys import AccessKeys
+from glovebox.stage import pi_gen
+from glovebox.store.store import Layer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -447,7 +450,7 @@ def plain_hashes(rendered: str) -> set[str]:
     """Give every hash of a text that a plan would hold if it did not protect it."""
     from hashlib import sha256  # noqa: PLC0415  the attacker's tool, not the test's
 
-    from glovebox import files  # noqa: PLC0415  the same
+    from glovebox.host import files  # noqa: PLC0415  the same
 
     return {
         maker(text)

@@ -7,8 +7,8 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from glovebox import pool
-from glovebox.apt import Download
+from glovebox.lock import pool
+from glovebox.lock.apt import Download
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from glovebox.config import BoardName
-from glovebox.power import DRAWS, Figure, at_best, days, report, savings
-from glovebox.power_settings import Governor, Led, Power, Radio, Wake
+from glovebox.boards.power import DRAWS, Figure, at_best, days, report, savings
+from glovebox.config.power import Governor, Led, Power, Radio, Wake
+from glovebox.config.schema import BoardName
 
 EVERYTHING_OFF = Power(
     led=Led.OFF, radio=Radio.OFF, usb_sleep=True, governor=Governor.POWERSAVE, cores=1

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from glovebox.boards import BOARDS
-from glovebox.config import BoardName, Config, Network, Profile, StageEntry, Wifi
-from glovebox.pi_gen import variables
-from glovebox.power_settings import Governor, Led, Power, Radio, Wake, check, processor_of
+from glovebox.boards.boards import BOARDS
+from glovebox.config.power import Governor, Led, Power, Radio, Wake, check, processor_of
+from glovebox.config.schema import BoardName, Config, Network, Profile, StageEntry, Wifi
+from glovebox.stage.pi_gen import variables
 
 LATCH = Power(wake=Wake.LATCH, latch_pin=17)
 NETWORKS = Wifi(country="DE", networks=(Network(ssid="garage"),))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from glovebox import qmp
+from glovebox.emulator import qmp
 from glovebox.errors import VerifyError
 
 if TYPE_CHECKING:

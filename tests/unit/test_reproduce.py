@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from glovebox import clock, reproduce
-from glovebox.plan import Plan, Step, StepKind
-from glovebox.reproduce import Built
-from glovebox.store import Store
+from glovebox.host import clock
+from glovebox.plan.plan import Plan, Step, StepKind
+from glovebox.store.store import Store
+from glovebox.trials import reproduce
+from glovebox.trials.reproduce import Built
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, strategies as st
 
-from glovebox.card import Partition, Table
+from glovebox.card.table import Partition, Table
 from glovebox.errors import ConfigError
-from glovebox.resize import MIB, Sizes, Wish, any_data, arithmetic, limit, parse_size, wish
+from glovebox.images.resize import MIB, Sizes, Wish, any_data, arithmetic, limit, parse_size, wish
 
 if TYPE_CHECKING:
     from pathlib import Path

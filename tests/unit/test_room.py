@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from glovebox import room
 from glovebox.errors import HostError
-from glovebox.lock import Lock, Package
-from glovebox.plan import Step, StepKind
+from glovebox.lock.lock import Lock, Package
+from glovebox.plan import room
+from glovebox.plan.plan import Step, StepKind
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from glovebox import run as module
 from glovebox.errors import HostError
-from glovebox.monitor import Monitor
-from glovebox.run import CommandError, run, run_bytes, start, stream
+from glovebox.host import run as module
+from glovebox.host.monitor import Monitor
+from glovebox.host.run import CommandError, run, run_bytes, start, stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -245,7 +245,7 @@ def test_stopped_while_a_program_starts(monkeypatch: pytest.MonkeyPatch) -> None
             ended.append("waited for")
 
     before = signal.getsignal(signal.SIGINT)
-    monkeypatch.setattr("glovebox.run.subprocess.Popen", Started)
+    monkeypatch.setattr("glovebox.host.run.subprocess.Popen", Started)
     with pytest.raises(KeyboardInterrupt):
         run(["sleep", "60"])
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from glovebox import patches, runner, stage
+from glovebox.build import actions as runner, patches
 from glovebox.errors import StepError
+from glovebox.stage import stage
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from glovebox import show
-from glovebox.plan import Step, StepKind
-from glovebox.store import Store
+from glovebox.plan.plan import Step, StepKind
+from glovebox.project import show
+from glovebox.store.store import Store
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from glovebox.project import Project
+    from glovebox.project.project import Project
 
 KEYS = {"base/00-system": "a" * 64, "gnss/00-gpsd": "b" * 64}
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from glovebox import sources, stage
 from glovebox.errors import ConfigError, LockError
+from glovebox.stage import sources, stage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from glovebox import stage
 from glovebox.errors import ConfigError
+from glovebox.stage import stage
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from glovebox import pi_gen, stage, stage_check, untracked
+from glovebox.stage import check as stage_check, pi_gen, stage, untracked
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from glovebox import standing_shell
-from glovebox.standing_shell import ShellGoneError
+from glovebox.verify import standing_shell
+from glovebox.verify.standing_shell import ShellGoneError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from glovebox.standing_shell import Shell
+    from glovebox.verify.standing_shell import Shell
 
 
 @pytest.fixture

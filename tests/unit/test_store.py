@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from glovebox import store as module
 from glovebox.errors import HostError
-from glovebox.store import Store
+from glovebox.store import store as module
+from glovebox.store.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable

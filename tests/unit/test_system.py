@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from glovebox import system
+from glovebox.card import system
 from glovebox.errors import ImageError
 
 if TYPE_CHECKING:

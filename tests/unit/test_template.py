@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given, strategies as st
 
-from glovebox import keyfile, template
-from glovebox.config import Config, Network, Secret, Wifi
+from glovebox.config import keyfile
+from glovebox.config.schema import Config, Network, Secret, Wifi
 from glovebox.errors import StepError
+from glovebox.stage import template
 
 if TYPE_CHECKING:
     from pathlib import Path

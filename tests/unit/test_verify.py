@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from glovebox import verify as module
 from glovebox.errors import ConfigError, VerifyError
-from glovebox.run import CommandError
-from glovebox.verify import (
+from glovebox.host.run import CommandError
+from glovebox.verify import verify as module
+from glovebox.verify.verify import (
     Level,
     Target,
     parse_target,

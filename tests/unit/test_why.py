@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from glovebox.errors import ConfigError
-from glovebox.plan import Plan, Step, StepKind
-from glovebox.store import Store
-from glovebox.why import differences, explain
+from glovebox.plan.plan import Plan, Step, StepKind
+from glovebox.plan.why import differences, explain
+from glovebox.store.store import Store
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from glovebox import wordlist
 from glovebox.errors import ConfigError
+from glovebox.stage import wordlist
 
 if TYPE_CHECKING:
     from pathlib import Path

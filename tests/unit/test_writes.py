@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from glovebox.emulator.writes import SECTOR, Log, Write, drive
 from glovebox.errors import VerifyError
-from glovebox.writes import SECTOR, Log, Write, drive
 from tests.cuts import cards
 from tests.cuts.cards import Moment
 

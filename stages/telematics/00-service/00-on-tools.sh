@@ -3,8 +3,8 @@
 # target. Unchecked: the root file system of a car is read-only, so the source cannot change.
 target="$OUT/usr/lib/python3/dist-packages"
 install -d -m 755 "$target" "$OUT/usr/bin" "$OUT/etc/systemd/system"
-cp -R --no-preserve=all "$SOURCES/app/telematics" "$target/"
-install -m 755 "$SOURCES/app/telematics.launcher" "$OUT/usr/bin/telematics"
-install -m 644 -t "$OUT/etc/systemd/system" "$SOURCES"/app/*.service
+cp -R --no-preserve=all "$SOURCES/telematics" "$target/"
+install -m 755 "$SOURCES/telematics.launcher" "$OUT/usr/bin/telematics"
+install -m 644 -t "$OUT/etc/systemd/system" "$SOURCES"/*.service
 chmod -R u=rwX,go=rX "$OUT"
 python3 -m compileall -q --invalidation-mode unchecked-hash -s "$OUT" -p / "$target/telematics"

@@ -1,7 +1,0 @@
-"""Take over what the owner put on the card; started by glovebox-settings.service."""
-
-import sys
-
-from firstboot.takeover import main
-
-sys.exit(main())

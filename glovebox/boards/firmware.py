@@ -1,0 +1,333 @@
+"""Read config.txt as the firmware of one model of board would.
+
+Filters of one kind replace each other, filters of different kinds hold together, ``[all]`` ends all
+of them; of a value given twice the last one counts. Source: "Conditional filters" and "Boot
+options" in Raspberry Pi's documentation of config.txt. It does not say of which kind ``[none]`` is;
+here it is a filter of the model that no model passes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping  # noqa: TC003  a dataclass field's hint
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator
+
+    from glovebox.config.schema import BoardName
+
+# The firmware ignores what stands further right.
+LINE_LENGTH = 98
+_DEPTH = 8
+# Orders are carried out one after the other; every other key is a value, and the last one counts.
+ORDERS = frozenset({"dtoverlay", "dtparam", "gpio", "initramfs", "device_tree_param"})
+_ARMV6 = ("kernel.img",)
+_ARMV7 = ("kernel7.img", "kernel8.img")
+_PI_4 = ("kernel8.img", "kernel7l.img")
+_PI_5 = ("kernel_2712.img", "kernel8.img")
+# The instruction sets a kernel can be built for; a 64-bit processor takes ARMv7 too, but the Pi 5's
+# firmware starts nothing but 64 bits.
+ARMV6, ARMV7, ARM64 = "ARMv6", "ARMv7", "64-bit Arm"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """A model of board as the firmware knows it."""
+
+    name: str
+    title: str
+    filters: frozenset[str]
+    board_type: int  # bits 4 to 11 of the revision code
+    kernels: tuple[str, ...]  # what is started when config.txt names none, in this order
+    dtbs: tuple[str, ...]  # Raspberry Pi's name, then the upstream kernel's
+    firmware: tuple[str, ...]  # what has to lie on the card for the boot ROM or EEPROM
+
+    @property
+    def takes(self) -> frozenset[str]:
+        """The instruction sets its processor starts a kernel of."""
+        if self.kernels is _ARMV6:
+            return frozenset({ARMV6})
+        if self.name == "2":
+            return frozenset({ARMV7})
+        return frozenset({ARM64} if self.kernels is _PI_5 else {ARMV7, ARM64})
+
+
+_OLD = ("bootcode.bin", "start.elf", "fixup.dat")
+_NEW = ("start4.elf", "fixup4.dat")
+# With the smallest memory for graphics the firmware takes its cut-down form ("Boot options").
+_SMALLEST = "16"
+_CUT_DOWN = {
+    "start.elf": "start_cd.elf",
+    "fixup.dat": "fixup_cd.dat",
+    "start4.elf": "start4cd.elf",
+    "fixup4.dat": "fixup4cd.dat",
+}
+
+
+def _model(
+    name: str, title: str, filters: str, board_type: int, kernels: tuple[str, ...], dtbs: str
+) -> Model:
+    firmware = () if kernels is _PI_5 else _NEW if kernels is _PI_4 else _OLD
+    return Model(
+        name=name,
+        title=title,
+        filters=frozenset(filters.split()),
+        board_type=board_type,
+        kernels=kernels,
+        dtbs=tuple(f"{stem}.dtb" for stem in dtbs.split()),
+        firmware=firmware,
+    )
+
+
+_ALL = (
+    _model("1", "Raspberry Pi 1 B+", "pi1", 0x03, _ARMV6,
+           "bcm2708-rpi-b-plus bcm2835-rpi-b-plus"),
+    _model("zero", "Raspberry Pi Zero", "pi0", 0x09, _ARMV6,
+           "bcm2708-rpi-zero bcm2835-rpi-zero"),
+    _model("zero-w", "Raspberry Pi Zero W", "pi0 pi0w", 0x0C, _ARMV6,
+           "bcm2708-rpi-zero-w bcm2835-rpi-zero-w"),
+    _model("zero-2-w", "Raspberry Pi Zero 2 W", "pi0 pi0w pi02", 0x12, _ARMV7,
+           "bcm2710-rpi-zero-2-w bcm2837-rpi-zero-2-w bcm2710-rpi-zero-2"),
+    _model("2", "Raspberry Pi 2 B", "pi2", 0x04, _ARMV7,
+           "bcm2709-rpi-2-b bcm2836-rpi-2-b"),
+    _model("3", "Raspberry Pi 3 B", "pi3", 0x08, _ARMV7,
+           "bcm2710-rpi-3-b bcm2837-rpi-3-b"),
+    _model("3+", "Raspberry Pi 3 B+", "pi3 pi3+", 0x0D, _ARMV7,
+           "bcm2710-rpi-3-b-plus bcm2837-rpi-3-b-plus"),
+    _model("4", "Raspberry Pi 4 B", "pi4", 0x11, _PI_4, "bcm2711-rpi-4-b"),
+    _model("400", "Raspberry Pi 400", "pi4 pi400", 0x13, _PI_4, "bcm2711-rpi-400"),
+    _model("cm4", "Compute Module 4", "pi4 cm4", 0x14, _PI_4,
+           "bcm2711-rpi-cm4 bcm2711-rpi-cm4-io"),
+    _model("5", "Raspberry Pi 5", "pi5", 0x17, _PI_5, "bcm2712-rpi-5-b bcm2712d0-rpi-5-b"),
+    _model("500", "Raspberry Pi 500", "pi5 pi500", 0x19, _PI_5, "bcm2712-rpi-500"),
+    _model("cm5", "Compute Module 5", "pi5 cm5", 0x18, _PI_5, "bcm2712-rpi-cm5-cm5io"),
+)  # fmt: skip
+MODELS: Mapping[str, Model] = MappingProxyType({model.name: model for model in _ALL})
+
+
+def model_of(board: BoardName) -> Model:
+    """Give the model of a board there are images for."""
+    return MODELS[str(board)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """A line that counts; ``only_if`` are filters that the image alone cannot decide."""
+
+    text: str
+    file: str
+    number: int
+    only_if: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """What is set: the word before ``=``, or before the first space."""
+        return re.split(r"[=\s]", self.text, maxsplit=1)[0]
+
+    @property
+    def value(self) -> str:
+        """What it is set to."""
+        return self.text[len(self.key) :].lstrip("= \t")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """What a model makes of config.txt; ``notes`` name what it stumbles over."""
+
+    lines: tuple[Line, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def certain(self) -> tuple[Line, ...]:
+        """The lines that count whatever is plugged in."""
+        return tuple(line for line in self.lines if not line.only_if)
+
+    @property
+    def values(self) -> dict[str, str]:
+        """The values, the last of each key."""
+        return {line.key: line.value for line in self.certain if line.key not in ORDERS}
+
+    @property
+    def orders(self) -> list[str]:
+        """Overlays, parameters and pins, in their order."""
+        return [line.text for line in self.certain if line.key in ORDERS]
+
+
+@dataclass
+class _Filters:
+    """The filters in force: for each kind its header, and whether it holds (None: who knows)."""
+
+    model: Model
+    held: dict[str, tuple[str, bool | None]] = field(default_factory=dict)
+
+    def header(self, words: str) -> None:
+        lowered = words.lower()
+        if lowered == "all":
+            self.held.clear()
+            return
+        kind, holds = _decide(lowered, self.model)
+        self.held[kind] = (f"[{words}]", holds)
+
+    @property
+    def fails(self) -> bool:
+        return any(holds is False for _, holds in self.held.values())
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        return tuple(header for header, holds in self.held.values() if holds is None)
+
+
+def _decide(words: str, model: Model) -> tuple[str, bool | None]:
+    """Tell a filter's kind and whether it holds."""
+    if words in {"none", "tryboot"}:
+        return ("model" if words == "none" else "tryboot"), False
+    if re.fullmatch(r"(pi|cm)\d\w*\+?", words):
+        return "model", words in model.filters
+    name, equals, value = words.partition("=")
+    if name == "board-type" and equals:
+        try:
+            return "model", int(value, 16 if value.startswith("0x") else 10) == model.board_type
+        except ValueError:
+            return "model", False
+    for kind, pattern in (("gpio", r"gpio\d+=[01]"), ("edid", "edid=.+"), ("hdmi", r"hdmi:[01]"),
+                          ("serial", "0x[0-9a-f]+"), ("partition", r"partition=\d+")):  # fmt: skip
+        if re.fullmatch(pattern, words):
+            return kind, None
+    return f"unknown {words}", False
+
+
+def read(text: str, model: Model, include: Callable[[str], str | None] | None = None) -> Reading:
+    """Read config.txt for a model; ``include`` gives the text of another file, or None."""
+    notes: list[str] = []
+    lines = tuple(
+        _read(text, "config.txt", _Filters(model=model), include or (lambda _name: None), notes, 0)
+    )
+    return Reading(lines=lines, notes=tuple(notes))
+
+
+def _read(
+    text: str,
+    file: str,
+    filters: _Filters,
+    include: Callable[[str], str | None],
+    notes: list[str],
+    depth: int,
+) -> Iterator[Line]:
+    for number, raw in enumerate(text.splitlines(), 1):
+        line = raw.partition("#")[0].strip()
+        if len(line) > LINE_LENGTH:
+            notes.append(f"{file}:{number} is cut after {LINE_LENGTH} characters")
+            line = line[:LINE_LENGTH]
+        if line.startswith("[") and line.endswith("]"):
+            filters.header(line[1:-1].strip())
+        elif not line or filters.fails:
+            continue
+        elif line.split()[0] == "include":
+            name = line.removeprefix("include").strip()
+            inner = include(name) if depth < _DEPTH else None
+            if inner is None:
+                why = "is not there" if depth < _DEPTH else "includes itself"
+                notes.append(f"{file}:{number} includes {name}, which {why}")
+            else:
+                yield from _read(inner, name, filters, include, notes, depth + 1)
+        else:
+            yield Line(text=line, file=file, number=number, only_if=filters.unknown)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """Whether a model boots from a boot partition, by the files that lie there."""
+
+    model: Model
+    kernel: str | None
+    dtb: str | None
+    missing: tuple[str, ...]
+
+    @property
+    def boots(self) -> bool:
+        """Tell whether nothing is missing."""
+        return not self.missing
+
+
+def judge(
+    reading: Reading,
+    model: Model,
+    names: Collection[str],
+    built_for: Callable[[str], Collection[str]] | None = None,
+) -> Verdict:
+    """Look for all that a model loads among the files ``names`` of the boot partition.
+
+    ``built_for`` tells the instruction sets a kernel is for, none when it cannot tell.
+    """
+    # The names of a FAT file system are the same in either case.
+    there = {name.lower() for name in names}
+    values = reading.values
+    prefix = values.get("os_prefix", "upstream/" if values.get("upstream_kernel") == "1" else "")
+    kernels = kernel_names(values, model)
+    named = values.get("device_tree")
+    dtbs = (named,) if named else model.dtbs
+    kernel = _first(kernels, there, prefix)
+    dtb = _first(dtbs, there, prefix)
+    cut_down = _CUT_DOWN if values.get("gpu_mem") == _SMALLEST else {}
+    loaded = () if "start_file" in values else model.firmware
+    missing = [name for name in (cut_down.get(each, each) for each in loaded) if name not in there]
+    if kernel is None:
+        missing.append(" or ".join(kernels))
+    elif built_for and (sets := built_for(kernel)) and not model.takes & set(sets):
+        missing.append(f"kernel for it ({kernel} is for {' and '.join(sorted(sets))})")
+    if dtb is None:
+        missing.append(" or ".join(dtbs[:2]))
+    return Verdict(model=model, kernel=kernel, dtb=dtb, missing=tuple(missing))
+
+
+def kernel_names(values: Mapping[str, str], model: Model) -> tuple[str, ...]:
+    """Give the names a model looks for its kernel under, the first choice first."""
+    if values.get("kernel"):
+        return (values["kernel"],)
+    bits = values.get("arm_64bit")
+    names = model.kernels
+    if model.kernels in (_ARMV7, _PI_4) and bits is not None:
+        wide = bits != "0"
+        names = tuple(name for name in names if (name == "kernel8.img") == wide)
+    return names
+
+
+def instruction_sets(kernel: str, head: bytes, settings: str) -> frozenset[str]:
+    """Tell what a kernel was built for: by its first 64 bytes, the settings it was built with.
+
+    Where neither tells, the name Raspberry Pi gives it does. Sources: the kernel's
+    Documentation/arch/arm64/booting.rst (magic number at 56) and the head of its zImage (at 36).
+    """
+    if head[56:60] == b"ARM\x64" or head[:2] == b"\x1f\x8b":  # only those are started packed
+        return frozenset({ARM64})
+    found = set(re.findall(r"^CONFIG_(ARM64|CPU_V7|CPU_V6K?)=y", settings, re.MULTILINE))
+    sets = {{"ARM64": ARM64, "CPU_V7": ARMV7}.get(name, ARMV6) for name in found}
+    if not sets and head[36:40] == b"\x18\x28\x6f\x01":
+        name = kernel.rpartition("/")[2]
+        sets = {ARMV6} if name == "kernel.img" else {ARMV7} if name.startswith("kernel7") else set()
+    return frozenset(sets)
+
+
+def _first(names: Iterable[str], there: Collection[str], prefix: str) -> str | None:
+    for name in names:
+        # A prefix under which nothing lies is not used; a leading slash bypasses it.
+        for place in (f"{prefix}{name}", name.removeprefix("/")):
+            if place.lower() in there:
+                return place
+    return None
+
+
+def flat(text: str) -> list[str]:
+    """Give the lines of config.txt, without comments, each behind the filters it stands under."""
+    filters = ""
+    lines = []
+    for raw in text.splitlines():
+        line = raw.partition("#")[0].strip()
+        if line.startswith("[") and line.endswith("]"):
+            filters = "" if line.lower() == "[all]" else f"{line} "
+        elif line:
+            lines.append(f"{filters}{line}")
+    return lines

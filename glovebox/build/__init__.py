@@ -1,0 +1,1 @@
+"""Run the steps of a plan whose results are missing, and assemble the image."""

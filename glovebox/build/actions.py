@@ -1,0 +1,248 @@
+"""Run the actions of one sub-stage in the root file system it changes."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from glovebox.build import failure, patches, workdir
+from glovebox.build.accelerator import HOME
+from glovebox.errors import StepError
+from glovebox.host import chroot
+from glovebox.host.run import CommandError, stream
+from glovebox.lock import archive, lock
+from glovebox.plan.plan import TARGET
+from glovebox.stage import check as stage_check, stage, wordlist
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from glovebox.lock.lock import Lock
+    from glovebox.plan.plan import Plan, Step
+
+# Mounts what a script on the host expects, and holds the functions pi-gen offers to it.
+_SITE = Path(__file__).with_name("stage_site.sh")
+# Said by a script's end, which is not reached when a command in it read the rest of the script.
+_END = "glovebox: the script's end"
+_AT_END = f'\n_status=$?; echo "{_END}"; exit $_status\n'
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """Where a sub-stage runs."""
+
+    root: Path
+    # WORK_DIR, and the place it is shown at to scripts: the same in every build.
+    work: Path
+    place: Path
+    scratch: Path
+    at: stage.Stage
+    before: stage.Stage | None
+    # The root as the stage before left it.
+    previous: Path | None
+    plan: Plan
+    lock: Lock
+    pool: Path
+    results: Mapping[str, Path]
+    quilt: Path | None
+    accelerated: bool
+    line: Callable[[str], None]
+    warn: Callable[[str], None]
+
+    def environment(self) -> dict[str, str]:
+        """Give what scripts find in their environment."""
+        work = self.place / self.at.name
+        base = self.at.path.parent
+        places = {
+            "BASE_DIR": base,
+            "SCRIPT_DIR": base / "scripts",
+            "WORK_DIR": self.place,
+            "DEPLOY_DIR": self.place / "deploy",
+            "LOG_FILE": self.place / workdir.LOG,
+            "EXPORT_CONFIG_DIR": base / "export-image",
+            "STAGE": self.at.name,
+            "STAGE_DIR": self.at.path,
+            "STAGE_WORK_DIR": work,
+            "ROOTFS_DIR": work / "rootfs",
+            "STAGE_LIST": " ".join(str(one.path) for one in self.plan.stages),
+            "PREV_STAGE": self.before.name if self.before else "",
+            "PREV_STAGE_DIR": self.before.path if self.before else "",
+            "PREV_ROOTFS_DIR": self.place / self.before.name / "rootfs" if self.before else "",
+        }
+        given = {**{name: str(value) for name, value in places.items()}, **self.plan.variables}
+        return chroot.environment(self.plan.arch, self.plan.epoch, given)
+
+
+def run_sub_stage(step: Step, site: Site) -> None:
+    """Run every action in order; raises StepError naming the file that failed."""
+    sub = step.sub_stage
+    if sub is None:
+        message = f"{step.name} is no sub-stage"
+        raise AssertionError(message)
+    workdir.bring_in(site.work, site.at.name, site.root)
+    for action in sub.actions:
+        site.line(f"--- {site.at.name}/{action.path.relative_to(site.at.path)}")
+        begun = time.monotonic()
+        try:
+            _run_action(action, step, sub, site)
+        except CommandError as error:
+            script = action.kind in (stage.Kind.RUN, stage.Kind.RUN_CHROOT, stage.Kind.PRERUN)
+            text = action.path.read_text() if script else ""
+            raise failure.located(
+                f"{sub.name}/{action.path.name}",
+                action.path,
+                error,
+                line=failure.Watch(root=site.root).line(text, error.tail) if script else None,
+                seconds=time.monotonic() - begun,
+            ) from error
+    workdir.take_out(site.work, site.at.name, site.root)
+
+
+def _run_action(action: stage.Action, step: Step, sub: stage.SubStage, site: Site) -> None:
+    match action.kind:
+        case stage.Kind.PACKAGES | stage.Kind.PACKAGES_NR:
+            _install(action, sub, site)
+        case stage.Kind.DEBCONF:
+            _debconf(action, site)
+        case stage.Kind.PATCHES:
+            patches.apply(action, site)
+        case stage.Kind.OVERLAY:
+            lay(action.path, site.root)
+        case stage.Kind.TEMPLATES:
+            for one in step.rendered[action.number]:
+                _write(site.root / one.name, one.text, program=one.program)
+        case stage.Kind.RUN | stage.Kind.PRERUN:
+            _run_on_host(action, sub, site)
+        case stage.Kind.RUN_CHROOT:
+            _run_in_chroot(action, sub, site)
+        case stage.Kind.SOURCES | stage.Kind.TOOLS | stage.Kind.LIBRARIES | stage.Kind.ON_TOOLS:
+            pass  # a step of its own has done it
+
+
+def lay(folder: Path, root: Path) -> None:
+    """Lay a folder of files over a root: owner root, mode by the executable bit, links as links."""
+    for path in sorted(folder.rglob("*")):
+        target = root / path.relative_to(folder)
+        if path.is_symlink():
+            target.unlink(missing_ok=True)
+            target.symlink_to(path.readlink())
+        elif path.is_dir():
+            target.mkdir(exist_ok=True)
+        else:
+            _write(target, path.read_bytes(), program=bool(path.stat().st_mode & 0o100))
+
+
+def _write(target: Path, data: bytes | str, *, program: bool) -> None:
+    for folder in reversed(target.parents):
+        if not folder.exists():
+            folder.mkdir()
+            folder.chmod(0o755)  # whatever the umask
+    target.unlink(missing_ok=True)
+    target.write_bytes(data.encode() if isinstance(data, str) else data)
+    target.chmod(0o755 if program else 0o644)
+
+
+def _install(action: stage.Action, sub: stage.SubStage, site: Site) -> None:
+    request = f"{sub.name}/{action.path.name}"
+    packages = wordlist.words_of(action.path, site.plan.variables)
+    if not packages:
+        return
+    # Said either way: the root's own configuration may have another default.
+    words = ["install", "--yes", f"--{'' if action.recommends else 'no-'}install-recommends"]
+    index = lock.repository(site.lock, TARGET, until=request)
+    dpkg = f"/{HOME}/dpkg" if site.accelerated else None
+    exact = site.lock.exact(TARGET, request, packages)
+    with archive.shown(site.root, index, site.pool, dpkg=dpkg) as env:
+        for command in (["update"], [*words, "--", *exact]):
+            _in_chroot(site, ["apt-get", "--quiet", *command], extra=env)
+
+
+def _debconf(action: stage.Action, site: Site) -> None:
+    # pi-gen pastes the file into a script, so variables in it are expanded by the chroot's shell.
+    script = f"debconf-set-selections <<SELECTIONS\n{action.path.read_text()}\nSELECTIONS\n"
+    _in_chroot(site, ["/bin/bash", "-e"], script=script)
+
+
+def _run_in_chroot(action: stage.Action, sub: stage.SubStage, site: Site) -> None:
+    """Feed a script to a shell in the root; say so when something in it read the rest of it."""
+    script = action.path.read_text()
+    # Where a reader is known it shall get what it gets elsewhere: the rest, and no line of ours.
+    watched = ends_openly(script) and not any(stage_check.reads_input(action.path))
+    said: list[str] = []
+
+    def line(text: str) -> None:
+        said.append(text)
+        if text != _END:
+            site.line(text)
+
+    _in_chroot(
+        site, ["/bin/bash", "-e"], script=script + _AT_END if watched else script,
+        network=True, line=line,
+        extra=failure.Watch(root=site.root).environment("/bin/bash", inside=True),
+    )  # fmt: skip
+    if watched and _END not in said:
+        site.warn(
+            f"{sub.name}/{action.path.name} stopped before its last line without an error: a"
+            " command in it read the rest of the script from its standard input; give it"
+            " </dev/null"
+        )
+
+
+def ends_openly(script: str) -> bool:
+    """Tell whether a line put behind a script is one of its commands, and always reached.
+
+    It is not where a here-document is left open, and may not be where the script says exit or exec.
+    """
+    if re.search(r"(^|[;&|({]|\bthen\b|\belse\b|\bdo\b)\s*(exit|exec)\b", script, re.MULTILINE):
+        return False
+    lines = script.splitlines()
+    for number, line in enumerate(lines):
+        for found in re.finditer(r"(?<!<)<<(?!<)-?\s*[\"'\\]?(\w+)", line):
+            if found[1] not in {later.strip("\t") for later in lines[number + 1 :]}:
+                return False
+    return not script.rstrip("\n").endswith("\\")
+
+
+def _in_chroot(
+    site: Site,
+    words: list[str],
+    *,
+    script: str | None = None,
+    extra: Mapping[str, str] | None = None,
+    network: bool = False,
+    line: Callable[[str], None] | None = None,
+) -> None:
+    env = {**site.environment(), **(extra or {})}
+    by = chroot.as_pi_gen(site.plan.arch, site.plan.variables)
+    command = chroot.command(site.root, words, env, network=network, by=by)
+    stream(command, line=line or site.line, input=script)
+
+
+def _run_on_host(action: stage.Action, sub: stage.SubStage, site: Site) -> None:
+    if not os.access(action.path, os.X_OK):
+        site.line(f"Skip {action.path.name} (not executable)")
+        return
+    env = {
+        **site.environment(),
+        "GLOVEBOX_WORK": str(site.work),
+        "GLOVEBOX_ROOT": str(site.root),
+        "GLOVEBOX_PREVIOUS": str(site.previous or ""),
+        "GLOVEBOX_PRERUN": "yes" if action.kind is stage.Kind.PRERUN else "no",
+        "GLOVEBOX_CHROOT": " ".join(chroot.as_pi_gen(site.plan.arch, site.plan.variables)),
+        **failure.Watch(root=site.root).environment(str(action.path), inside=False),
+    }
+    for number, path in site.results.items():
+        env[f"TOOLS_OUT_{number}"] = str(path)
+        env.setdefault("TOOLS_OUT", str(path))
+    command = ["unshare", "--mount", "--", "/bin/bash", str(_SITE), str(action.path)]
+    stream(command, line=site.line, cwd=action.path.parent, env=env)
+    made = site.work / site.at.name / "rootfs"
+    if made.is_dir() and any(made.iterdir()):
+        raise StepError(
+            f"{sub.name}: it filled ROOTFS_DIR by itself, which is not kept",
+            hint="let it call copy_previous or bootstrap, which bring the layer below",
+        )

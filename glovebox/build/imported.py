@@ -1,0 +1,155 @@
+"""Take a local image as base: its two partitions become the lowest layer.
+
+The image is read, never mounted read-write and never changed. Its partition table is read and not
+assumed; its boot partition appears where its own fstab has it.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from glovebox.build import layer
+from glovebox.card import bootfiles, media, system
+from glovebox.card.packing import packing_of, unpack
+from glovebox.errors import ConfigError, ImageError
+from glovebox.host import files
+from glovebox.host.run import run
+from glovebox.lock import apt
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from glovebox.host.monitor import Monitor
+    from glovebox.store.store import Layer, Store
+
+STEP = "base/import"
+_VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Base:
+    """An imported image: its layer and what the build has to know of it."""
+
+    layer: Layer
+    digest: str
+    arch: str
+    suite: str
+    boot: str  # where its boot partition is mounted, without the leading slash
+    step: str = STEP
+
+    @property
+    def status(self) -> str:
+        """The packages that are installed, as dpkg lists them."""
+        return (self.layer.tree / "var/lib/dpkg/status").read_text(errors="replace")
+
+
+def bring_in(image: Path, store: Store, monitor: Monitor, *, arch: str) -> Base:
+    """Give the layer of an image, making it if it is not in the store yet.
+
+    Raises ImageError when the file is no image of a Debian-like system, ConfigError when it is for
+    another processor than the board's.
+    """
+    digest = _digest(image, store)
+    key = files.digest("import", str(_VERSION), digest)
+    with store.exclusive(key):
+        found = store.find(key)
+        if found is not None and not store.is_intact(found):
+            monitor.warn(f"the result of {STEP} is damaged: it is made again")
+            store.remove(found)
+            found = None
+        if found is None:
+            with monitor.step(STEP, f"reading {image.name}"), store.scratch() as scratch:
+                tree = scratch / "result" / "tree"
+                tree.mkdir(parents=True)
+                _fill(tree, image, scratch)
+                found = store.commit(key, scratch / "result", {"name": STEP, "inputs": {}})
+    base = Base(
+        layer=found,
+        digest=digest,
+        arch=system.arch(found.tree),
+        suite=_suite(found.tree),
+        boot=system.boot_point(found.tree),
+    )
+    if base.arch != arch:
+        raise ConfigError(
+            f"base: {image} holds a system for {base.arch}, the board takes {arch}",
+            hint="choose the board the image is for, or base: debian",
+        )
+    return base
+
+
+def archives(base: Base, mirror: apt.Mirror) -> tuple[apt.Archive, ...]:
+    """Give the package sources of the image itself; Debian's own come from ``mirror``."""
+    default = apt.mmdebstrap_default()
+    swap = {default.main: mirror.main, default.security: mirror.security}
+    tree = base.layer.tree
+    found: list[apt.Archive] = []
+    for source in apt.sources_of(tree / "etc/apt"):
+        url = source.url.rstrip("/")
+        keyring = apt.KEYRING if url in swap or not source.keyring else tree / source.keyring[1:]
+        entry = apt.Archive(
+            url=swap.get(url, url),
+            suite=source.suite,
+            optional=source.suite != base.suite,
+            components=source.components,
+            keyring=keyring,
+        )
+        if entry not in found:
+            found.append(entry)
+    if not any(not entry.optional for entry in found):
+        return apt.archives(mirror, base.suite)
+    return tuple(sorted(found, key=lambda entry: entry.optional))
+
+
+def _digest(image: Path, store: Store) -> str:
+    """Give the file's sha256, remembered by place, size and time: hashing takes seconds."""
+    try:
+        status = image.stat()
+    except OSError as error:
+        raise ImageError(f"base: {image}: {error.strerror}") from error
+    known = store.root / "digests.json"
+    try:
+        digests: dict[str, str] = json.loads(known.read_text())
+    except (OSError, ValueError):
+        digests = {}
+    name = f"{image.resolve()} {status.st_size} {status.st_mtime_ns}"
+    if name not in digests:
+        digests[name] = files.sha256_file(image)
+        files.write_whole(known, json.dumps(digests, indent=1), mode=0o600)
+    return digests[name]
+
+
+def _fill(tree: Path, image: Path, scratch: Path) -> None:
+    packing = packing_of(image)
+    raw = image
+    if packing is not None:
+        raw = scratch / "card.img"
+        unpack(image, packing, raw)
+    found = media.examine(image, raw, packing)
+    inside = scratch / "inside"
+    inside.mkdir()
+    with media.mounted(found, inside):
+        if not (inside / "var/lib/dpkg/status").is_file():
+            raise ImageError(f"{image} holds no Debian-like system: it has no dpkg status")
+        run(["cp", "--archive", "--no-target-directory", inside, tree])
+    shutil.rmtree(tree / "lost+found", ignore_errors=True)
+    boot = tree / system.boot_point(tree)
+    boot.mkdir(parents=True, exist_ok=True)
+    bootfiles.copy(raw, found.boot, boot)
+    layer.scrub(tree)
+    # Nothing is newer than now; the times of last reading become the build's when it is assembled.
+    layer.settle_times(tree, started_ns=sys.maxsize, epoch=int(time.time()))
+
+
+def _suite(tree: Path) -> str:
+    name = system.os_release(tree).get("VERSION_CODENAME")
+    if not name:
+        raise ImageError(
+            "the image does not say which release it is (os-release: VERSION_CODENAME)"
+        )
+    return name

@@ -1,0 +1,106 @@
+"""Finish a layer: take out what a run leaves, give it the build's time, prove it clean."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import stat
+from typing import TYPE_CHECKING
+
+from glovebox.build.accelerator import HOME
+from glovebox.errors import StepError
+from glovebox.host import files
+from glovebox.host.native import host_arch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+# e_machine of an ELF file (gABI): what each kind of machine runs.
+_ARM, _ARM64, _X86, _X86_64 = 40, 183, 3, 62
+MACHINES = {
+    "armel": frozenset({_ARM}),
+    "armhf": frozenset({_ARM}),
+    "arm64": frozenset({_ARM64}),
+    "amd64": frozenset({_X86, _X86_64}),
+}
+_DATA = 2  # ELFDATA2MSB
+
+# Files that programs leave, that no later step needs and that differ from run to run.
+_LEFT_BEHIND = re.compile(
+    r"""(?x)
+      var/(cache/(apt|man|ldconfig)|log|lib/apt/lists|tmp)/.+
+    | var/cache/debconf/.+-old
+    | (tmp|run|dev|proc|sys)/.+
+    | etc/(passwd|group|shadow|gshadow|subuid|subgid)-
+    | etc/(\.pwd\.lock|resolv\.conf)
+    | var/lib/dbus/machine-id
+    | var/lib/dpkg/(.+-old|lock|lock-frontend|triggers/Lock)
+    | var/lib/apt/(extended_states\.bak|daily_lock)
+    | root/\.(bash_history|cache/.+|wget-hsts)
+    | usr/sbin/policy-rc\.d
+    """
+)
+
+
+def scrub(upper: Path) -> None:
+    """Remove what must not become part of an image from the changes of one step."""
+    shutil.rmtree(upper / HOME, ignore_errors=True)
+    for path in list(files.walk(upper)):
+        is_folder = stat.S_ISDIR(path.lstat().st_mode)
+        if not is_folder and _LEFT_BEHIND.fullmatch(str(path.relative_to(upper))):
+            path.unlink()
+    # An empty one stays: it says that the board shall make its own.
+    machine_id = upper / "etc/machine-id"
+    if machine_id.is_file() and machine_id.stat().st_size:
+        machine_id.unlink()
+
+
+def settle_times(upper: Path, *, started_ns: int, epoch: int) -> None:
+    """Give everything made since ``started_ns`` the build's own time, in seconds ``epoch``.
+
+    Files out of packages keep theirs: it is the same in every build, and Python's bytecode beside
+    them refers to it. When something was last read depends on the host: all get the build's time
+    for that, which is what a later read comes to in an image as well.
+    """
+    build_ns = epoch * 10**9
+    for path in (upper, *files.walk(upper)):
+        modified_ns = path.lstat().st_mtime_ns
+        settled_ns = build_ns if modified_ns >= started_ns else modified_ns
+        os.utime(path, ns=(build_ns, settled_ns), follow_symlinks=False)
+
+
+def foreign_programs(tree: Path, arch: str) -> Iterator[Path]:
+    """Give every ELF file below ``tree`` that is one of the build machine's, not of ``arch``."""
+    for path in files.walk(tree):
+        if not stat.S_ISREG(path.lstat().st_mode):
+            continue
+        with path.open("rb") as file:
+            head = file.read(20)
+        if is_foreign(head, arch):
+            yield path
+
+
+def is_foreign(head: bytes, arch: str, *, host: str | None = None) -> bool:
+    """Tell whether these first 20 bytes are those of a program for the build machine.
+
+    Files for third processors are left alone: a Raspberry Pi's firmware is for its VideoCore, and a
+    64-bit kernel brings a 32-bit vdso.
+    """
+    if head[:4] != b"\x7fELF" or len(head) < 20:  # noqa: PLR2004  where e_machine ends
+        return False
+    machine = int.from_bytes(head[18:20], "big" if head[5] == _DATA else "little")
+    return machine in MACHINES[host or host_arch()] - MACHINES[arch]
+
+
+def prove_clean(upper: Path, arch: str) -> None:
+    """Raise StepError when a program of the build machine got into the layer."""
+    found = list(foreign_programs(upper, arch))
+    if found:
+        names = "\n".join(f"  /{path.relative_to(upper)}" for path in found[:10])
+        raise StepError(
+            f"{len(found)} programs are not for {arch}:\n{names}",
+            hint="a script copied a program of the build machine into the image; compile it with"
+            " NN-on-tools.sh, or keep the accelerator off this sub-stage: touch NO_ACCELERATOR",
+        )

@@ -1,0 +1,1 @@
+"""What a person writes: image.yaml as one frozen tree, its rules, and mistakes told at once."""

@@ -1,0 +1,354 @@
+"""One function per kind of value: text in, the value out, or what is wrong and the cure.
+
+No rule quotes the value in what it says: the reader does, and knows which values are secret.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import difflib
+import functools
+import re
+import zoneinfo
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from glovebox.config.problem import WrongValueError
+
+AUTO = "auto"
+DEFAULT_HOSTNAME = "glovebox"
+BASE_WORDS = ("debian", "auto", "raspios")
+SUITES = ("bullseye", "bookworm", "trixie", "forky", "sid")
+
+KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+_UNITS = {"": 1, "B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": KIB, "MiB": MIB, "GiB": GIB}
+
+MAX_SSID_BYTES = 32  # IEEE 802.11
+
+# The accounts every Debian system has, see base-passwd.
+_SYSTEM_USERS = {
+    *("root", "daemon", "bin", "sys", "sync", "games", "man", "lp", "mail", "news", "uucp"),
+    *("proxy", "www-data", "backup", "list", "irc", "nobody"),
+}
+
+# Key types sshd accepts by default, see ssh-keygen(1).
+_SSH_KEY_TYPES = (
+    "ssh-ed25519",
+    "sk-ssh-ed25519@openssh.com",
+    "ecdsa-sha2-nistp256",
+    "ecdsa-sha2-nistp384",
+    "ecdsa-sha2-nistp521",
+    "sk-ecdsa-sha2-nistp256@openssh.com",
+    "ssh-rsa",
+)
+
+# crypt(5): yescrypt as mkpasswd and Debian's passwd write it, and SHA-512.
+_PASSWORD_HASHES = (
+    re.compile(r"\$y\$[./A-Za-z0-9]+\$[./A-Za-z0-9]{1,86}\$[./A-Za-z0-9]{43}"),
+    re.compile(r"\$6\$(rounds=[0-9]{4,9}\$)?[^$:\s]{1,16}\$[./A-Za-z0-9]{86}"),
+)
+_HASH_CURE = "make one with: mkpasswd -m yescrypt, and put it in single quotes"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """From where relative paths and names in the configuration are looked up."""
+
+    folder: Path  # of the file that holds the value
+    checkout: Path  # holds stages/ and overlays/
+    home: Path  # what ~ stands for
+
+    def path(self, text: str) -> Path:
+        """Resolve a path as its author meant it."""
+        if text == "~" or text.startswith("~/"):
+            return self.home / text[2:]
+        return self.folder / text
+
+
+def nearest(word: str, known: list[str] | tuple[str, ...], *, otherwise: str = "") -> str:
+    """Give the cure for a misspelt word."""
+    close = difflib.get_close_matches(word, known, 1)
+    return f"did you mean {close[0]}?" if close else otherwise
+
+
+def hostname(text: str) -> str:
+    """Check one label of a host name, RFC 1123."""
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", text):
+        what = "is not a host name"
+        cure = "1 to 63 of a-z, 0-9 and -, with - neither first nor last; no dots"
+        raise WrongValueError(what, cure)
+    return text
+
+
+def user_name(text: str) -> str:
+    """Check a login name, as Debian's adduser and pi-gen take it."""
+    if not re.fullmatch(r"[a-z][-a-z0-9_]{0,31}", text):
+        what = "is not a login name"
+        raise WrongValueError(what, "up to 32 of a-z, 0-9, - and _, beginning with a letter")
+    if text in _SYSTEM_USERS:
+        what = "is an account that every Debian has"
+        raise WrongValueError(what, "take another name, such as pi")
+    return text
+
+
+def password_hash(text: str) -> str:
+    """Check a password hash; a password in clear is refused."""
+    if any(shape.fullmatch(text) for shape in _PASSWORD_HASHES):
+        return text
+    if text.startswith(("$y$", "$6$")):
+        what = "is a password hash that is damaged or cut short"
+    elif re.match(r"\$[a-z0-9]+\$", text):
+        what = "is a password hash of a kind that is not accepted"
+    else:
+        what = "is not a password hash; a password in clear is refused"
+    raise WrongValueError(what, _HASH_CURE)
+
+
+def ssh_key(text: str, place: Place) -> str:
+    """Check a public key, or read it where its .pub file is named."""
+    if "PRIVATE KEY" in text:
+        raise _private_key()
+    words = text.split()
+    if len(words) == 1 and (text.endswith(".pub") or text.startswith(("/", "./", "../", "~/"))):
+        return _ssh_key_file(place.path(text))
+    return public_key(text)
+
+
+def _ssh_key_file(path: Path) -> str:
+    if path.suffix != ".pub":
+        what = "names a file that is not a .pub file"
+        raise WrongValueError(what, "name the public key, the file that ends in .pub")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        what = f"names {path}, which cannot be read"
+        raise WrongValueError(what, "make a key with: ssh-keygen -t ed25519") from error
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    if "PRIVATE KEY" in text:
+        raise _private_key()
+    if len(lines) != 1:
+        what = f"names {path}, which does not hold exactly one key"
+        raise WrongValueError(what, "name a .pub file as ssh-keygen writes it")
+    return public_key(lines[0])
+
+
+def public_key(text: str) -> str:
+    """Check the text of a public key: its type, and that the key is whole."""
+    if "PRIVATE KEY" in text:
+        raise _private_key()
+    kind, _, rest = text.strip().partition(" ")
+    encoded, _, comment = rest.strip().partition(" ")
+    cure = "give one line as ssh-keygen writes it into a .pub file, or the path to such a file"
+    if kind == "ssh-dss":
+        what = "is a DSA key, which today's SSH refuses"
+        raise WrongValueError(what, "make another with: ssh-keygen -t ed25519")
+    if kind not in _SSH_KEY_TYPES:
+        what = "is not a public SSH key"
+        raise WrongValueError(what, cure)
+    try:
+        parts = _wire_parts(base64.b64decode(encoded, validate=True))
+    except (binascii.Error, ValueError) as error:
+        what = "is a public SSH key that is damaged or cut short"
+        raise WrongValueError(what, cure) from error
+    if len(parts) < 2 or parts[0] != kind.encode():  # noqa: PLR2004  the type, then the key
+        what = "is a public SSH key whose type does not fit its content"
+        raise WrongValueError(what, cure)
+    if "\n" in comment:
+        what = "holds more than one line"
+        raise WrongValueError(what, "give each key its own entry in the list")
+    return " ".join([kind, encoded, *comment.split()])
+
+
+def _private_key() -> WrongValueError:
+    what = "is a private key, which must never be shared"
+    return WrongValueError(what, "give the public one, the file that ends in .pub")
+
+
+def _wire_parts(blob: bytes) -> list[bytes]:
+    """Split a key into its strings, each after its length in four bytes, RFC 4251."""
+    parts = []
+    while blob:
+        size = int.from_bytes(blob[:4], "big")
+        part, blob = blob[4 : 4 + size], blob[4 + size :]
+        if not part or len(part) != size:
+            message = "cut short"
+            raise ValueError(message)
+        parts.append(part)
+    return parts
+
+
+def ssid(text: str) -> str:
+    """Check the name of a wireless network."""
+    if not 1 <= len(text.encode()) <= MAX_SSID_BYTES:
+        what = "is not a network name"
+        raise WrongValueError(what, f"1 to {MAX_SSID_BYTES} bytes; letters such as ä count as two")
+    return text
+
+
+def psk(text: str) -> str:
+    """Check a WPA passphrase, or the 256-bit key derived from it."""
+    if not re.fullmatch(r"[ -~]{8,63}|[0-9A-Fa-f]{64}", text):
+        what = "is not a WPA passphrase"
+        raise WrongValueError(what, "8 to 63 ASCII characters, or the key as 64 hex digits")
+    return text
+
+
+def country(text: str) -> str:
+    """Check an ISO 3166 alpha-2 code against the host's table, where it has one."""
+    cure = "two capital letters by ISO 3166, such as DE"
+    if not re.fullmatch(r"[A-Z]{2}", text):
+        what = "is not a country code"
+        short = re.fullmatch(r"[A-Za-z]{2}", text)
+        raise WrongValueError(what, f"write {text.upper()}" if short else cure)
+    if text not in (_countries() or {text}):
+        what = "is no country"
+        raise WrongValueError(what, "the United Kingdom is GB" if text == "UK" else cure)
+    return text
+
+
+@functools.cache
+def _countries() -> frozenset[str]:
+    for folder in zoneinfo.TZPATH:
+        table = Path(folder, "iso3166.tab")
+        if table.is_file():
+            lines = table.read_text(encoding="utf-8").splitlines()
+            return frozenset(line[:2] for line in lines if line and not line.startswith("#"))
+    return frozenset()
+
+
+def timezone(text: str) -> str:
+    """Check a time zone against the host's tzdata; without it, only its shape."""
+    shaped = re.fullmatch(r"[A-Z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*", text)
+    # One look at a file: listing all zones takes longer than everything else here together.
+    if shaped and any(Path(folder, text).is_file() for folder in zoneinfo.TZPATH):
+        return text
+    known = zoneinfo.available_timezones()
+    if not shaped or (known and text not in known):
+        what = "is not a time zone"
+        cities = {name.rpartition("/")[2]: name for name in sorted(known)}
+        close = difflib.get_close_matches(text.rpartition("/")[2], cities, 1)
+        cure = f"did you mean {cities[close[0]]}?" if close else "write it as Europe/Berlin"
+        raise WrongValueError(what, cure)
+    return text
+
+
+def locale(text: str) -> str:
+    """Check the shape of a locale; only UTF-8 is built."""
+    if not re.fullmatch(r"(C|[a-z]{2,3}_[A-Z]{2})\.UTF-8(@[a-z]+)?", text):
+        what = "is not a UTF-8 locale"
+        raise WrongValueError(what, "write it as C.UTF-8 or de_DE.UTF-8")
+    return text
+
+
+def keyboard(text: str) -> str:
+    """Check the shape of an XKB layout, or several with commas."""
+    if text == "uk":
+        what = "is not a keyboard layout"
+        raise WrongValueError(what, "the United Kingdom's is gb, Ukraine's is ua")
+    if not re.fullmatch(r"[a-z]{2,8}(,[a-z]{2,8}){0,3}", text):
+        what = "is not a keyboard layout"
+        raise WrongValueError(what, "an XKB layout such as us, gb or de")
+    return text
+
+
+def size(text: str) -> int:
+    """Read a size in bytes, with or without a unit."""
+    match = re.fullmatch(r"([0-9]{1,18}) ?([A-Za-z]*)", text)
+    if match and match[2] in _UNITS:
+        return int(match[1]) * _UNITS[match[2]]
+    what = "is not a size"
+    short = match and {"K": "KiB", "M": "MiB", "G": "GiB"}.get(match[2].upper()[:1])
+    cure = f"write {match[1]}{short}" if match and short else "write it as 512MiB or 4GiB"
+    raise WrongValueError(what, cure)
+
+
+def url(text: str) -> str:
+    """Check an address that can be fetched."""
+    try:
+        parts = urlsplit(text)
+        whole = parts.scheme in {"http", "https"} and parts.hostname and not parts.username
+    except ValueError:
+        whole = False
+    if not whole or re.search(r"\s", text):
+        what = "is not an address to fetch from"
+        raise WrongValueError(what, "write https://host/path, without a user name in it")
+    return text
+
+
+def sha256(text: str) -> str:
+    """Check a digest, and write it in small letters."""
+    if not re.fullmatch(r"[0-9A-Fa-f]{64}", text):
+        what = "is not a SHA-256 sum"
+        raise WrongValueError(what, "the 64 hex digits that sha256sum prints")
+    return text.lower()
+
+
+def variable(name: str) -> str:
+    """Check the name of an environment variable."""
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        what = "is not the name of a variable"
+        raise WrongValueError(what, "letters, digits and _, not beginning with a digit")
+    return name
+
+
+def suite(text: str) -> str:
+    """Check the name of a Debian release."""
+    if text not in SUITES:
+        what = "is not a Debian suite"
+        raise WrongValueError(what, nearest(text, SUITES, otherwise=f"one of {', '.join(SUITES)}"))
+    return text
+
+
+def base(text: str, place: Place) -> str:
+    """Check what the image starts from: a word, or an image that is there."""
+    if text == "debian":
+        return text
+    if text in BASE_WORDS:
+        what = "is a base that is not built yet; it comes later"
+        raise WrongValueError(what, "use debian")
+    if not text.endswith((".img", ".img.xz")):
+        what = "is neither a base nor the path of an .img or .img.xz file"
+        raise WrongValueError(what, nearest(text, BASE_WORDS[:1], otherwise="use debian"))
+    path = place.path(text)
+    if not path.is_file():
+        what = "is an image that is not there"
+        raise WrongValueError(what, f"looked for {path}")
+    return str(path)
+
+
+def existing(text: str, place: Place) -> str:
+    """Check the path of a file."""
+    path = place.path(text)
+    if not path.is_file():
+        what = "is a file that is not there"
+        raise WrongValueError(what, f"looked for {path}")
+    return str(path)
+
+
+def stage(text: str, place: Place) -> str:
+    """Check a name below stages/, or a path to a stage elsewhere."""
+    return _folder(text, place, "stages")
+
+
+def overlay(text: str, place: Place) -> str:
+    """Check a name below overlays/, or a path to an overlay elsewhere."""
+    return _folder(text, place, "overlays")
+
+
+def _folder(text: str, place: Place, kind: str) -> str:
+    """Keep a name as it is, make a path whole; the folder must be there."""
+    if "/" in text or text.startswith((".", "~")):
+        path = place.path(text)
+        if not path.is_dir():
+            what = "is a folder that is not there"
+            raise WrongValueError(what, f"looked for {path}")
+        return str(path)
+    there = place.checkout / kind
+    if not text or not (there / text).is_dir():
+        what = f"is not a folder below {kind}/"
+        names = sorted(found.name for found in there.glob("*/"))
+        has = f"it has {', '.join(names)}" if names else "a path begins with ./ or /"
+        raise WrongValueError(what, nearest(text, names, otherwise=has))
+    return text

@@ -1,0 +1,1 @@
+"""A board in QEMU, its card and its receiver."""

@@ -1,0 +1,1 @@
+"""The machine that builds: processes, files, mounts, namespaces, and what is told meanwhile."""

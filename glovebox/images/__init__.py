@@ -1,0 +1,1 @@
+"""Verbs for the image of any card: look, compare, enter, mount, resize."""

@@ -1,0 +1,1 @@
+"""Packages and sources to exact versions and hashes."""

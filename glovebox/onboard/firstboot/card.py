@@ -1,0 +1,233 @@
+"""What stands in glovebox.yaml on the boot partition, read with the builder's own validation.
+
+The keys are those of image.yaml that can be changed without building, and `broker`.
+Nothing is written here. All mistakes come at once, but for what the service would miss, which can
+be told only when the rest is right. None of them quotes a secret.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping  # noqa: TC003  the reader looks at the hints when it runs
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from glovebox.config.problem import Problem
+from glovebox.config.reader import DEFAULT, Reader
+from glovebox.config.rules import Place
+from glovebox.config.schema import Config, Network, Secret
+from glovebox.onboard.firstboot import certificates
+from telematics import settings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from glovebox.config.yamltree import Node
+
+FILE = "glovebox.yaml"
+CERTIFICATES = ("ca.pem", "client.pem", "client.key")
+TAKEN = ("hostname", "user", "wifi", "timezone", "service", "broker")
+LARGEST = 64 * 1024
+USER_LINE = re.compile(r"^([^:\n]+):", re.MULTILINE)
+
+
+class MistakesError(Exception):
+    """The owner's file cannot be taken over; it holds every reason."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        """Keep the reasons."""
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = tuple(problems)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Broker:
+    """What the board proves itself with where its records go."""
+
+    password: Secret | None = field(default=None, metadata={"help": "of `publish_user`"})
+    api_key: Secret | None = field(default=None, metadata={"help": "for HTTP"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnCard(Config):
+    """The keys of image.yaml, and what else an owner may write."""
+
+    broker: Broker = field(default_factory=Broker)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Places:
+    """Where things lie; another root in tests."""
+
+    boot: Path
+    data: Path
+    root: Path
+
+    @property
+    def kept(self) -> Path:
+        """Give the folder of what was taken over."""
+        return self.data / "settings"
+
+    @property
+    def service(self) -> Path:
+        """Give the service's settings as they are now: the image's, with the owner's over them."""
+        return self.root / "etc/glovebox/telematics.json"
+
+    @property
+    def secrets(self) -> Path:
+        """Give the folder of the broker's certificates and keys as they are now."""
+        return self.root / "etc/glovebox/publish"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What the owner asks for. None, or an empty one: it stays as it is."""
+
+    hostname: str | None = None
+    user: str | None = None
+    password_hash: Secret | None = None
+    ssh_keys: tuple[str, ...] = ()
+    country: str | None = None
+    networks: tuple[Network, ...] | None = None
+    timezone: str | None = None
+    service: Mapping[str, object] = field(default_factory=dict)
+    credentials: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+
+    @property
+    def nothing(self) -> bool:
+        """Tell whether it asks for nothing at all."""
+        return self == Wanted()
+
+    @property
+    def names(self) -> list[str]:
+        """Name what it asks for, without a value."""
+        return [name for name in self.__dataclass_fields__ if getattr(self, name) not in _SILENT]
+
+
+_SILENT: tuple[object, ...] = (None, (), {})
+
+
+def read(text: bytes, certificates_: Mapping[str, bytes], places: Places) -> Wanted:
+    """Read and check what is on the card; raises MistakesError with all that is wrong."""
+    place = Place(folder=places.boot, checkout=places.root, home=places.root / "root")
+    reader = Reader(place=place)
+    tree = _only_taken(_parsed(text, reader), reader)
+    config = reader.read(tree, OnCard)
+    if config is None:
+        raise MistakesError(_in_order(reader.problems))
+    wanted = _wanted(config, reader, certificates_)
+    reader.problems += _about_user(config, reader, places)
+    if not reader.problems:
+        reader.problems += _about_service(wanted, reader, places)
+    if reader.problems:
+        raise MistakesError(_in_order(reader.problems))
+    return wanted
+
+
+def _parsed(text: bytes, reader: Reader) -> Node:
+    """Read the file's text; one too large is no settings."""
+    if len(text) > LARGEST:
+        what = "the file is too large"
+        raise MistakesError([Problem(path="", what=what, cure="64 KiB at most", source=FILE)])
+    return reader.parse_text(text, source=FILE)
+
+
+def _only_taken(tree: Node, reader: Reader) -> Node:
+    """Leave out the keys that only a build can change, and say so."""
+    if not isinstance(tree.value, dict):
+        return tree
+    known = set(Config.__dataclass_fields__) - set(TAKEN)
+    for name in known & set(tree.value):
+        node = tree.value[name]
+        what = "cannot be changed on the card"
+        cure = f"set it in image.yaml and build again; on the card: {', '.join(TAKEN)}"
+        reader.problems.append(
+            Problem(path=name, what=what, cure=cure, source=FILE, line=node.line)
+        )
+    left = {name: node for name, node in tree.value.items() if name not in known}
+    return replace(tree, value=left)
+
+
+def _wanted(config: OnCard, reader: Reader, certificates_: Mapping[str, bytes]) -> Wanted:
+    """Take what was written, and leave out what only has its default."""
+
+    def given(path: str) -> bool:
+        return reader.origins.get(path, DEFAULT) != DEFAULT
+
+    service = {
+        name: value for name, value in asdict(config.service).items() if given(f"service.{name}")
+    }
+    credentials = dict(certificates_)
+    for name, secret in (("password", config.broker.password), ("api-key", config.broker.api_key)):
+        if secret is not None:
+            credentials[name] = f"{secret.reveal()}\n".encode()
+    return Wanted(
+        hostname=config.hostname if given("hostname") else None,
+        user=config.user.name if given("user.name") else None,
+        password_hash=config.user.password_hash,
+        ssh_keys=config.user.ssh_keys,
+        country=config.wifi.country,
+        networks=config.wifi.networks if given("wifi.networks") else None,
+        timezone=config.timezone if given("timezone") else None,
+        service=service,
+        credentials=credentials,
+    )
+
+
+def _about_user(config: OnCard, reader: Reader, places: Places) -> list[Problem]:
+    """Say what would lock the owner out, or take another's name."""
+    found = []
+    origin = reader.origins.get("user.ssh_keys", DEFAULT)
+    if origin != DEFAULT and not config.user.ssh_keys:
+        what = "holds no key: nobody could log in"
+        found.append(_problem("user.ssh_keys", what, "write one, or remove the line", origin))
+    origin = reader.origins.get("user.name", DEFAULT)
+    if origin != DEFAULT and config.user.name != first_user(places):
+        accounts = (places.root / "etc/passwd").read_text(encoding="utf-8")
+        if config.user.name in USER_LINE.findall(accounts):
+            what = f"'{config.user.name}' is an account that this system has"
+            found.append(_problem("user.name", what, "take another name", origin))
+    return found
+
+
+def _about_service(wanted: Wanted, reader: Reader, places: Places) -> list[Problem]:
+    """Say what the service would miss, once the owner's settings lie over the present ones."""
+    if not (wanted.service or wanted.credentials):
+        return []
+    if not places.service.exists():
+        what = "this image has no service that records"
+        return [_problem("service", what, "build one with the stage telematics", FILE)]
+    present = json.loads(places.service.read_text(encoding="utf-8"))
+    merged = settings.check(present | wanted.service)
+    there = {path.name for path in places.secrets.glob("*")} | set(wanted.credentials)
+    origin = reader.origins.get("service.publish_to", FILE)
+    found = [
+        _problem("service.publish_to", what, cure, origin)
+        for what, cure in certificates.missing(merged, there)
+    ]
+    found += [
+        _problem("", f"{name} {what}", cure, FILE)
+        for name, what, cure in certificates.wrong(
+            wanted.credentials, card=places.boot, present=places.secrets
+        )
+    ]
+    return found
+
+
+def first_user(places: Places) -> str:
+    """Give the name of the first user as it is now."""
+    baked = (places.root / "etc/glovebox/baked").read_text(encoding="utf-8")
+    return dict(line.split("=", 1) for line in baked.splitlines() if "=" in line)["user"]
+
+
+def _problem(path: str, what: str, cure: str, origin: str) -> Problem:
+    source, _, line = origin.partition(":")
+    return Problem(
+        path=path, what=what, cure=cure, source=source or FILE, line=int(line) if line else 0
+    )
+
+
+def _in_order(problems: Sequence[Problem]) -> list[Problem]:
+    return sorted(problems, key=lambda problem: problem.line)

@@ -1,0 +1,644 @@
+"""Plan a build: steps, each with a key made of all that decides its result and nothing else.
+
+Pure: nothing is started and nothing is written here.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import hmac
+import re
+import uuid
+from collections.abc import Mapping  # noqa: TC003  a dataclass field's hint
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from glovebox.build import accelerator
+from glovebox.config.schema import CAR_STAGE, FIRST_BOOT_STAGE
+from glovebox.errors import ConfigError
+from glovebox.host import files, native
+from glovebox.lock.lock import Chain, Request
+from glovebox.stage import pi_gen, sources, stage, template, untracked, wordlist
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from glovebox.boards.boards import Board
+    from glovebox.build.imported import Base
+    from glovebox.config.schema import Config, FirmwareFile
+    from glovebox.lock.lock import Lock
+    from glovebox.project.keys import AccessKeys
+
+BOOT = "boot/firmware"
+TARGET, TOOLS, EMULATOR, QUILT = "target", "tools", "emulator", "quilt"
+SETTINGS_STAGE = "settings"
+
+BASE_PACKAGES = ("?essential", "apt")
+TOOLS_PACKAGES = (
+    "cpio", "device-tree-compiler", "dosfstools", "dpkg-dev", "e2fsprogs", "fdisk", "kmod",
+    "libcap2-bin", "locales", "make", "mount", "mtools", "python3", "xz-utils", "zstd",
+)  # fmt: skip
+CROSS_PACKAGES = {
+    "armel": ("gcc-arm-linux-gnueabi", "g++-arm-linux-gnueabi", "libc6-dev-armel-cross"),
+    "arm64": ("gcc-aarch64-linux-gnu", "g++-aarch64-linux-gnu", "libc6-dev-arm64-cross"),
+}
+
+
+class StepKind(StrEnum):
+    """What a step makes."""
+
+    NATIVE_ROOT = "native root"
+    ACCELERATOR = "accelerator"
+    EXTRACT = "extract"
+    UNPACK = "unpack"
+    CONFIGURE = "configure"
+    IMPORT = "import"
+    ON_TOOLS = "on tools"
+    SUB_STAGE = "sub-stage"
+    OWN_FILES = "own files"
+    IMAGE = "image"
+
+
+# A number goes up when the builder's own code makes something else of the same inputs.
+VERSIONS = {
+    **dict.fromkeys(StepKind, 1),
+    StepKind.ACCELERATOR: 5,
+    StepKind.CONFIGURE: 3,
+    StepKind.SUB_STAGE: 3,
+    StepKind.IMAGE: 2,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One step: what it needs, what decides its result, and the key of both."""
+
+    name: str
+    kind: StepKind
+    # The step whose layer lies directly beneath, for a layer of the image.
+    below: str | None = None
+    # Steps whose results it uses and that decide its own.
+    uses: tuple[str, ...] = ()
+    # Steps whose results only make it faster.
+    helped_by: tuple[str, ...] = ()
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    key: str
+    sub_stage: stage.SubStage | None = None
+    action: stage.Action | None = None
+    rendered: Mapping[str, tuple[template.Rendered, ...]] = field(default_factory=dict)
+    overlays: tuple[Path, ...] = ()
+    firmware: tuple[FirmwareFile, ...] = ()
+    # What its scripts read that no key can know of, a sentence each.
+    untracked: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """One image of a plan: the step that assembles it, and what tells it from the others."""
+
+    step: str
+    disk_id: str
+    suffix: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """All steps in an order in which they can run, and what the image is called inside.
+
+    Where several images are made, one of them is meant by ``image``, ``top`` and ``disk_id``: the
+    last, or the one that ``of`` chose.
+    """
+
+    steps: Mapping[str, Step]
+    disk_id: str
+    arch: str
+    epoch: int
+    variables: Mapping[str, str]
+    boot: str = BOOT
+    images: tuple[Made, ...] = ()
+    chosen: Made = Made(step="image", disk_id="")
+    # The stages' folders in order, skipped ones too: a script may ask for the one before its own.
+    stages: tuple[stage.Stage, ...] = ()
+
+    def of(self, made: Made) -> Plan:
+        """Give the plan as one of its images sees it."""
+        return replace(self, disk_id=made.disk_id, chosen=made)
+
+    def layers(self, name: str) -> list[Step]:
+        """Give the steps whose layers, lowest first, make the root as ``name`` leaves it."""
+        chain: list[Step] = []
+        at: str | None = name
+        while at is not None:
+            chain.append(self.steps[at])
+            at = self.steps[at].below
+        return chain[::-1]
+
+    def needs(self, name: str) -> tuple[str, ...]:
+        """Give every step whose result must be there before this one runs: all layers beneath."""
+        step = self.steps[name]
+        beneath = [one.name for one in self.layers(step.below)] if step.below else []
+        used = [one.name for use in step.uses for one in self.layers(use)]
+        return tuple(dict.fromkeys((*beneath, *used, *step.helped_by)))
+
+    @property
+    def top(self) -> Step:
+        """The last layer of the root file system."""
+        below = self.image.below
+        if below is None:
+            message = "an image has a layer below it"
+            raise AssertionError(message)
+        return self.steps[below]
+
+    @property
+    def image(self) -> Step:
+        """The step that assembles the image."""
+        return self.steps[self.chosen.step]
+
+
+def read_stages(config: Config, checkout: Path) -> tuple[stage.Stage, ...]:
+    """Read all stages of the configuration; the settings come last.
+
+    Raises ConfigError when two have the same name: one's layers would be taken for the other's.
+    """
+    read = [
+        stage.read(stage.find(entry.path, checkout), volatile=entry.volatile)
+        for entry in config.stages
+        if config.car or entry.path not in (CAR_STAGE, FIRST_BOOT_STAGE)
+    ]
+    read.append(stage.read(stage.find(SETTINGS_STAGE, checkout)))
+    by_name: dict[str, stage.Stage] = {}
+    for one in read:
+        other = by_name.setdefault(one.name, one)
+        if other is not one:
+            raise ConfigError(
+                f"stages: two are called {one.name}: {other.path} and {one.path}",
+                hint="rename one of the folders",
+            )
+    return tuple(read)
+
+
+def chains(
+    board: Board,
+    stages: Sequence[stage.Stage],
+    variables: Mapping[str, str],
+    *,
+    installed: str | None = None,
+) -> tuple[Chain, ...]:
+    """Give what has to be resolved before a plan can be made.
+
+    ``installed`` is the dpkg status of an imported image; without one the base is made of packages.
+    """
+    wanted = [Request(name="base", packages=BASE_PACKAGES)] if installed is None else []
+    for sub in stage.all_of(stages):
+        for action in sub.of(stage.Kind.PACKAGES, stage.Kind.PACKAGES_NR):
+            words = wordlist.words_of(action.path, variables)
+            if words:
+                wanted.append(
+                    Request(
+                        name=f"{sub.name}/{action.path.name}",
+                        packages=words,
+                        recommends=action.recommends,
+                    )
+                )
+    tools = (*TOOLS_PACKAGES, *CROSS_PACKAGES.get(board.arch, ()))
+    natives = {
+        TOOLS: tools,
+        EMULATOR: ("qemu-system-arm", "qemu-utils", "device-tree-compiler"),
+    }
+    if any(sub.of(stage.Kind.PATCHES) for sub in stage.all_of(stages)):
+        natives[QUILT] = ("quilt",)
+    return (
+        Chain(name=TARGET, arch=board.arch, requests=tuple(wanted), installed=installed or ""),
+        *(
+            Chain(
+                name=name,
+                arch=native.host_arch(),
+                requests=(
+                    Request(name="base", packages=BASE_PACKAGES),
+                    Request(name=name, packages=packages),
+                ),
+            )
+            for name, packages in natives.items()
+        ),
+        *_more_tools(stages, variables, tools),
+        *_libraries(stages, variables, board.arch),
+    )
+
+
+def tools_chain(sub: stage.SubStage, action: stage.Action) -> str:
+    """Give the name of the chain of what a compiling program needs beside the tools."""
+    return f"{TOOLS} of {sub.name}/{action.number}"
+
+
+def _more_tools(
+    stages: Sequence[stage.Stage], variables: Mapping[str, str], tools: tuple[str, ...]
+) -> Iterator[Chain]:
+    """Give a chain for each `NN-tools`: all of them begin with the same native root."""
+    for sub in stage.all_of(stages):
+        for action in sub.of(stage.Kind.TOOLS):
+            words = wordlist.words_of(action.path, variables)
+            if words:
+                yield Chain(
+                    name=tools_chain(sub, action),
+                    arch=native.host_arch(),
+                    requests=(
+                        Request(name="base", packages=BASE_PACKAGES),
+                        Request(name=TOOLS, packages=tools),
+                        Request(name=action.path.name, packages=words),
+                    ),
+                )
+
+
+def libraries_chain(sub: stage.SubStage, action: stage.Action) -> str:
+    """Give the name of the chain of what a compiled program is linked with."""
+    return f"libraries of {sub.name}/{action.number}"
+
+
+def _libraries(
+    stages: Sequence[stage.Stage], variables: Mapping[str, str], arch: str
+) -> Iterator[Chain]:
+    """Give a chain for each `NN-libraries`, of the target's architecture, based on nothing.
+
+    Not beside the native root, by Debian's multiarch: there both architectures must have the very
+    same version of a library, and a mirror that is behind with one of them has not.
+    """
+    for sub in stage.all_of(stages):
+        for action in sub.of(stage.Kind.LIBRARIES):
+            words = wordlist.words_of(action.path, variables)
+            if words:
+                yield Chain(
+                    name=libraries_chain(sub, action),
+                    arch=arch,
+                    requests=(Request(name=action.path.name, packages=words),),
+                )
+
+
+# What stands beside a compiling program, and what the chain of its packages is called.
+BESIDE = {stage.Kind.TOOLS: tools_chain, stage.Kind.LIBRARIES: libraries_chain}
+
+
+def source_names(stages: Sequence[stage.Stage], variables: Mapping[str, str]) -> tuple[str, ...]:
+    """Give the source packages that the stages compile."""
+    found = [
+        one
+        for sub in stage.all_of(stages)
+        for action in sub.of(stage.Kind.SOURCES)
+        for one in sources.of(action, variables)
+    ]
+    return tuple(dict.fromkeys(one.what for one in found if one.origin is sources.Origin.DEBIAN))
+
+
+def make_plan(  # noqa: PLR0913  all that decides a build comes together here
+    config: Config,
+    board: Board,
+    lock: Lock,
+    *,
+    stages: Sequence[stage.Stage],
+    checkout: Path,
+    access: AccessKeys,
+    secret: bytes,
+    accelerate: bool = True,
+    imported: Base | None = None,
+    exports: Sequence[pi_gen.Export] = (),
+    run: str = "",
+) -> Plan:
+    """Turn configuration and lock into steps.
+
+    ``secret`` stays on this machine: the settings may hold Wi-Fi keys, and a plain hash of those
+    could be guessed from a key. ``run`` names the run whose results of volatile stages count.
+    """
+    given = pi_gen.dated(pi_gen.variables(config, board), lock.epoch)
+    maker = _Maker(
+        lock=lock, accelerate=accelerate, given=given, checkout=checkout, run=run,
+        hidden=frozenset(config.environment), quilt=QUILT in lock.chains,
+    )  # fmt: skip
+    maker.native_roots()
+    if imported is None:
+        maker.base()
+    else:
+        maker.import_(imported)
+    boot = imported.boot if imported else BOOT
+    *before, settings = stages
+    wanted = {one.stage: one for one in exports} or _last(before)
+    images: list[Made] = []
+    for one in before:
+        for sub in one.sub_stages:
+            context = _context(config, board, access, disk_id="00000000", boot=boot)
+            maker.sub_stage(sub, context=context)
+        if one.name not in wanted:
+            continue
+        # What is this image's alone lies on a branch; the last one keeps the plain names.
+        is_last = len(images) + 1 == len(wanted)
+        branch = "" if is_last else f" ({one.name})"
+        trunk = maker.below
+        maker.own_files(config, branch=branch)
+        disk_id = _disk_id(maker.key_below)
+        for sub in settings.sub_stages:
+            context = _context(config, board, access, disk_id=disk_id, boot=boot)
+            maker.sub_stage(sub, context=context, secret=secret, branch=branch)
+        step = maker.image(config, branch=branch)
+        images.append(Made(step=step, disk_id=disk_id, suffix=wanted[one.name].suffix))
+        maker.below = trunk
+        if is_last:
+            break  # what comes after gets into no image
+    return Plan(
+        steps=maker.steps,
+        disk_id=images[-1].disk_id,
+        arch=board.arch,
+        epoch=lock.epoch,
+        variables=given,
+        boot=boot,
+        images=tuple(images),
+        chosen=images[-1],
+        stages=tuple(stages),
+    )
+
+
+def _last(stages: Sequence[stage.Stage]) -> dict[str, pi_gen.Export]:
+    if not stages:
+        raise ConfigError("stages: there is none", hint="stages: [base, boot]")
+    return {stages[-1].name: pi_gen.Export(stage=stages[-1].name)}
+
+
+def identifier(plan: Plan, what: str) -> uuid.UUID:
+    """Give a file system's identifier, the same for the same image."""
+    return uuid.UUID(bytes=bytes.fromhex(files.digest("identifier", what, plan.disk_id)[:32]))
+
+
+def _disk_id(key: str) -> str:
+    # Zero means "none" to partition tools.
+    number = int(files.digest("disk id", key)[:8], 16) or 1
+    return f"{number:08x}"
+
+
+def _context(
+    config: Config, board: Board, access: AccessKeys, *, disk_id: str, boot: str
+) -> dict[str, Any]:
+    return {"config": config, "board": board, "access": access, "disk_id": disk_id, "boot": boot}
+
+
+class _Maker:
+    """Adds one step after the other; ``below`` is the layer the next one lies on."""
+
+    def __init__(
+        self,
+        *,
+        lock: Lock,
+        accelerate: bool,
+        given: Mapping[str, str],
+        checkout: Path,
+        run: str,
+        hidden: frozenset[str],
+        quilt: bool,
+    ) -> None:
+        self.steps: dict[str, Step] = {}
+        self.below: str | None = None
+        self._lock = lock
+        self._given = given
+        self._checkout = checkout
+        self._run = run
+        self._hidden = hidden
+        self._quilt = (QUILT,) if quilt else ()
+        self._helpers = ("accelerator",) if accelerate else ()
+
+    @property
+    def key_below(self) -> str:
+        return self.steps[self.below].key if self.below else ""
+
+    def native_roots(self) -> None:
+        for chain in (TOOLS, EMULATOR, *self._quilt):
+            inputs = {
+                f"packages of {name}": files.digest(self._lock.identities(chain, name))
+                for name in self._lock.chains[chain]
+            }
+            self._add(chain, StepKind.NATIVE_ROOT, inputs=inputs)
+        if self._helpers:
+            inputs = {"packages": files.digest_json(list(accelerator.PACKAGES))}
+            inputs["architecture"] = self._given["ARCH"]
+            self._add("accelerator", StepKind.ACCELERATOR, uses=(TOOLS,), inputs=inputs)
+
+    def base(self) -> None:
+        inputs = {
+            "suite": self._lock.suite,
+            "packages": files.digest(self._lock.identities(TARGET, "base")),
+        }
+        self._layer("base/extract", StepKind.EXTRACT, inputs=inputs)
+        self._layer("base/unpack", StepKind.UNPACK, helped_by=self._helpers)
+        self._layer("base/configure", StepKind.CONFIGURE, helped_by=self._helpers)
+
+    def import_(self, base: Base) -> None:
+        # Its layer was made before anything could be locked, under this very key.
+        self.steps[base.step] = Step(
+            name=base.step,
+            kind=StepKind.IMPORT,
+            inputs={"image": base.digest},
+            key=base.layer.key,
+        )
+        self.below = base.step
+
+    def sub_stage(
+        self,
+        sub: stage.SubStage,
+        *,
+        context: Mapping[str, Any],
+        secret: bytes | None = None,
+        branch: str = "",
+    ) -> None:
+        rendered = {
+            action.number: template.render(action.path, context)
+            for action in sub.of(stage.Kind.TEMPLATES)
+        }
+        inputs = self._read_by(sub) | self._variables(sub)
+        for action in sub.of(stage.Kind.TEMPLATES):
+            for one in rendered[action.number]:
+                text = f"{one.program}\n{one.text}"
+                inputs[f"{action.path.name}/{one.name}"] = (
+                    files.digest(text)
+                    if secret is None
+                    else hmac.digest(secret, text.encode(), "sha256").hex()
+                )
+        uses = [self._on_tools(sub, action) for action in sub.of(stage.Kind.ON_TOOLS)]
+        if sub.of(stage.Kind.PATCHES):
+            uses += self._quilt
+        helpers = () if (sub.path / "NO_ACCELERATOR").exists() else self._helpers
+        self._layer(
+            f"{sub.name}{branch}", StepKind.SUB_STAGE, uses=tuple(uses), helped_by=helpers,
+            inputs=inputs, sub_stage=sub, rendered=rendered, untracked=untracked.inputs(sub),
+        )  # fmt: skip
+
+    def _read_by(self, sub: stage.SubStage) -> dict[str, str]:
+        """Give the files and packages a sub-stage is made of; of a volatile one, the run too."""
+        inputs = {"run": self._run} if sub.volatile else {}
+        for action in sub.actions:
+            match action.kind:
+                case stage.Kind.PACKAGES | stage.Kind.PACKAGES_NR:
+                    request = f"{sub.name}/{action.path.name}"
+                    # A word that adds nothing still marks its package as wanted for itself.
+                    inputs[action.path.name] = files.digest(
+                        *wordlist.words_of(action.path, self._given),
+                        self._lock.identities(TARGET, request),
+                    )
+                case (
+                    stage.Kind.SOURCES
+                    | stage.Kind.TOOLS
+                    | stage.Kind.LIBRARIES
+                    | stage.Kind.ON_TOOLS
+                ):
+                    pass  # they belong to the step that compiles them
+                case stage.Kind.TEMPLATES:
+                    pass  # rendered, they are inputs
+                case _:
+                    inputs[action.path.name] = files.digest_tree(action.path)
+        inputs |= {entry.name: files.digest_tree(entry) for entry in sub.others()}
+        return inputs | {f"../{entry.name}": files.digest_tree(entry) for entry in sub.shared()}
+
+    def _variables(self, sub: stage.SubStage) -> dict[str, str]:
+        """Give the variables a sub-stage reads; of those that may be secret, what is hard to guess.
+
+        No HMAC with this store's secret: the disk's identifier follows from the keys, and another
+        machine shall make the same image.
+        """
+        return {
+            f"${name}": _hard_to_guess(name, value) if name in self._hidden else value
+            for name, value in stage.variables_read(sub, self._given).items()
+        }
+
+    def _on_tools(self, sub: stage.SubStage, action: stage.Action) -> str:
+        inputs = {action.path.name: files.digest_tree(action.path)}
+        for listing, source in sources.for_action(sub, action, self._given):
+            inputs[f"{source.origin}:{source.what}"] = self._source(listing, source)
+        for kind, chain_of in BESIDE.items():
+            beside = sub.beside(action, kind)
+            if beside:
+                found = self._lock.identities(chain_of(sub, beside), beside.path.name)
+                inputs[beside.path.name] = files.digest(found)
+        inputs |= self._variables(sub)
+        if (sub.path / "files").is_dir():
+            inputs["files"] = files.digest_tree(sub.path / "files")
+        inputs["time"] = str(self._lock.epoch)
+        if sub.volatile:
+            inputs["run"] = self._run
+        uses = [TOOLS]
+        if self.below and wants_sysroot(action):
+            uses.append(self.below)
+        name = f"{sub.name}/{action.path.name}"
+        self._add(
+            name, StepKind.ON_TOOLS, uses=tuple(uses), inputs=inputs, sub_stage=sub, action=action
+        )
+        return name
+
+    def _source(self, listing: stage.Action, source: sources.Source) -> str:
+        match source.origin:
+            case sources.Origin.DEBIAN:
+                found = self._lock.sources[source.what]
+                return files.digest_json([[one.name, one.sha256] for one in found])
+            case sources.Origin.URL:
+                return source.sha256
+            case sources.Origin.PATH:
+                folder = self._checkout / source.what
+                if not folder.exists():
+                    raise ConfigError(f"{listing.path}: path:{source.what}: there is no {folder}")
+                return files.digest_tree(folder)
+
+    def own_files(self, config: Config, *, branch: str = "") -> None:
+        """Add the owner's overlays and firmware files, if there are any."""
+        folders = tuple(overlay_folder(name, self._checkout) for name in config.overlays)
+        if folders or config.firmware:
+            inputs = {f"overlay {n}": files.digest_tree(path) for n, path in enumerate(folders)}
+            inputs |= {
+                f"firmware {one.url.rpartition('/')[2]}": one.sha256 for one in config.firmware
+            }
+            self._layer(
+                f"own files{branch}",
+                StepKind.OWN_FILES,
+                inputs=inputs,
+                overlays=folders,
+                firmware=config.firmware,
+            )
+
+    def image(self, config: Config, *, branch: str = "") -> str:
+        name = f"image{branch}"
+        inputs = {
+            "disk.boot": str(config.disk.boot),
+            "disk.root": str(config.disk.root),
+            "disk.root_free": str(config.disk.root_free),
+            "disk.data": str(config.disk.data) if config.car else "none",
+            "time": str(self._lock.epoch),
+        }
+        self._add(name, StepKind.IMAGE, below=self.below, uses=(TOOLS,), inputs=inputs)
+        return name
+
+    def _layer(
+        self,
+        name: str,
+        kind: StepKind,
+        *,
+        inputs: Mapping[str, str] | None = None,
+        **more: Any,  # noqa: ANN401  fields of Step
+    ) -> None:
+        # Every layer's new files carry it; an imported image below does not know it.
+        known = {**(inputs or {}), "time": str(self._lock.epoch)}
+        self._add(name, kind, below=self.below, inputs=known, **more)
+        self.below = name
+
+    def _add(
+        self,
+        name: str,
+        kind: StepKind,
+        *,
+        below: str | None = None,
+        uses: tuple[str, ...] = (),
+        inputs: Mapping[str, str] | None = None,
+        **more: Any,  # noqa: ANN401  fields of Step
+    ) -> None:
+        known = dict(inputs or {})
+        key = files.digest_json(
+            {
+                "kind": f"{kind}/{VERSIONS[kind]}",
+                "below": self.steps[below].key if below else "",
+                "uses": [self.steps[one].key for one in uses],
+                "inputs": known,
+            }
+        )
+        self.steps[name] = Step(
+            name=name, kind=kind, below=below, uses=uses, inputs=known, key=key, **more
+        )
+
+
+def wants_sysroot(action: stage.Action) -> bool:
+    """Tell whether a compiling program asks for the target's root: then that decides its result."""
+    return re.search(rb"\bSYSROOT\b", action.path.read_bytes()) is not None
+
+
+@functools.cache
+def _hard_to_guess(name: str, value: str) -> str:
+    """Digest what may be a secret so that trying words costs 50 ms each (scrypt, RFC 7914)."""
+    return hashlib.scrypt(value.encode(), salt=name.encode(), n=1 << 14, r=8, p=1).hex()
+
+
+def overlay_folder(name: str, checkout: Path) -> Path:
+    """Give the folder of an overlay: a name below ``overlays/``, or a path."""
+    path = checkout / "overlays" / name
+    return path if path.is_dir() else checkout / name
+
+
+def order(plan: Plan, wanted: Sequence[str], standing: frozenset[str]) -> list[Step]:
+    """Give the steps that must run to have ``wanted``, in an order in which they can.
+
+    ``standing`` names the steps whose results are there; what only those needed does not run.
+    """
+    found: dict[str, Step] = {}
+
+    def visit(name: str) -> None:
+        if name in standing or name in found:
+            return
+        for need in plan.needs(name):
+            visit(need)
+        found[name] = plan.steps[name]
+
+    for name in wanted:
+        visit(name)
+    return list(found.values())

@@ -1,0 +1,105 @@
+"""Read image.yaml, image.local.yaml and --set into one Config, or say all that is wrong with them.
+
+Later sources win: defaults, image.yaml, image.local.yaml, --set.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import stat
+from collections.abc import Mapping, Sequence  # noqa: TC003  a dataclass field's hint
+from dataclasses import dataclass
+from pathlib import Path
+
+from glovebox.boards import boards
+from glovebox.config import power as power_settings
+from glovebox.config.problem import Problem
+from glovebox.config.reader import Reader
+from glovebox.config.rules import Place
+from glovebox.config.schema import Config
+from glovebox.config.yamltree import Node, Scalar, merge
+from glovebox.errors import ConfigError
+from glovebox.project import keys, pi_gen_config
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loaded:
+    """The configuration, where each of its values came from, and what to say before building."""
+
+    config: Config
+    origins: Mapping[str, str]
+    warnings: tuple[str, ...]
+
+
+def load(
+    path: Path,
+    *,
+    overrides: Sequence[str] = (),
+    checkout: Path = CHECKOUT,
+    home: Path | None = None,
+) -> Loaded:
+    """Read the file, the `.local` file beside it and `a.b=c` overrides, or raise ConfigError."""
+    local = path.with_suffix(f".local{path.suffix}")
+    place = Place(
+        folder=path.resolve().parent, checkout=checkout, home=home or keys.caller(os.environ).home
+    )
+    reader = Reader(place=place)
+    tree = reader.parse_file(path)
+    if local.exists():
+        tree = merge(tree, reader.parse_file(local))
+    for override in overrides:
+        tree = merge(tree, reader.parse_override(override))
+    tree = _over_pi_gens(tree, reader)
+
+    config = reader.read(tree, Config)
+    warnings = _exposed(reader, path=path, local=local)
+    if config is not None:
+        found = boards.check_board(config.board, config.base, suite=config.suite)
+        for finding in (*found, *power_settings.check(config)):
+            at = dataclasses.replace(finding, source=reader.origins[finding.path])
+            if isinstance(at, Problem):
+                reader.problems.append(at)
+            else:
+                warnings.append(str(at))
+    if reader.problems or config is None:
+        raise mistakes(reader.problems)
+    return Loaded(config=config, origins=reader.origins, warnings=tuple(warnings))
+
+
+def _over_pi_gens(tree: Node, reader: Reader) -> Node:
+    """Lay a tree over what the `config` file of pi-gen that it names sets."""
+    named = tree.value.get("pi_gen_config") if isinstance(tree.value, dict) else None
+    if named is None or not isinstance(named.value, Scalar):
+        return tree
+    path = reader.place_of(named).path(named.value.text)
+    return merge(pi_gen_config.read(path), tree) if path.is_file() else tree
+
+
+def mistakes(problems: Sequence[Problem]) -> ConfigError:
+    """Put all problems into one error, a line each."""
+    count = "1 mistake" if len(problems) == 1 else f"{len(problems)} mistakes"
+    sources = [problem.source for problem in problems]
+    ordered = sorted(problems, key=lambda problem: (sources.index(problem.source), problem.line))
+    lines = "\n".join(f"  {problem}" for problem in ordered)
+    return ConfigError(f"the configuration has {count}:\n{lines}")
+
+
+def _exposed(reader: Reader, *, path: Path, local: Path) -> list[str]:
+    """Warn of secrets that stand where others can read them."""
+    said = []
+    in_main = [key for key, source in reader.secrets.items() if source == path.name]
+    if in_main:
+        said.append(
+            f"{path.name}: {', '.join(in_main)}: a secret stands in a file that is shared;"
+            f" hint: move it to {local.name}"
+        )
+    if local.name in reader.secrets.values() and local.stat().st_mode & (
+        stat.S_IRGRP | stat.S_IROTH
+    ):
+        said.append(
+            f"{local.name} holds secrets and other users can read it; hint: chmod 600 {local}"
+        )
+    return said

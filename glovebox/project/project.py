@@ -1,0 +1,319 @@
+"""The whole story: one YAML file in, a flashable and proven image out."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from glovebox import doctor
+from glovebox.boards.boards import BOARDS, Board
+from glovebox.build import imported
+from glovebox.build.builder import Builder
+from glovebox.errors import HostError
+from glovebox.host import files, sandbox
+from glovebox.lock import apt, lock
+from glovebox.plan import details, plan, why
+from glovebox.project import export, keys, postrun
+from glovebox.project.load import Loaded, load
+from glovebox.stage import check as stage_check, pi_gen, stage
+from glovebox.store import current as keep
+from glovebox.store.store import Store, default_root
+from glovebox.verify import verify as proof
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from glovebox.config.schema import Config
+    from glovebox.host.monitor import Monitor
+    from glovebox.project.keys import AccessKeys
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Project:
+    """A loaded, locked and planned build."""
+
+    config: Path
+    loaded: Loaded
+    board: Board
+    lock: lock.Lock
+    plan: plan.Plan
+    access: AccessKeys
+    store: Store
+    monitor: Monitor
+    out: Path
+
+    @property
+    def name(self) -> str:
+        """What the image's files are called."""
+        return f"{self.loaded.config.image_hostname}-{self.board.name}{self.plan.chosen.suffix}"
+
+    def each_image(self) -> tuple[Project, ...]:
+        """Give this project once for each of its images; mostly there is one."""
+        return tuple(replace(self, plan=self.plan.of(made)) for made in self.plan.images)
+
+    @property
+    def image(self) -> Path:
+        """Where the image lies when it is done."""
+        return self.out / f"{self.name}.img"
+
+    def builder(self, *, shell: bool = False) -> Builder:
+        """Give what runs the steps; with ``shell`` one that fails opens a shell where it did."""
+        return Builder(
+            plan=self.plan,
+            lock=self.lock,
+            store=self.store,
+            monitor=self.monitor,
+            checkout=CHECKOUT,
+            shell=shell,
+            out=self.out,
+        )
+
+
+def open_project(  # noqa: PLR0913  what a person can ask of a run
+    monitor: Monitor,
+    *,
+    config: Path,
+    overrides: Sequence[str] = (),
+    out: Path,
+    accelerate: bool = True,
+    refresh: bool = False,
+    quiet: bool = False,
+    locked: bool = False,
+    run_volatile: bool = False,
+) -> Project:
+    """Load, lock and plan: everything that is known before the first step runs.
+
+    With ``run_volatile`` the stages marked so run again; otherwise their last results count.
+    """
+    loaded = load(config, overrides=overrides)
+    if not quiet:
+        for warning in loaded.warnings:
+            monitor.warn(warning)
+    settings = loaded.config
+    board = BOARDS[settings.board]
+    doctor.require_emulation(board.arch)
+    store = Store(root=default_root()).open(monitor.note if quiet else monitor.say)
+    caller = keys.caller(os.environ)
+    access = keys.access_keys(
+        settings.user, home=caller.home, data_home=caller.data_home, owner=caller.owner
+    )
+    stages = plan.read_stages(settings, CHECKOUT)
+    given = pi_gen.variables(settings, board)
+    exports = pi_gen.exports(stages, given)
+    if not quiet:
+        for warning in stage_check.warnings(stages, pi_gen.dated(given, 0), exports):
+            monitor.warn(warning)
+    base = _imported(settings.base, store, monitor, board)
+    suite = base.suite if base else settings.suite
+    chains = plan.chains(board, stages, given, installed=base.status if base else None)
+    sources = plan.source_names(stages, given)
+    if locked:
+        asked = lock.question(suite, chains, sources)
+        resolved = lock.read(lock_file(config, board), asked=asked)
+    else:
+        resolved = lock.resolve(
+            store,
+            suite=suite,
+            mirror=mirror_of(settings),
+            chains=chains,
+            sources=sources,
+            refresh=refresh,
+            own=_archives(settings, base, suite),
+        )
+    if not quiet:
+        for warning in resolved.warnings:
+            monitor.warn(warning)
+    made = plan.make_plan(
+        settings,
+        board,
+        resolved,
+        stages=stages,
+        checkout=CHECKOUT,
+        access=access,
+        secret=secret_of(store),
+        accelerate=accelerate,
+        imported=base,
+        exports=exports,
+        run=_volatile_run(store, stages, begin=run_volatile),
+    )
+    return Project(
+        config=config,
+        loaded=loaded,
+        board=board,
+        lock=resolved,
+        plan=made,
+        access=access,
+        store=store,
+        monitor=monitor,
+        out=out,
+    )
+
+
+def reasons(project: Project, step: str) -> list[str]:
+    """Say why a step runs again, a line for each reason."""
+    return why.explain(
+        project.plan,
+        project.store,
+        step,
+        detail=lambda one: details.of(one, project.lock, CHECKOUT),
+    )
+
+
+def lock_file(config: Path, board: Board) -> Path:
+    """Give where the lock of a configuration lies: beside it, one for each board."""
+    return config.with_name(f"{config.stem}.{board.name}.lock.json")
+
+
+def write_lock(project: Project, config: Path) -> Path:
+    """Write the lock beside the configuration; give its place."""
+    path = lock_file(config, project.board)
+    files.write_whole(path, project.lock.dump())
+    return path
+
+
+def build_image(
+    project: Project, *, fresh: bool = False, verify: bool = True, shell: bool = False
+) -> Path:
+    """Build the layers, verify them, export the images; give the place of the last one."""
+    swept = files.sweep_halves(project.out)
+    if swept:
+        project.monitor.say(f"resuming after a killed build: swept {swept} in {project.out}")
+    keep.remember(project.store, project.config, project.board.name, project.plan, project.lock)
+    wanted = [
+        one for one in project.each_image() if fresh or not export.is_current(one, verified=verify)
+    ]
+    for one in project.each_image():
+        if one not in wanted:
+            project.monitor.say(f"  ✓ {one.image} is up to date")
+    if wanted:
+        names = [one.plan.image.name for one in wanted]
+        project.builder(shell=shell).build(names, fresh=fresh)
+    for one in wanted:
+        builder = one.builder()
+        with export.export(one, builder, verified=verify):
+            if verify:
+                verify_tree(one, builder)
+    if wanted:
+        postrun.run_all(project)
+    return project.image
+
+
+def verify_tree(project: Project, builder: Builder) -> None:
+    """Run the tests that mean something in a chroot on the finished layers."""
+    folder = project.out / "verify" / project.name / "chroot"
+    with (
+        builder.merged(project.plan.top.name) as root,
+        project.store.scratch() as scratch,
+        project.monitor.step("verify", "asking the image in a chroot") as line,
+    ):
+        manifest = scratch / "manifest.json"
+        files.write_whole(manifest, export.manifest(project))
+        summary = proof.verify(
+            proof.Target(level=proof.Level.CHROOT, path=root),
+            manifest,
+            folder=folder,
+            native_root=builder.native().tree,
+            line=line,
+        )
+    project.monitor.say(f"      {summary}")
+
+
+def verify_target(project: Project, target: str, *, report: Path | None = None) -> None:
+    """Verify what was exported, or a real board that runs it."""
+    builder = project.builder()
+    if target == "chroot":
+        builder.build([plan.TOOLS, project.plan.top.name])
+        verify_tree(project, builder)
+        return
+    manifest = export.papers(project)
+    if not manifest.exists():
+        raise HostError(f"{manifest} does not exist", hint="./invoke build-image")
+    native_root = None
+    if target.partition(":")[0] == "chroot":
+        builder.build([plan.TOOLS])
+        native_root = builder.native().tree
+    if target.partition(":")[0] == "emulated":
+        if project.board.qemu_machine is None:
+            raise HostError(
+                f"{project.board.title} cannot be emulated: {project.board.no_qemu}",
+                hint="./invoke verify --target ssh:USER@HOST proves a real one",
+            )
+        builder.build([plan.EMULATOR])
+        native_root = builder.native(plan.EMULATOR).tree
+        target = f"emulated:{project.image}" if target == "emulated" else target
+    chosen = proof.parse_target(target)
+    folder = project.out / "verify" / project.name / str(chosen.level)
+    with project.monitor.step(f"verify {project.board.name}", f"asking {chosen}") as line:
+        summary = proof.verify(
+            chosen,
+            manifest,
+            folder=folder,
+            key=project.access.private,
+            native_root=native_root,
+            report=report,
+            line=line,
+        )
+    project.monitor.say(f"      {summary}")
+
+
+def _imported(base: str, store: Store, monitor: Monitor, board: Board) -> imported.Base | None:
+    if base == "debian":
+        return None
+    sandbox.require_root("reading an image")
+    return imported.bring_in(Path(base), store, monitor, arch=board.arch)
+
+
+def _archives(settings: Config, base: imported.Base | None, suite: str) -> list[apt.Archive]:
+    """Give where the image's packages come from, where that is not Debian alone."""
+    mirror = mirror_of(settings)
+    more = [
+        apt.Archive(
+            url=one.url,
+            suite=one.suite,
+            optional=False,
+            components=one.components,
+            keyring=Path(one.keyring),
+        )
+        for one in settings.archives
+    ]
+    if base is not None:
+        return [*imported.archives(base, mirror), *more]
+    return [*apt.archives(mirror, suite), *more] if more else []
+
+
+def mirror_of(settings: Config) -> apt.Mirror:
+    """Give the mirror of the configuration, else the host's own."""
+    found = apt.host_mirror()
+    if settings.mirror is None:
+        return found
+    return apt.Mirror(main=settings.mirror, security=found.security)
+
+
+def _volatile_run(store: Store, stages: Sequence[stage.Stage], *, begin: bool) -> str:
+    """Give the name of the run whose results of volatile stages count; ``begin`` makes it new."""
+    if not any(sub.volatile for sub in stage.all_of(stages)):
+        return ""
+    path = store.root / "volatile"
+    with store.exclusive("volatile"):
+        if begin or not path.exists():
+            files.write_whole(path, secrets.token_hex(8))
+        return path.read_text()
+
+
+def secret_file(store: Store) -> Path:
+    """Give the place of a store's secret."""
+    return store.root / "secret"
+
+
+def secret_of(store: Store) -> bytes:
+    """Give this store's own secret: keys hold what must not be guessed as an HMAC with it."""
+    path = secret_file(store)
+    with store.exclusive("secret"):  # two first builds at once must not make two
+        if not path.exists():
+            files.write_whole(path, secrets.token_hex(32), mode=0o600)
+        return path.read_text().encode()

@@ -1,0 +1,149 @@
+"""Print what a person asked to see: tables on a terminal, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from glovebox.config.rules import AUTO
+from glovebox.plan.plan import TARGET
+from glovebox.store.store import size_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from glovebox.config.schema import Config
+    from glovebox.doctor import Finding
+    from glovebox.project.project import Project
+    from glovebox.trials.measures import Report
+
+
+def findings(found: Sequence[Finding], *, as_json: bool) -> None:
+    """Print what the doctor found."""
+    if as_json:
+        _json([one.as_json() for one in found])
+        return
+    console = _console()
+    for one in found:
+        if one.good:
+            console.print(f"  ✓ {one.what}", style="dim", markup=False)
+        else:
+            console.print(f"  ✗ {one.what}", style="red", markup=False)
+            console.print(f"      cure: {one.cure}", markup=False)
+    bad = sum(not one.good for one in found)
+    console.print("All is well." if not bad else f"{bad} of {len(found)} are not right.")
+
+
+def steps(project: Project, *, as_json: bool) -> None:
+    """Print the plan: each step, its key, whether its result is there and how big that is."""
+    rows = []
+    for step in project.plan.steps.values():
+        layer = project.store.find(step.key)
+        rows.append(
+            {
+                "step": step.name,
+                "kind": str(step.kind),
+                "key": step.key,
+                "cached": layer is not None,
+                "bytes": size_of(layer.tree) if layer else None,
+                "volatile": "run" in step.inputs,
+                "untracked": list(step.untracked),
+            }
+        )
+    if as_json:
+        _json(rows)
+        return
+    table = Table("step", "kind", "key", "", "MB", box=None, header_style="bold")
+    table.columns[-1].justify = "right"
+    for row in rows:
+        size = row["bytes"]
+        table.add_row(
+            str(row["step"]),
+            str(row["kind"]),
+            str(row["key"])[:12],
+            _state(row),
+            f"{size / 1e6:.1f}" if isinstance(size, int) else "",
+        )
+    console = _console()
+    console.print(table)
+    if any(row["untracked"] and not row["volatile"] for row in rows):
+        console.print("? its scripts have inputs that cannot be tracked: ./invoke why STEP")
+
+
+def _state(row: Mapping[str, object]) -> str:
+    if row["volatile"]:
+        return "volatile"
+    mark = " ?" if row["untracked"] else ""
+    return ("cached" if row["cached"] else "to do") + mark
+
+
+def lock_written(project: Project, path: Path) -> None:
+    """Say what was locked."""
+    packages = len(project.lock.packages(TARGET))
+    _console().print(
+        f"{path}: {packages} packages of the image, {len(project.lock.sources)} sources;"
+        " build with --locked",
+        markup=False,
+    )
+
+
+def how_to_flash(project: Project) -> None:
+    """Say where the images lie, how one gets onto a card and how to log in."""
+    for other in project.each_image()[:-1]:
+        size = other.image.stat().st_size / 1e9
+        _console().print(f"Also made: {other.image}  ({size:.1f} GB)", markup=False)
+    image, config = project.image, project.loaded.config
+    key = f" -i {project.access.private}" if project.access.private else ""
+    name = config.image_hostname
+    if config.car and config.hostname == AUTO:
+        name += "-SERIAL"
+    console = _console()
+    for line in (
+        "",
+        f"The image: {image}  ({image.stat().st_size / 1e9:.1f} GB)",
+        f"Flash it:  open {image.with_suffix('.rpi-imager-manifest')} with Raspberry Pi Imager,",
+        f"           or: dd if={image} of=/dev/YOUR_CARD bs=4M conv=fsync status=progress",
+        f"Log in:    ssh{key} {config.user.name}@{name}.local",
+        *_name_told(config),
+        f"           ({project.access.origin})",
+        "Try it:    ./invoke boot     Prove it: ./invoke verify",
+    ):
+        console.print(line, markup=False)
+
+
+def _name_told(config: Config) -> tuple[str, ...]:
+    """Say which name a board gives itself, where it does."""
+    if not (config.car and config.hostname == AUTO):
+        return ()
+    return (
+        "           SERIAL: the last eight digits of the board's serial number; for another name",
+        "           write hostname: into image.local.yaml, or into glovebox.yaml on the card",
+    )
+
+
+def measured(report: Report) -> None:
+    """Print what a benchmark found."""
+    table = Table("what", "measured", "target", "", box=None, header_style="bold")
+    table.columns[1].justify = "right"
+    for row in report.rows:
+        mark = {True: "✓", False: "✗", None: ""}[row.met]
+        table.add_row(row.name, row.value(), row.target(), mark)
+        if row.note:
+            table.add_row(f"  {row.note}", "", "", "", style="dim")
+    _console().print(table)
+    for name, value in {**report.machine, **report.facts}.items():
+        _console().print(f"  {name}: {value}", markup=False)
+
+
+def _json(value: object) -> None:
+    json.dump(value, sys.stdout, indent=1)
+    sys.stdout.write("\n")
+
+
+def _console() -> Console:
+    return Console(highlight=False, soft_wrap=True)

@@ -1,0 +1,1 @@
+"""pi-gen's stage format: folders, lists, sources, templates."""

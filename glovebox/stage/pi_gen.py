@@ -1,0 +1,150 @@
+"""What pi-gen gives to stages beside their files: variables, and files that a shell sources."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from glovebox.errors import ConfigError
+from glovebox.host import native
+from glovebox.host.run import CommandError, environment, run
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from glovebox.boards.boards import Board
+    from glovebox.config.schema import Config
+    from glovebox.stage.stage import Stage
+
+# What a stage sees of itself. Places of one run: they are part of no key.
+PLACES = (
+    "BASE_DIR", "SCRIPT_DIR", "WORK_DIR", "DEPLOY_DIR", "LOG_FILE", "EXPORT_CONFIG_DIR",
+    "STAGE", "STAGE_DIR", "STAGE_WORK_DIR", "ROOTFS_DIR",
+    "PREV_STAGE", "PREV_STAGE_DIR", "PREV_ROOTFS_DIR", "STAGE_LIST",
+)  # fmt: skip
+# Sourced in a shell that hands on all that was assigned, exported or not.
+_SOURCING = 'set -a; cd "$1"; source "$2"; env -0'
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """An image to be made of what there is after a stage, and what is put behind its name."""
+
+    stage: str
+    suffix: str = ""
+
+
+# What waits for a pin to fall.
+_POWER_PACKAGES = "gpiod"
+
+
+def variables(config: Config, board: Board) -> dict[str, str]:
+    """Give what stages find in their environment: pi-gen's names, and a few of ours.
+
+    The names and their defaults are those of pi-gen's build.sh.
+    """
+    return {
+        "PI_GEN": "glovebox",
+        "PI_GEN_REPO": "glovebox",
+        "PI_GEN_RELEASE": "Glovebox",
+        "GIT_HASH": "",
+        "ARCH": board.arch,
+        "RELEASE": config.suite,
+        "IMG_NAME": f"{config.image_hostname}-{board.name}",
+        "USE_QEMU": "0",
+        "CLEAN": "",
+        "APT_PROXY": "",
+        "TEMP_REPO": "",
+        "DEPLOY_COMPRESSION": "none",
+        "COMPRESSION_LEVEL": "6",
+        "TARGET_HOSTNAME": config.image_hostname,
+        "FIRST_USER_NAME": config.user.name,
+        "FIRST_USER_PASS": "",
+        "DISABLE_FIRST_BOOT_USER_RENAME": "0",
+        "PASSWORDLESS_SUDO": "0",
+        "LOCALE_DEFAULT": config.locale,
+        "KEYBOARD_KEYMAP": config.keyboard,
+        "KEYBOARD_LAYOUT": "English (UK)",
+        "TIMEZONE_DEFAULT": config.timezone,
+        "WPA_COUNTRY": config.wifi.country or "",
+        "ENABLE_SSH": "1",
+        "PUBKEY_ONLY_SSH": "1",
+        "PUBKEY_SSH_FIRST_USER": "",
+        "ENABLE_CLOUD_INIT": "0",
+        "IMG_SUFFIX": "",
+        "NOOBS_NAME": "",
+        "NOOBS_DESCRIPTION": "",
+        "EXPORT_DIR": "",
+        "EXPORT_ROOTFS_DIR": "",
+        "QUILT_PATCHES": "",
+        "QUILT_NO_DIFF_INDEX": "1",
+        "QUILT_NO_DIFF_TIMESTAMPS": "1",
+        "QUILT_REFRESH_ARGS": "-p ab",
+        "CAPSH_ARG": "--drop=cap_setfcap",
+        "BOARD": str(board.name),
+        "BOARD_DTB": board.dtb,
+        "KERNEL_PACKAGE": board.kernel,
+        "QUEUE_SERVER": str(config.queue.server),
+        "POWER_LATCH_PIN": str(config.power.latch_pin or ""),
+        "POWER_PACKAGES": _POWER_PACKAGES if config.power.watched_pin else "",
+        "CROSS_COMPILE": f"{native.TRIPLETS[board.arch]}-",
+        **config.environment,
+    }
+
+
+def dated(given: Mapping[str, str], epoch: int) -> dict[str, str]:
+    """Add the variables with a date: that of the packages, so that the same ones give the same."""
+    date = time.strftime("%Y-%m-%d", time.gmtime(epoch))
+    name = f"{given.get('IMG_DATE', date)}-{given['IMG_NAME']}"
+    told = {"IMG_DATE": date, "IMG_FILENAME": name, "ARCHIVE_FILENAME": f"image_{name}"}
+    return {**told, **given}
+
+
+def exports(stages: Sequence[Stage], given: Mapping[str, str]) -> tuple[Export, ...]:
+    """Give the images that EXPORT_IMAGE files ask for; none: the one of the last stage.
+
+    The files are sourced one after the other in one environment, as pi-gen does it: what one sets
+    the next one finds. Raises ConfigError when two would get the same name.
+    """
+    found: list[Export] = []
+    known = dict(given)
+    for stage in stages:
+        if not stage.exports:
+            continue
+        known |= source(stage.path / "EXPORT_IMAGE", {**known, "EXPORT_DIR": str(stage.path)})
+        suffix = known.get("IMG_SUFFIX", "")
+        if "/" in suffix:
+            raise ConfigError(f"{stage.path}/EXPORT_IMAGE: IMG_SUFFIX: '{suffix}' names a folder")
+        for other in found:
+            if other.suffix == suffix:
+                raise ConfigError(
+                    f"the images of {other.stage} and {stage.name} would have the same name:"
+                    f" both have the IMG_SUFFIX '{suffix}'",
+                    hint=f"another one in {stage.path}/EXPORT_IMAGE, or a file SKIP_IMAGES beside"
+                    " the one that is not wanted",
+                )
+        found.append(Export(stage=stage.name, suffix=suffix))
+    return tuple(found)
+
+
+def source(script: Path, given: Mapping[str, str]) -> dict[str, str]:
+    """Source a file in bash and give the variables it sets; raises ConfigError when it fails."""
+    before = environment(given)
+    command = ["bash", "-e", "-c", _SOURCING, "bash", str(script.parent), str(script)]
+    try:
+        said = run(command, env=before).stdout
+    except CommandError as error:
+        raise ConfigError(f"{script} cannot be sourced:\n{error.tail}") from error
+    # A program it starts may print: each variable stands between two zero bytes, after the last
+    # line of such words.
+    entries = [entry.rpartition("\n")[2] if n == 0 else entry
+               for n, entry in enumerate(said.split("\0"))]  # fmt: skip
+    after = dict(entry.split("=", 1) for entry in entries if "=" in entry)
+    ignored = {"_", "PWD", "OLDPWD", "SHLVL"}
+    return {
+        name: value
+        for name, value in after.items()
+        if name not in ignored and before.get(name) != value
+    }

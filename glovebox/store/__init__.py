@@ -1,0 +1,1 @@
+"""Finished results, each under its key, and downloads."""

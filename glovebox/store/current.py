@@ -1,0 +1,127 @@
+"""Make room in a store: what was used longest ago goes first, what current plans need never.
+
+A current plan is the last one of each configuration file and board, in whichever checkout; it stops
+being one when its configuration file is gone.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from glovebox.errors import ConfigError
+from glovebox.host import files
+from glovebox.store.store import size_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from glovebox.lock.lock import Lock
+    from glovebox.plan.plan import Plan
+    from glovebox.store.store import Store
+
+_UNITS = ("", "K", "M", "G", "T")
+_DOWNLOADS = ("debs", "sources")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Room:
+    """What making room came to, in bytes."""
+
+    freed: int
+    left: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Item:
+    """One result or download that no current plan needs."""
+
+    used: float  # seconds since 1970
+    path: Path
+    key: str | None = None
+
+
+def parse_size(text: str) -> int:
+    """Read a size such as ``10G``, ``10GB`` or ``1.5GiB``; raises ConfigError."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(iB|B)?", text.strip(), re.IGNORECASE)
+    if found is None:
+        raise ConfigError(f"--keep: '{text}' is no size", hint="write it as 10G or 10GiB")
+    number, unit, suffix = found.groups()
+    base = 1024 if (suffix or "").lower() == "ib" else 1000
+    return int(float(number) * base ** _UNITS.index(unit.upper()))
+
+
+def remember(store: Store, config: Path, board: str, plan: Plan, lock: Lock) -> None:
+    """Keep what this plan needs as the current one of its configuration and board."""
+    keys = [step.key for step in plan.steps.values()]
+    downloads = [one.sha256 for chain in lock.chains for one in lock.packages(chain)]
+    downloads += [one.sha256 for group in lock.sources.values() for one in group]
+    downloads += [one.sha256 for step in plan.steps.values() for one in step.firmware]
+    # What is compiled from an address, by its sum.
+    downloads += [
+        value
+        for step in plan.steps.values()
+        for name, value in step.inputs.items()
+        if name.startswith("url:")
+    ]
+    place = str(config.resolve())
+    record = {"config": place, "board": board, "keys": keys, "downloads": sorted(set(downloads))}
+    path = store.root / "plans" / f"{files.digest(place, board)[:32]}.json"
+    files.write_whole(path, json.dumps(record, indent=1), mode=0o600)
+    store.touch(keys)
+
+
+def needed(store: Store) -> tuple[frozenset[str], frozenset[str]]:
+    """Give the keys and the downloads that current plans need; forget plans that are none."""
+    keys: set[str] = set()
+    downloads: set[str] = set()
+    for path in sorted((store.root / "plans").glob("*.json")):
+        try:
+            record = json.loads(path.read_text())
+            current = Path(record["config"]).exists()
+            more = frozenset(record["keys"]), frozenset(record["downloads"])
+        except (ValueError, KeyError, TypeError):  # damaged: the next build writes it again
+            continue
+        if current:
+            keys |= more[0]
+            downloads |= more[1]
+        else:
+            path.unlink()
+    return frozenset(keys), frozenset(downloads)
+
+
+def shrink(store: Store, size: int) -> Room:
+    """Remove what was used longest ago until the store takes no more than ``size`` bytes.
+
+    Raises HostError while a build runs.
+    """
+    freed = 0
+    with store.alone():
+        store.sweep()
+        total = size_of(store.root)
+        for item in sorted(_removable(store), key=lambda one: one.used):
+            if total - freed <= size:
+                break
+            freed += size_of(item.path)
+            layer = store.find(item.key) if item.key else None
+            if layer is not None:
+                store.remove(layer)
+            else:
+                item.path.unlink(missing_ok=True)
+    return Room(freed=freed, left=total - freed)
+
+
+def _removable(store: Store) -> Iterator[_Item]:
+    keys, downloads = needed(store)
+    for layer in store.layers():
+        if layer.key not in keys:
+            used = (layer.path / "meta.json").stat().st_mtime
+            yield _Item(used=used, path=layer.path, key=layer.key)
+    for folder in _DOWNLOADS:
+        for path in (store.root / folder).iterdir():
+            if path.is_file() and path.name not in downloads:
+                # When it came: its own time is the server's.
+                yield _Item(used=path.stat().st_ctime, path=path)

@@ -1,0 +1,365 @@
+"""Prove an image: one tree of tests, tests/image, against a chroot, an emulated or a real board.
+
+The image is not touched: a chroot is a throw-away view of it, an emulated board has a copy.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Mapping  # noqa: TC003  a dataclass field's hint
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from tempfile import TemporaryDirectory, gettempdir
+from typing import TYPE_CHECKING, assert_never
+from xml.etree import ElementTree as ET
+
+from glovebox.card import table as card
+from glovebox.emulator.emulator import CARD
+from glovebox.errors import ConfigError, VerifyError
+from glovebox.host import files
+from glovebox.host.mounts import chroot_mounts, mount, overlay
+from glovebox.host.run import CommandError, end_streams, run, stream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+PROJECT = Path(__file__).resolve().parents[2]
+TESTS = "tests/image"
+JUNIT = "junit.xml"
+MEASURE = "GLOVEBOX_MEASURE"  # set: tests that only measure run too
+ABOUT = "about.json"  # what tests/image/conftest.py learns of a running board
+REPORT_FORMAT = 1
+_VIEW = ".view-"
+_FAILED = 1  # pytest's status when it ran and tests failed
+_NONE = 5  # and when it had none to run
+# In a chroot each test waits for an emulated program, and an image is assembled meanwhile.
+_SIDE_BY_SIDE = 2
+_MESSAGE_LINES = 12
+
+
+class Level(StrEnum):
+    """The kinds of target, lowest first; a test names the lowest that means something."""
+
+    CHROOT = "chroot"
+    EMULATED = "emulated"
+    BOARD = "board"
+
+    @property
+    def rank(self) -> int:
+        """Give its place, so that levels compare."""
+        return list(Level).index(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """What is tested: a folder or image, or a board that answers to ssh."""
+
+    level: Level
+    path: Path | None = None
+    user: str | None = None
+    host: str = ""
+    port: int = 22
+
+    def __str__(self) -> str:
+        """Give it as it is written on the command line."""
+        match self.level:
+            case Level.CHROOT | Level.EMULATED:
+                return f"{self.level}:{self.path}"
+            case Level.BOARD:
+                host = f"[{self.host}]" if ":" in self.host else self.host
+                return f"ssh:{self.user + '@' if self.user else ''}{host}:{self.port}"
+            case _:
+                assert_never(self.level)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What the image shall be; the build writes it as a JSON object with these keys."""
+
+    board: str
+    arch: str  # Debian's name
+    suite: str
+    hostname: str
+    user: str
+    timezone: str
+    locale: str
+    server: str  # `redis` or `valkey`
+    disk_id: str  # eight hex digits
+    stages: tuple[str, ...]  # of the manifest's ``steps``
+    base: str = "debian"  # or the name of an image
+    password: bool = False  # whether the user has one
+    car: bool = False  # whether its disk is that of a car
+    power: Mapping[str, object] | None = None  # the settings under `power:`
+    service: Mapping[str, object] | None = None  # the settings under `service:`
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What one test came to."""
+
+    test: str
+    outcome: str  # passed, failed, skipped
+    seconds: float
+    message: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """What all of them came to."""
+
+    results: tuple[Result, ...]
+
+    @property
+    def passed(self) -> int:
+        """Count what was proven."""
+        return sum(1 for each in self.results if each.outcome == "passed")
+
+    @property
+    def failed(self) -> tuple[Result, ...]:
+        """Give what is not right."""
+        return tuple(each for each in self.results if each.outcome == "failed")
+
+    @property
+    def skipped(self) -> Mapping[str, int]:
+        """Count what was not asked, by reason."""
+        return Counter(each.message for each in self.results if each.outcome == "skipped")
+
+    def __str__(self) -> str:
+        """Tell it in a sentence, and the reasons below it."""
+        seconds = sum(each.seconds for each in self.results)
+        skipped = sum(self.skipped.values())
+        lines = [
+            f"{self.passed} passed, {len(self.failed)} failed, {skipped} skipped, {seconds:.0f} s"
+        ]
+        lines += [f"  {count} skipped: {why}" for why, count in sorted(self.skipped.items())]
+        return "\n".join(lines)
+
+
+def parse_target(text: str) -> Target:
+    """Read ``chroot:PATH``, ``emulated:IMAGE`` or ``ssh:[user@]host[:port]``."""
+    kind, _, rest = text.partition(":")
+    found = re.fullmatch(
+        r"(?:([^@\s]+)@)?(\[[0-9A-Fa-f:.%\w]+\]|[^@:\s\[\]-][^@:\s]*)(?::(\d+))?", rest
+    )
+    if kind in {"chroot", "emulated"} and rest:
+        return Target(level=Level(kind), path=Path(rest).absolute())
+    if kind == "ssh" and found and 0 < int(found[3] or 22) < 2**16:
+        return Target(
+            level=Level.BOARD, user=found[1], host=found[2].strip("[]"), port=int(found[3] or 22)
+        )
+    raise ConfigError(
+        f"--target: '{text}' is no target",
+        hint="chroot:FOLDER-OR-IMAGE, emulated:IMAGE or ssh:[user@]host[:port]",
+    )
+
+
+def read_facts(path: Path) -> Facts:
+    """Read the manifest that the build wrote beside the image; it may hold other keys too."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        known = {each.name for each in fields(Facts)}
+        chosen = {name: value for name, value in values.items() if name in known}
+        steps: Mapping[str, str] = values["steps"]  # STAGE/SUB-STAGE, and some that are no stages
+        stages = {name.partition("/")[0]: None for name in steps if "/" in name}
+        return Facts(**{**chosen, "stages": tuple(stages)})
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        message = f"{path} is no manifest of an image: {error}"
+        raise ConfigError(message, hint="it lies beside the image that build-image made") from error
+
+
+def verify(
+    target: Target,
+    manifest: Path,
+    *,
+    folder: Path,
+    key: Path | None = None,
+    native_root: Path | None = None,
+    report: Path | None = None,
+    select: Sequence[str] = (),
+    line: Callable[[str], None] = lambda _: None,
+) -> Summary:
+    """Run the tests on a target; raise VerifyError naming those that failed.
+
+    ``folder`` gets junit.xml and, of a running board, serial.log and what systemd says of the boot.
+    ``native_root``: it has QEMU for an emulated board, fdtoverlay for a chroot. ``select``: options
+    for pytest. A chroot target needs root and a mount namespace of its own.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in (JUNIT, ABOUT, CARD):
+        (folder / old).unlink(missing_ok=True)
+    for killed in folder.glob(f"{_VIEW}*"):  # its mounts went with the process that made it
+        shutil.rmtree(killed)
+    shipped = target.path if target.path is not None and target.path.is_file() else None
+    before = files.sha256_file(shipped) if shipped else None
+    shares = _SIDE_BY_SIDE if target.level is Level.CHROOT else 1
+    options = ["--manifest", str(manifest), "--artifacts", str(folder)]
+    options += ["--key", str(key)] if key else []
+    options += ["--native-root", str(native_root)] if native_root else []
+    try:
+        with ExitStack() as stack:
+            # Each share of the tests has a view of its own: what one writes no other reads.
+            places = [stack.enter_context(_reachable(target, folder)) for _ in range(shares)]
+            _run_shares(places, folder, [*options, *select], line)
+    finally:
+        # Tests that are killed cannot remove their boards' cards themselves.
+        for left in folder.rglob(CARD):
+            left.unlink()
+    if shipped and files.sha256_file(shipped) != before:
+        raise VerifyError(f"{shipped} was changed while it was verified", hint="build it again")
+    summary = read_junit(folder / JUNIT)
+    if report is not None:
+        files.write_whole(report, report_text(summary, target, folder, read_facts(manifest)))
+    if summary.failed or not summary.passed:
+        raise VerifyError(_complaint(summary), hint=f"all of it: {folder}")
+    return summary
+
+
+def read_junit(path: Path) -> Summary:
+    """Read pytest's JUnit file."""
+    return Summary(results=tuple(_result(case) for case in _parsed(path).iter("testcase")))
+
+
+def _parsed(path: Path) -> ET.Element:
+    try:
+        return ET.parse(path).getroot()  # noqa: S314  the file our own pytest has just written
+    except (OSError, ET.ParseError) as error:
+        raise VerifyError(f"the tests did not end: {path}: {error}") from error
+
+
+def report_text(summary: Summary, target: Target, folder: Path, facts: Facts) -> str:
+    """Write down what a board was and what its tests came to; no name, address or serial number."""
+    about = folder / ABOUT
+    told = {
+        "format": REPORT_FORMAT,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "target": target.level,
+        "image": {name: getattr(facts, name) for name in ("board", "arch", "suite", "server")},
+        "board": json.loads(about.read_text()) if about.exists() else None,
+        "results": [asdict(each) for each in summary.results],
+    }
+    return json.dumps(told, indent=2) + "\n"
+
+
+def shares(items: Iterable[Path], of: int) -> dict[Path, int]:
+    """Share out as players are for teams, each once: who chose last in a round begins the next."""
+    told: dict[Path, int] = {}
+    for item in items:
+        if item not in told:
+            place = len(told) % (2 * of)
+            told[item] = min(place, 2 * of - 1 - place)
+    return told
+
+
+def _run_shares(
+    places: Sequence[Target], folder: Path, options: Sequence[str], line: Callable[[str], None]
+) -> None:
+    """Run the tests, shared among targets that are alike, side by side."""
+    if len(places) == 1:
+        _run_tests(places[0], folder / JUNIT, options, line)
+        return
+    parts = [folder / f"share-{number}.xml" for number in range(len(places))]
+    with ThreadPoolExecutor(max_workers=len(places)) as pool:
+        running = [
+            pool.submit(
+                _run_tests, place, part, [*options, "--share", f"{number}/{len(places)}"], line
+            )
+            for number, (place, part) in enumerate(zip(places, parts, strict=True))
+        ]
+        try:
+            for one in running:
+                one.result()
+        except BaseException:
+            # Leaving this block waits for the others.
+            end_streams()
+            raise
+    whole = ET.Element("testsuites")
+    for part in parts:
+        whole.extend(_parsed(part))
+        part.unlink()
+    files.write_whole(folder / JUNIT, ET.tostring(whole))
+
+
+def _run_tests(
+    target: Target, junit: Path, options: Sequence[str], line: Callable[[str], None]
+) -> None:
+    """Run pytest on its own: its plugins and its options are not those of our unit tests."""
+    command = [
+        sys.executable, "-m", "pytest", TESTS, "--override-ini", "addopts=--strict-markers",
+        "-p", "no:cacheprovider", "--durations", "5", "--verbose",
+        "--junit-xml", str(junit), "--target", str(target),
+    ]  # fmt: skip
+    settings = {
+        "PYTHONPATH": f"{PROJECT}:{PROJECT / 'app'}",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        # Those of our unit tests take half a second to load.
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+        # Killed, they leave what is in there; ours is swept.
+        "TMPDIR": gettempdir(),
+    }
+    # ssh finds the caller's own agent and keys by these; a build never sees them.
+    names = ("HOME", "SSH_AUTH_SOCK", "CI", "GLOVEBOX_STORE", MEASURE)
+    caller = {name: os.environ[name] for name in names if name in os.environ}
+    try:
+        stream([*command, *options], line=line, cwd=PROJECT, env={**settings, **caller})
+    except CommandError as error:
+        # Tests that fail are told from the JUnit file; a share can be of none.
+        if error.status not in (_FAILED, _NONE):
+            raise VerifyError(f"the tests could not run:\n{error.tail}") from error
+
+
+@contextmanager
+def _reachable(target: Target, folder: Path) -> Iterator[Target]:
+    """Turn a chroot target into a view that nothing written to survives."""
+    if target.level is not Level.CHROOT or target.path is None:
+        yield target
+        return
+    if not target.path.exists():
+        raise ConfigError(f"{target.path} does not exist", hint="build it: ./invoke build-image")
+    with ExitStack() as stack:
+        scratch = Path(stack.enter_context(TemporaryDirectory(dir=folder, prefix=_VIEW)))
+        for name in ("lower", "upper", "root", "boot"):
+            (scratch / name).mkdir()
+        lower = target.path
+        if target.path.is_file():
+            start = card.table(target.path).root.start
+            # noload: without it even a read-only mount of ext4 replays its journal.
+            options = f"loop,ro,noload,offset={start}"
+            lower = stack.enter_context(mount(target.path, scratch / "lower", options=options))
+        view = stack.enter_context(
+            overlay([lower], scratch / "root", scratch=scratch, upper=scratch / "upper")
+        )
+        if target.path.is_file():
+            card.copy_out(target.path, "/", scratch / "boot")
+            run(["cp", "--recursive", "--", f"{scratch / 'boot'}/.", view / "boot/firmware"])
+        yield Target(level=Level.CHROOT, path=stack.enter_context(chroot_mounts(view)))
+
+
+def _result(case: ET.Element) -> Result:
+    classname = case.get("classname", "").rpartition(".")[2]
+    test = f"{classname}::{case.get('name', '')}" if classname else case.get("name", "")
+    seconds = float(case.get("time", 0))
+    for kind, outcome in (("failure", "failed"), ("error", "failed"), ("skipped", "skipped")):
+        found = case.find(kind)
+        if found is not None:
+            message = (found.get("message") or found.text or "").strip()
+            return Result(test=test, outcome=outcome, seconds=seconds, message=message)
+    return Result(test=test, outcome="passed", seconds=seconds)
+
+
+def _complaint(summary: Summary) -> str:
+    if not summary.failed:
+        return f"no test said anything about this image: {summary}"
+    names = []
+    for each in summary.failed:
+        said = each.message.splitlines()[:_MESSAGE_LINES]
+        names.append("\n    ".join([f"  {each.test}", *said]))
+    return f"{len(summary.failed)} of {len(summary.results)} tests failed:\n" + "\n".join(names)
