@@ -1,4 +1,8 @@
-"""What a person types. Each task is thin: its body calls the module that does the work."""
+"""What a person types. Each task is thin: its body calls the module that does the work.
+
+A task imports what it uses when it runs: `--list` and `plan` shall not wait for what only others
+need.
+"""
 
 from __future__ import annotations
 
@@ -13,28 +17,14 @@ sys.path[:0] = [path for path in (str(CHECKOUT), str(CHECKOUT / "app")) if path 
 
 from invoke import Context, Exit, task
 
-from glovebox import doctor as doctor_
-from glovebox.boards import power
-from glovebox.card import media
-from glovebox.config.schema import BoardName
 from glovebox.errors import ConfigError, GloveboxError, HostError
-from glovebox.host import hints, sandbox, shell as shell_
-from glovebox.host.monitor import Monitor
-from glovebox.images import (
-    diff as differ,
-    enter,
-    inventory,
-    mounted,
-    resize as resize_,
-    show as show_image,
-)
-from glovebox.project import load, project, session as board_session, show
-from glovebox.store import current as room
-from glovebox.store.store import Store, default_root
-from glovebox.trials import bench as bench_, reproduce as reproduce_, suite
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from glovebox.host.monitor import Monitor
+    from glovebox.project.opened import Project
+    from glovebox.store.store import Store
 
 OUT = CHECKOUT / "out"
 INTERRUPTED = 130
@@ -59,6 +49,9 @@ def _ending(
     stopped: str = "stopped; the next run goes on from here",
 ) -> Iterator[Monitor]:
     """Turn what goes wrong into one message and a status; no traceback for a user's mistake."""
+    from glovebox.host import hints
+    from glovebox.host.monitor import Monitor
+
     monitor = Monitor(log_file=log, quiet=quiet)
     try:
         yield monitor
@@ -92,12 +85,15 @@ def _opened(
     refresh: bool = False,
     locked: bool = False,
     run_volatile: bool = False,
-) -> Iterator[project.Project]:
+) -> Iterator[Project]:
     """Give the project a task works on; one that is ``logged`` mounts, and gets namespaces."""
+    from glovebox.host import sandbox
+    from glovebox.project.opened import open_project
+
     with _ending(Path(out) / f"{what}.log" if logged else None) as monitor:
         if logged:
             sandbox.enter(what)
-        opened = project.open_project(
+        opened = open_project(
             monitor,
             config=Path(config),
             overrides=overrides or [],
@@ -115,6 +111,9 @@ def _opened(
 @task(auto_shortflags=False, help={"tests": "also what `test` and `lint` need"})
 def setup(_c: Context, tests: bool = False) -> None:  # noqa: FBT001, FBT002  a flag
     """Install what this machine lacks and register the emulators (needs root)."""
+    from glovebox import doctor as doctor_
+    from glovebox.host import sandbox
+
     if sandbox.inside():  # a later task of the same command started this process again
         return
     with _ending() as monitor:
@@ -124,6 +123,10 @@ def setup(_c: Context, tests: bool = False) -> None:  # noqa: FBT001, FBT002  a 
 @task(auto_shortflags=False, help=_help("json", store="look at what is in the store instead"))
 def doctor(_c: Context, json: bool = False, store: bool = False) -> None:  # noqa: FBT001, FBT002
     """Look at this machine: all it lacks for a build, each with its cure."""
+    from glovebox import doctor as doctor_
+    from glovebox.project import show
+    from glovebox.store.store import Store, default_root
+
     with _ending() as monitor:
         own = Store(root=default_root())
         found = doctor_.examine_store(own.open(monitor.say)) if store else doctor_.examine(own)
@@ -160,6 +163,9 @@ def build_image(
     shell: bool = False,  # noqa: FBT001, FBT002
 ) -> None:
     """Build the image of image.yaml, verify it in a chroot, say how to flash it."""
+    from glovebox.host import shell as shell_
+    from glovebox.project import show, story
+
     if shell:
         with _ending():
             shell_.require_terminal()
@@ -174,7 +180,7 @@ def build_image(
         locked=locked,
         run_volatile=True,
     ) as opened:
-        project.build_image(opened, fresh=no_cache, verify=not no_verify, shell=shell)
+        story.build_image(opened, fresh=no_cache, verify=not no_verify, shell=shell)
         show.how_to_flash(opened)
 
 
@@ -185,8 +191,10 @@ def lock(
     config: str = "image.yaml",
 ) -> None:
     """Resolve packages and sources now and write the lock file for `build-image --locked`."""
+    from glovebox.project import show, story
+
     with _opened("lock", overrides=set, config=config, refresh=True) as opened:
-        show.lock_written(opened, project.write_lock(opened, Path(config)))
+        show.lock_written(opened, story.write_lock(opened, Path(config)))
 
 
 @task(
@@ -199,8 +207,10 @@ def why(
     config: str = "image.yaml",
 ) -> None:
     """Say why a step runs again: the file, variable or package that changed."""
+    from glovebox.project import story
+
     with _opened("why", overrides=set, config=config, quiet=True) as opened:
-        for line in project.reasons(opened, step):
+        for line in story.reasons(opened, step):
             opened.monitor.say(line)
 
 
@@ -212,6 +222,8 @@ def plan(
     json: bool = False,  # noqa: FBT001, FBT002
 ) -> None:
     """Show the steps of a build: key, cached or not, size."""
+    from glovebox.project import show
+
     with _opened("plan", overrides=set, config=config, quiet=json) as opened:
         show.steps(opened, as_json=json)
 
@@ -238,10 +250,12 @@ def verify(
     out: str = str(OUT),
 ) -> None:
     """Prove an image: in a chroot, booted in an emulator, or on a real board by ssh."""
+    from glovebox.project import story
+
     with _opened(
         "verify", overrides=set, config=config, out=out, logged=True, locked=locked
     ) as opened:
-        project.verify_target(opened, target, report=Path(report).resolve() if report else None)
+        story.verify_target(opened, target, report=Path(report).resolve() if report else None)
 
 
 @task(
@@ -262,8 +276,10 @@ def boot(
     out: str = str(OUT),
 ) -> None:
     """Boot the image in an emulator and open a shell on it; the image stays as it is."""
+    from glovebox.project import session
+
     with _opened("boot", overrides=set, config=config, out=out, logged=True) as opened:
-        board_session.run(opened, drive=Path(drive) if drive else None)
+        session.run(opened, drive=Path(drive) if drive else None)
 
 
 @task(
@@ -284,6 +300,8 @@ def reproduce(
     first_cached: bool = False,  # noqa: FBT001, FBT002
 ) -> None:
     """Build twice from empty layers, at another time, umask and place, and compare the bytes."""
+    from glovebox.trials import reproduce as reproduce_
+
     with _opened("reproduce", overrides=set, config=config, logged=True) as opened:
         how = reproduce_.WITHOUT_ACCELERATOR if no_accelerator else reproduce_.OTHERWISE
         digest = reproduce_.reproduce(
@@ -311,6 +329,9 @@ def bench(
     config: str = "image.yaml",
 ) -> None:
     """Measure builds, and what others take for the same; into out/bench.json and out/bench.md."""
+    from glovebox.host import sandbox
+    from glovebox.trials import bench as bench_, report
+
     with _ending(OUT / "bench.log", stopped="stopped; nothing of this run is kept") as monitor:
         sandbox.enter("bench")
         names = [name for name in only.split(",") if name]
@@ -318,7 +339,7 @@ def bench(
             monitor, Path(config), only=names, rounds=rounds, quick=quick, out=OUT / "bench"
         )
         # What was measured once and small is not kept.
-        show.measured(found if quick else bench_.keep(found, OUT, add=bool(names)))
+        report.measured(found if quick else bench_.keep(found, OUT, add=bool(names)))
         if readme and not quick:
             bench_.into_readme(OUT, CHECKOUT / "README.md")
 
@@ -335,14 +356,17 @@ def clean(_c: Context, all: bool = False, keep: str = "") -> None:  # noqa: A002
 
     What the last plan of each configuration and board needs is not touched by --keep.
     """
+    from glovebox.store import current
+    from glovebox.store.store import Store, default_root
+
     with _ending() as monitor:
-        size = room.parse_size(keep) if keep else None
+        size = current.parse_size(keep) if keep else None
         store = Store(root=default_root()).open(monitor.say)
         if size is None:
             freed = store.clear(downloads=all)
             monitor.say(f"{freed / 1e9:.1f} GB freed in {store.root}")
             return
-        made = room.shrink(store, size)
+        made = current.shrink(store, size)
         monitor.say(f"{made.freed / 1e9:.1f} GB freed in {store.root}, {made.left / 1e9:.1f} left")
         if made.left > size:
             monitor.warn("the rest is what current plans need; all of it goes with: clean --all")
@@ -351,6 +375,8 @@ def clean(_c: Context, all: bool = False, keep: str = "") -> None:  # noqa: A002
 @task
 def lint(_c: Context) -> None:
     """Check types, style and shell scripts."""
+    from glovebox.trials import suite
+
     with _ending() as monitor:
         suite.lint(monitor, CHECKOUT)
 
@@ -358,6 +384,9 @@ def lint(_c: Context) -> None:
 @task(auto_shortflags=False, help={"quick": "only what takes seconds: style, types, unit tests"})
 def test(_c: Context, quick: bool = False) -> None:  # noqa: FBT001, FBT002, PT028  a task
     """Run all tests: both boards built, verified, booted, with a drive replayed (needs root)."""
+    from glovebox.host import sandbox
+    from glovebox.trials import suite
+
     with _ending(OUT / "test.log") as monitor:
         if quick:
             suite.quick(monitor, CHECKOUT)
@@ -372,6 +401,8 @@ _UNCHANGED = "stopped; nothing was changed"
 @contextmanager
 def _store() -> Iterator[Store]:
     """Give the store to a verb for any image; it is not cleared meanwhile."""
+    from glovebox.store.store import Store, default_root
+
     store = Store(root=default_root()).open()
     with store.in_use():
         yield store
@@ -386,6 +417,9 @@ def info(_c: Context, image: str, board: str = "", json: bool = False) -> None: 
 
     ./invoke info IMAGE [--board 4] [--json]
     """
+    from glovebox.host import sandbox
+    from glovebox.images import inventory, show as show_image
+
     with _ending(quiet=json, stopped=_UNCHANGED) as monitor:
         sandbox.enter("info")
         model = inventory.model_named(board) if board else None
@@ -403,6 +437,9 @@ def diff(_c: Context, a: str, b: str, json: bool = False, all: bool = False) -> 
 
     ./invoke diff A B [--all | --json]; ends with status 1 if they differ, 0 if not.
     """
+    from glovebox.host import sandbox
+    from glovebox.images import diff as diff_, inventory, show as show_image
+
     with _ending(quiet=json, stopped=_UNCHANGED) as monitor:
         sandbox.enter("diff")
         with (
@@ -410,7 +447,7 @@ def diff(_c: Context, a: str, b: str, json: bool = False, all: bool = False) -> 
             inventory.viewed(Path(a), store, monitor) as one,
             inventory.viewed(Path(b), store, monitor) as other,
         ):
-            found = differ.compare(one, other)
+            found = diff_.compare(one, other)
         show_image.as_json(found) if json else show_image.diff(found, everything=all)
     if found:
         raise Exit(code=1)
@@ -437,6 +474,9 @@ def chroot(
     ./invoke chroot IMAGE [--write | --output NEW.img] [--network] [-- COMMAND …]; without --write
     or --output the image stays as it is.
     """
+    from glovebox.host import sandbox
+    from glovebox.images import enter
+
     # What follows `--` as it was typed: invoke would join the words.
     words = sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else []
     with _ending(quiet=bool(words), stopped=_UNCHANGED) as monitor:
@@ -480,6 +520,10 @@ def resize(
     ./invoke resize IMAGE --to 4GiB [--output NEW.img | --in-place]. Shows the sizes before and
     after; writes only with --output or --in-place.
     """
+    from glovebox.card import media
+    from glovebox.host import sandbox
+    from glovebox.images import resize as resize_, show as show_image
+
     with _ending(stopped=_UNCHANGED) as monitor:
         sandbox.enter("resize")
         wanted = resize_.wish(to, grow, shrink)
@@ -511,6 +555,9 @@ def mount(_c: Context, image: str, at: str = "", write: bool = False) -> None:  
 
     ./invoke mount IMAGE [--at FOLDER] [--write]
     """
+    from glovebox.host import sandbox
+    from glovebox.images import mounted, show as show_image
+
     with _ending(stopped=_UNCHANGED) as monitor:
         sandbox.require_root("mount")
         place = Path(at) if at else None
@@ -523,6 +570,8 @@ def mount(_c: Context, image: str, at: str = "", write: bool = False) -> None:  
 @task
 def mounts(_c: Context) -> None:
     """List the images that are mounted."""
+    from glovebox.images import mounted, show as show_image
+
     with _ending():
         show_image.mounts(mounted.records())
 
@@ -536,6 +585,9 @@ def umount(_c: Context, image: str) -> None:
 
     ./invoke umount IMAGE, or FOLDER, or all
     """
+    from glovebox.host import sandbox
+    from glovebox.images import mounted
+
     with _ending(stopped="stopped; to go on: ./invoke umount") as monitor:
         sandbox.require_root("umount")
         found = mounted.find(Path(image))
@@ -569,6 +621,11 @@ def power_report(
     extra: float = 0.0,
 ) -> None:
     """Estimate what a board draws and how long a battery lasts, with the source of each figure."""
+    from glovebox.boards import power
+    from glovebox.boards.boards import BOARDS
+    from glovebox.config.schema import BoardName
+    from glovebox.project import load
+
     with _ending() as monitor:
         if board and board not in list(BoardName):
             raise ConfigError(
@@ -581,7 +638,7 @@ def power_report(
             )
         loaded = load.load(Path(config), overrides=set or []).config
         text = power.report(
-            BoardName(board) if board else loaded.board,
+            BOARDS[BoardName(board) if board else loaded.board],
             loaded.power,
             battery_wh=battery,
             efficiency=efficiency,

@@ -12,8 +12,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from glovebox.boards.boards import BOARDS
 from glovebox.errors import GloveboxError, HostError
 from glovebox.host import files, sandbox
+from glovebox.host.arch import ARCHES, HANDLERS, builds_here, is_foreign
 from glovebox.host.run import PATH, CommandError, run
 from glovebox.lock import apt
 from glovebox.store.store import UNFIT, Store, default_root
@@ -50,7 +52,6 @@ TEST_PACKAGES = (
 )  # fmt: skip
 _POLICY = Path("/usr/sbin/policy-rc.d")
 BINFMT = Path("/proc/sys/fs/binfmt_misc")
-HANDLERS = {"armel": "qemu-arm", "armhf": "qemu-arm", "arm64": "qemu-aarch64"}
 ROOM_GB = 8
 # No build can be older than the code that makes it: 2026-01-01.
 _NOT_BEFORE = 1_767_225_600
@@ -93,16 +94,6 @@ def examine_store(store: Store) -> list[Finding]:
             found.append(Finding(what=what, good=False, cure=f"rm {path}"))
     whole = len(layers) + len(downloads) - len(found)
     return [Finding(what=f"{whole} results and downloads are whole", good=True), *found]
-
-
-def require_emulation(arch: str) -> None:
-    """Raise HostError unless programs of ``arch`` run here: one is tried."""
-    # Inside a build's own /proc the kernel's list of emulators does not show; what runs, runs.
-    if arch != _own_arch() and run(["arch-test", arch], check=False).returncode != 0:
-        raise HostError(
-            f"programs of {arch} do not run here: the kernel does not know {HANDLERS[arch]}",
-            hint="./invoke setup, then ./invoke doctor",
-        )
 
 
 def set_up(monitor: Monitor, *, tests: bool) -> None:
@@ -160,13 +151,13 @@ def _register() -> None:
                 hint="in a container, mount it on the machine outside: mount -t binfmt_misc"
                 f" binfmt_misc {BINFMT}",
             ) from error
-    for handler in sorted(set(HANDLERS.values())):
+    for handler in HANDLERS:
         if not (BINFMT / handler).exists():
             run(["update-binfmts", "--enable", handler], check=False)
 
 
 def _machine() -> Iterator[Finding]:
-    known = platform.machine() in ("x86_64", "aarch64")
+    known = builds_here()
     yield Finding(
         what=f"processor {platform.machine()}", good=known, cure="build on x86-64 or arm64"
     )
@@ -203,25 +194,26 @@ def _programs() -> Iterator[Finding]:
 
 
 def _emulation() -> Iterator[Finding]:
-    for arch in ("armel", "arm64"):
-        if arch != _own_arch():
+    for arch in dict.fromkeys(board.arch for board in BOARDS.values()):
+        if is_foreign(arch):
             yield from _handler(arch)
 
 
 def _handler(arch: str) -> Iterator[Finding]:
-    entry = BINFMT / HANDLERS[arch]
+    handler = ARCHES[arch].handler
+    entry = BINFMT / handler
     cure = "./invoke setup"
     if not entry.exists():
-        yield Finding(what=f"{HANDLERS[arch]} is not registered", good=False, cure=cure)
+        yield Finding(what=f"{handler} is not registered", good=False, cure=cure)
         return
     told = entry.read_text()
     # F: the emulator is opened when it is registered, so a chroot needs no copy of it.
     flags = re.search(r"^flags: (\w*)", told, re.MULTILINE)
     fixed = flags is not None and "F" in flags[1] and told.startswith("enabled")
     yield Finding(
-        what=f"{HANDLERS[arch]} registered with flag F",
+        what=f"{handler} registered with flag F",
         good=fixed,
-        cure=f"update-binfmts --disable {HANDLERS[arch]}; apt-get install --reinstall"
+        cure=f"update-binfmts --disable {handler}; apt-get install --reinstall"
         " qemu-user-static; ./invoke setup",
     )
     if shutil.which("arch-test", path=PATH) is not None:
@@ -265,7 +257,3 @@ def _archive() -> Iterator[Finding]:
 def _installed(package: str) -> bool:
     said = run(["dpkg-query", "--show", "--showformat=${Status}", package], check=False).stdout
     return said.endswith(" installed")
-
-
-def _own_arch() -> str:
-    return {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())

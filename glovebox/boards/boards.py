@@ -1,14 +1,31 @@
-"""The boards there are images for, and what each base cannot give them."""
+"""The boards there are images for: ONE table.
+
+A new board is its name in `BoardName`, an entry here, and, where the firmware knows it by another
+name than those in `firmware.MODELS`, one there. How: docs/new-board.md.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping  # noqa: TC003  a dataclass field's hint
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import assert_never
 
+from glovebox.boards.draw import CNX, ENTCHEN, UNMEASURED, Draw, Figure, official
+from glovebox.boards.firmware import MODELS, Model
 from glovebox.config.problem import Caution, Problem
 from glovebox.config.schema import BoardName
+
+
+@dataclass(frozen=True, kw_only=True)
+class Processor:
+    """What a board's processor has; clocks in MHz.
+
+    Raspberry Pi documentation, config.txt, "Overclocking options": arm_freq and arm_freq_min.
+    """
+
+    cores: int
+    slowest: int
+    fastest: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,9 +37,20 @@ class Board:
     arch: str  # Debian's name
     kernel: str  # Debian's package
     dtb: str
+    model: Model  # as the firmware knows it
     imager_tags: tuple[str, ...]  # `devices` in Imager's manifest
+    processor: Processor
+    draw: Draw
     qemu_machine: str | None = None
     no_qemu: str = ""  # why there is no machine to emulate it with
+    gpio_wakes: bool = True  # whether the fall of pin 3 wakes it when it is halted
+    # What it lacks on base debian: a Problem refuses the build, a Caution is only said.
+    on_debian: Problem | Caution | None = None
+
+    @property
+    def default_kernel(self) -> str:
+        """What the firmware starts when config.txt names no kernel."""
+        return "kernel8.img" if self.arch == "arm64" else self.model.kernels[0]
 
 
 _ALL = (
@@ -32,8 +60,22 @@ _ALL = (
         arch="armel",
         kernel="linux-image-rpi",
         dtb="bcm2835-rpi-zero-w.dtb",
+        model=MODELS["zero-w"],
         imager_tags=("pi1-32bit",),
+        processor=Processor(cores=1, slowest=700, fastest=1000),
+        draw=Draw(
+            driving=official(150),
+            parked=Figure(milliampere=107, source=ENTCHEN),
+            # The documentation says 55 for a Zero; others measured 22 to 38.
+            halted=official(55),
+        ),
         qemu_machine="raspi0",
+        on_debian=Caution(
+            path="board",
+            what="trixie is the last Debian with armel, the architecture of the Zero W:"
+            " long-term support ends on 2030-06-30",
+            cure="plan for a Zero 2 W by then",
+        ),
     ),
     Board(
         name=BoardName.ZERO_2_W,
@@ -41,8 +83,24 @@ _ALL = (
         arch="arm64",
         kernel="linux-image-arm64",
         dtb="bcm2837-rpi-zero-2-w.dtb",
+        model=MODELS["zero-2-w"],
         imager_tags=("pi3-64bit",),  # Imager files it with the Pi 3
+        processor=Processor(cores=4, slowest=600, fastest=1000),
+        draw=Draw(
+            driving=official(350),
+            parked=Figure(milliampere=120, source=CNX),
+            halted=UNMEASURED,
+            slower_saves=Figure(
+                milliampere=45, source=f"{CNX}, both, on an idle Zero 2 W: 120 to 75"
+            ),
+        ),
         no_qemu="QEMU has no Zero 2 W; board 3 has the same processor",
+        on_debian=Caution(
+            path="board",
+            what="many Zero 2 W need Wi-Fi firmware that trixie's firmware-brcm80211 lacks"
+            " (brcmfmac43430b0, brcmfmac43436): on those there is no Wi-Fi",
+            cure="add the files in the list firmware:, each with url and sha256",
+        ),
     ),
     Board(
         name=BoardName.PI_3,
@@ -50,7 +108,10 @@ _ALL = (
         arch="arm64",
         kernel="linux-image-arm64",
         dtb="bcm2837-rpi-3-b.dtb",
+        model=MODELS["3"],
         imager_tags=("pi3-64bit",),
+        processor=Processor(cores=4, slowest=600, fastest=1200),
+        draw=Draw(driving=official(400), parked=official(300), halted=official(100)),
         qemu_machine="raspi3b",
     ),
     Board(
@@ -59,7 +120,10 @@ _ALL = (
         arch="arm64",
         kernel="linux-image-arm64",
         dtb="bcm2711-rpi-4-b.dtb",
+        model=MODELS["4"],
         imager_tags=("pi4-64bit",),
+        processor=Processor(cores=4, slowest=600, fastest=1500),
+        draw=Draw(driving=official(600), parked=official(600), halted=official(23)),
         no_qemu="QEMU's raspi4b lacks PCIe: no USB, so neither network nor receiver",
     ),
     Board(
@@ -68,68 +132,25 @@ _ALL = (
         arch="arm64",
         kernel="linux-image-arm64",
         dtb="bcm2712-rpi-5-b.dtb",
+        model=MODELS["5"],
         imager_tags=("pi5-64bit",),
+        processor=Processor(cores=4, slowest=1500, fastest=2400),
+        draw=Draw(
+            driving=UNMEASURED,
+            parked=UNMEASURED,
+            halted=Figure(milliampere=280, source="Jeff Geerling: 1.2 to 1.6 W, as delivered"),
+            note="With POWER_OFF_ON_HALT=1 in its EEPROM a halted Pi 5 draws 2 mA (Jeff Geerling);"
+            " that is set on the board by rpi-eeprom-config, which Debian does not have.",
+        ),
         no_qemu="QEMU has no Raspberry Pi 5",
+        gpio_wakes=False,
+        on_debian=Problem(
+            path="board",
+            what="'5' cannot be built on base debian: the kernel of trixie (6.12) has no driver"
+            " for RP1, the chip behind all USB ports, so no receiver would be seen",
+            cure="use board 4, or an image of Raspberry Pi OS as base: base: PATH.img.xz",
+        ),
     ),
 )
 
 BOARDS: Mapping[BoardName, Board] = MappingProxyType({board.name: board for board in _ALL})
-
-
-def check_board(board: BoardName, base: str, *, suite: str = "trixie") -> list[Problem | Caution]:
-    """Say in plain words what a board lacks on a base, and the way out."""
-    if base != "debian":
-        return []  # an image brings its own kernel and firmware
-    found = _check_debian(board, suite)
-    if suite != "trixie":
-        found.append(
-            Caution(
-                path="suite",
-                what=f"'{suite}' is not what images are tested with",
-                cure="use trixie, or expect to mend a stage",
-            )
-        )
-    return found
-
-
-def _check_debian(board: BoardName, suite: str) -> list[Problem | Caution]:
-    match board:
-        case BoardName.PI_5:
-            return [
-                Problem(
-                    path="board",
-                    what="'5' cannot be built on base debian: the kernel of trixie (6.12) has no"
-                    " driver for RP1, the chip behind all USB ports, so no receiver would be seen",
-                    cure="use board 4, or an image of Raspberry Pi OS as base: base: PATH.img.xz",
-                )
-            ]
-        case BoardName.ZERO_2_W:
-            return [
-                Caution(
-                    path="board",
-                    what="many Zero 2 W need Wi-Fi firmware that trixie's firmware-brcm80211 lacks"
-                    " (brcmfmac43430b0, brcmfmac43436): on those there is no Wi-Fi",
-                    cure="add the files in the list firmware:, each with url and sha256",
-                )
-            ]
-        case BoardName.ZERO_W if suite in {"forky", "sid"}:
-            return [
-                Problem(
-                    path="board",
-                    what=f"'zero-w' cannot be built on {suite}: Debian dropped armel after trixie",
-                    cure="use suite trixie",
-                )
-            ]
-        case BoardName.ZERO_W:
-            return [
-                Caution(
-                    path="board",
-                    what="trixie is the last Debian with armel, the architecture of the Zero W:"
-                    " long-term support ends on 2030-06-30",
-                    cure="plan for a Zero 2 W by then",
-                )
-            ]
-        case BoardName.PI_3 | BoardName.PI_4:
-            return []
-        case _:
-            assert_never(board)

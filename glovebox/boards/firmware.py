@@ -17,8 +17,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
 
-    from glovebox.config.schema import BoardName
-
 # The firmware ignores what stands further right.
 LINE_LENGTH = 98
 _DEPTH = 8
@@ -106,11 +104,6 @@ _ALL = (
     _model("cm5", "Compute Module 5", "pi5 cm5", 0x18, _PI_5, "bcm2712-rpi-cm5-cm5io"),
 )  # fmt: skip
 MODELS: Mapping[str, Model] = MappingProxyType({model.name: model for model in _ALL})
-
-
-def model_of(board: BoardName) -> Model:
-    """Give the model of a board there are images for."""
-    return MODELS[str(board)]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,31 +9,16 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from glovebox.boards.draw import ENTCHEN, UNMEASURED, VOLT, Figure
 from glovebox.config.power import Governor, Led, Power, Radio, Wake
-from glovebox.config.schema import BoardName
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-VOLT = 5.0
+    from glovebox.boards.boards import Board
+
 HOURS = 24
-_OFFICIAL = "Raspberry Pi documentation, power supplies"
-_ENTCHEN = "quietsche-entchen.de"
-_CNX = "CNX Software"
 _EXCHANGE = "Raspberry Pi StackExchange 55505"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Figure:
-    """A current at 5 V in mA, and who published it; None: nobody we know of."""
-
-    milliampere: float | None
-    source: str
-
-    @property
-    def watt(self) -> float | None:
-        """The power."""
-        return None if self.milliampere is None else self.milliampere / 1000 * VOLT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,57 +31,15 @@ class Saving:
     states: tuple[str, ...]  # in which the board is then
 
 
-@dataclass(frozen=True, kw_only=True)
-class Draw:
-    """What a board draws: recording, doing nothing, and after `poweroff` with the supply on."""
-
-    driving: Figure
-    parked: Figure
-    halted: Figure
-
-    def states(self) -> Mapping[str, Figure]:
-        """Give them by name."""
-        return {"driving": self.driving, "parked": self.parked, "halted": self.halted}
-
-
-def _official(milliampere: float | None) -> Figure:
-    source = _OFFICIAL if milliampere is not None else "nobody published one"
-    return Figure(milliampere=milliampere, source=source)
-
-
-DRAWS: Mapping[BoardName, Draw] = MappingProxyType(
-    {
-        BoardName.ZERO_W: Draw(
-            driving=_official(150),
-            parked=Figure(milliampere=107, source=_ENTCHEN),
-            # The documentation says 55 for a Zero; others measured 22 to 38.
-            halted=_official(55),
-        ),
-        BoardName.ZERO_2_W: Draw(
-            driving=_official(350),
-            parked=Figure(milliampere=120, source=_CNX),
-            halted=_official(None),
-        ),
-        BoardName.PI_3: Draw(driving=_official(400), parked=_official(300), halted=_official(100)),
-        BoardName.PI_4: Draw(driving=_official(600), parked=_official(600), halted=_official(23)),
-        BoardName.PI_5: Draw(
-            driving=_official(None),
-            parked=_official(None),
-            halted=Figure(milliampere=280, source="Jeff Geerling: 1.2 to 1.6 W, as delivered"),
-        ),
-    }
-)
-
 AWAKE = ("driving", "parked")
-_UNMEASURED = Figure(milliampere=None, source="nobody published one")
 
 
-def savings(board: BoardName, power: Power) -> tuple[Saving, ...]:
+def savings(board: Board, power: Power) -> tuple[Saving, ...]:
     """Give what the settings of image.yaml are said to save on a board, and cost."""
     return tuple(one for one in _all_savings(board, power) if one is not None)
 
 
-def _all_savings(board: BoardName, power: Power) -> Iterator[Saving | None]:
+def _all_savings(board: Board, power: Power) -> Iterator[Saving | None]:
     """Give each measure, None for those not taken."""
     yield _when(
         not power.hdmi,
@@ -104,9 +47,9 @@ def _all_savings(board: BoardName, power: Power) -> Iterator[Saving | None]:
         Figure(milliampere=20, source=f"{_EXCHANGE}, on a Zero; Jeff Geerling: 25"),
         "no screen to look for faults on",
     )
-    yield _when(not power.bluetooth, "bluetooth: false", _UNMEASURED, "no Bluetooth")
-    yield _when(not power.audio, "audio: false", _UNMEASURED, "no sound")
-    yield _when(not power.camera, "camera: false", _UNMEASURED, "no camera")
+    yield _when(not power.bluetooth, "bluetooth: false", UNMEASURED, "no Bluetooth")
+    yield _when(not power.audio, "audio: false", UNMEASURED, "no sound")
+    yield _when(not power.camera, "camera: false", UNMEASURED, "no camera")
     yield _when(
         power.led is Led.OFF,
         "led: off",
@@ -116,23 +59,22 @@ def _all_savings(board: BoardName, power: Power) -> Iterator[Saving | None]:
     yield _when(
         power.radio is not Radio.ALWAYS,
         f"radio: {power.radio}",
-        Figure(milliampere=25, source=f"{_ENTCHEN}, an idle radio"),
+        Figure(milliampere=25, source=f"{ENTCHEN}, an idle radio"),
         "nothing is sent" + (" while driving" if power.radio is Radio.STANDING else ""),
         states=("driving",) if power.radio is Radio.STANDING else AWAKE,
     )
-    yield _when(power.wifi_save, "wifi_save: true", _UNMEASURED, "answers come a little later")
-    yield _when(power.usb_sleep, "usb_sleep: true", _UNMEASURED, "some devices do not wake again")
+    yield _when(power.wifi_save, "wifi_save: true", UNMEASURED, "answers come a little later")
+    yield _when(power.usb_sleep, "usb_sleep: true", UNMEASURED, "some devices do not wake again")
     yield _when(
         power.governor is not None,
         f"governor: {power.governor}",
-        _UNMEASURED,
+        UNMEASURED,
         "everything takes longer" if power.governor is Governor.POWERSAVE else "depends on it",
     )
-    measured = Figure(milliampere=45, source=f"{_CNX}, both, on an idle Zero 2 W: 120 to 75")
     yield _when(
         power.cores is not None or power.clock is not None,
         "cores, clock",
-        measured if board is BoardName.ZERO_2_W else _UNMEASURED,
+        board.draw.slower_saves,
         "everything takes longer",
     )
 
@@ -175,10 +117,6 @@ HALTS: Mapping[Wake, str] = MappingProxyType(
         Wake.GPIO: "the board halts with its supply on: it draws the figure of `halted` for ever",
     }
 )
-EEPROM = (
-    "With POWER_OFF_ON_HALT=1 in its EEPROM a halted Pi 5 draws 2 mA (Jeff Geerling); that is set"
-    " on the board by rpi-eeprom-config, which Debian does not have."
-)
 
 UNKNOWN = (
     "what the receiver draws: its data sheet says, or a meter in the USB cable",
@@ -201,12 +139,12 @@ def days(figure: Figure, *, battery_wh: float, efficiency: float, extra_ma: floa
 
 
 def report(
-    board: BoardName, power: Power, *, battery_wh: float, efficiency: float, extra_ma: float
+    board: Board, power: Power, *, battery_wh: float, efficiency: float, extra_ma: float
 ) -> str:
     """Write it all down, for a board and what image.yaml sets."""
     lines = [
         (
-            f"Board {board}, {battery_wh:g} Wh, {efficiency:.0%} of it reach 5 V,"
+            f"Board {board.name}, {battery_wh:g} Wh, {efficiency:.0%} of it reach 5 V,"
             f" {extra_ma:g} mA beside the board:"
         ),
         "",
@@ -222,7 +160,7 @@ def report(
             f"   ({figure.source})"
         )
 
-    for name, figure in DRAWS[board].states().items():
+    for name, figure in board.draw.states().items():
         lines.append(line(name, figure))
         hoped = at_best(figure, name, taken)
         if hoped is not None:
@@ -232,8 +170,8 @@ def report(
         lines.append(
             f"off_after: it switches itself off {power.off_after} min after it has stopped."
         )
-    if board is BoardName.PI_5:
-        lines.append(EEPROM)
+    if board.draw.note:
+        lines.append(board.draw.note)
     lines += ["", "What image.yaml sets, what that is said to save, and costs:"]
     lines += [f"  {_saved(one)}" for one in taken]
     lines += ["", "Not known:", *(f"  {one}" for one in UNKNOWN), "", *_example()]

@@ -20,8 +20,9 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glovebox.host.native import LOADERS, TRIPLETS, host_arch
+from glovebox.host.arch import ARCHES, host_arch
 from glovebox.host.run import PATH as SYSTEM_PATH, run
+from glovebox.plan.plan import ACCELERATOR_PACKAGES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,11 +30,6 @@ if TYPE_CHECKING:
 HOME = ".glovebox"
 # Its first folder cannot be hidden by what is unpacked below it.
 PATH = f"/{HOME}/bin:{SYSTEM_PATH}"
-PACKAGES = (
-    "apt", "bash", "coreutils", "cpio", "dash", "debianutils", "diffutils", "dpkg", "findutils",
-    "grep", "gzip", "hostname", "kmod", "mawk", "passwd", "perl-base", "python3-minimal", "sed",
-    "tar", "util-linux", "xz-utils", "zstd",
-)  # fmt: skip
 # These answer which machine this is, or belong to a running one.
 _TELLS_MACHINE = frozenset({
     "arch", "dpkg-architecture", "ldd", "linux32", "linux64", "lscpu", "nproc", "setarch", "uname",
@@ -49,8 +45,6 @@ _PYTHON = re.compile(r"python3\.\d+")
 # What the configuring dpkg needs besides.
 _HOME_ONLY = ("usr/bin/mount", "usr/bin/unshare")
 _KNOWS_ITS_ARCHITECTURE = re.compile(r"dpkg|libapt-pkg")
-# What a program of this processor names as its loader.
-_INTERPRETERS = {"amd64": "/lib64/ld-linux-x86-64.so.2", "arm64": "/lib/ld-linux-aarch64.so.1"}
 _PROGRAM = re.compile(r"/(usr/)?s?bin/|/usr/lib/(apt|dpkg)/")
 
 # apt runs this as dpkg. Packages hide twins when they are unpacked; before they are configured, the
@@ -87,12 +81,12 @@ def build(tools: Path, target: Path, *, arch: str) -> None:
     for name in _HOME_ONLY:
         _copy(tools / name, programs / Path(name).name)
     paths = [path.relative_to(twins) for path in copied]
-    libraries = home / "usr/lib" / TRIPLETS[host_arch()]
+    libraries = home / "usr/lib" / ARCHES[host_arch()].triplet
     for name in _libraries(tools, [*paths, *(Path(name) for name in _HOME_ONLY)]):
         _copy(tools / name.lstrip("/"), libraries / Path(name).name)
-    triplet = TRIPLETS[host_arch()]
-    _copy(tools / "usr/lib" / triplet / LOADERS[host_arch()], home / HOME / "loader")
-    perl = Path("usr/lib") / TRIPLETS[host_arch()] / "perl-base"
+    triplet = ARCHES[host_arch()].triplet
+    _copy(tools / "usr/lib" / triplet / ARCHES[host_arch()].loader, home / HOME / "loader")
+    perl = Path("usr/lib") / ARCHES[host_arch()].triplet / "perl-base"
     shutil.copytree(tools / perl, home / perl, symlinks=True)
 
     for path in (*copied, *libraries.iterdir()):
@@ -133,7 +127,7 @@ def _name_loader(path: Path) -> None:
     not: mkinitramfs would make one like it. The kernel wants a zero at the end of the path's field
     and takes as many as there are.
     """
-    usual = _INTERPRETERS[host_arch()].encode()
+    usual = ARCHES[host_arch()].interpreter.encode()
     data = path.read_bytes()
     if usual + b"\0" in data:
         own = f"/{HOME}/loader".encode().ljust(len(usual), b"\0")
@@ -182,7 +176,7 @@ def _installed(tools: Path) -> Iterator[Path]:
     info = tools / "var/lib/dpkg/info"
     # The interpreter lies in a package with its version in its name.
     pythons = [path.stem for path in info.glob("python3.*-minimal.list")]
-    for package in (*PACKAGES, *pythons):
+    for package in (*ACCELERATOR_PACKAGES, *pythons):
         for listing in (info / f"{package}.list", info / f"{package}:{host_arch()}.list"):
             if not listing.exists():
                 continue

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,60 +20,14 @@ from glovebox.stage import check as stage_check, stage, wordlist
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from glovebox.lock.lock import Lock
-    from glovebox.plan.plan import Plan, Step
+    from glovebox.build.site import Site
+    from glovebox.plan.plan import Step
 
 # Mounts what a script on the host expects, and holds the functions pi-gen offers to it.
 _SITE = Path(__file__).with_name("stage_site.sh")
 # Said by a script's end, which is not reached when a command in it read the rest of the script.
 _END = "glovebox: the script's end"
 _AT_END = f'\n_status=$?; echo "{_END}"; exit $_status\n'
-
-
-@dataclass(frozen=True, kw_only=True)
-class Site:
-    """Where a sub-stage runs."""
-
-    root: Path
-    # WORK_DIR, and the place it is shown at to scripts: the same in every build.
-    work: Path
-    place: Path
-    scratch: Path
-    at: stage.Stage
-    before: stage.Stage | None
-    # The root as the stage before left it.
-    previous: Path | None
-    plan: Plan
-    lock: Lock
-    pool: Path
-    results: Mapping[str, Path]
-    quilt: Path | None
-    accelerated: bool
-    line: Callable[[str], None]
-    warn: Callable[[str], None]
-
-    def environment(self) -> dict[str, str]:
-        """Give what scripts find in their environment."""
-        work = self.place / self.at.name
-        base = self.at.path.parent
-        places = {
-            "BASE_DIR": base,
-            "SCRIPT_DIR": base / "scripts",
-            "WORK_DIR": self.place,
-            "DEPLOY_DIR": self.place / "deploy",
-            "LOG_FILE": self.place / workdir.LOG,
-            "EXPORT_CONFIG_DIR": base / "export-image",
-            "STAGE": self.at.name,
-            "STAGE_DIR": self.at.path,
-            "STAGE_WORK_DIR": work,
-            "ROOTFS_DIR": work / "rootfs",
-            "STAGE_LIST": " ".join(str(one.path) for one in self.plan.stages),
-            "PREV_STAGE": self.before.name if self.before else "",
-            "PREV_STAGE_DIR": self.before.path if self.before else "",
-            "PREV_ROOTFS_DIR": self.place / self.before.name / "rootfs" if self.before else "",
-        }
-        given = {**{name: str(value) for name, value in places.items()}, **self.plan.variables}
-        return chroot.environment(self.plan.arch, self.plan.epoch, given)
 
 
 def run_sub_stage(step: Step, site: Site) -> None:

@@ -14,9 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glovebox.build import accelerator, actions as runner, failure, layer, workdir
+from glovebox.build import accelerator, actions as runner, download, failure, layer, workdir
+from glovebox.build.site import Site
 from glovebox.errors import GloveboxError, StepError
 from glovebox.host import chroot, clock, files, mounts, native, shell
+from glovebox.host.arch import host_arch
 from glovebox.host.run import CommandError, end_streams, run, stream
 from glovebox.lock import apt, archive, lock
 from glovebox.plan import details, room
@@ -336,7 +338,7 @@ class Builder:
             self._bring_sources(sub, action, here / "sources")
             _bring_stage(sub, action, here / "stage")
             env = chroot.environment(
-                native.host_arch(),
+                host_arch(),
                 self.plan.epoch,
                 {
                     **self.plan.variables,
@@ -420,7 +422,7 @@ class Builder:
                     for part in self.lock.sources[one.what]:
                         shutil.copy(fetched / part.sha256, folder / part.name)
                 case sources.Origin.URL:
-                    sources.fetch(one, fetched, wanted_by=str(listing.path))
+                    download.fetch(one, fetched, wanted_by=str(listing.path))
                     shutil.copy(fetched / one.sha256, folder / one.what)
                 case sources.Origin.PATH:
                     source = self.checkout / one.what
@@ -460,7 +462,7 @@ class Builder:
             ) as work,
             self._previous(step, at, before) as previous,
         ):
-            site = runner.Site(
+            site = Site(
                 root=root,
                 work=work,
                 place=place,

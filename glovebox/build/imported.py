@@ -10,7 +10,6 @@ import json
 import shutil
 import sys
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from glovebox.build import layer
@@ -20,32 +19,15 @@ from glovebox.errors import ConfigError, ImageError
 from glovebox.host import files
 from glovebox.host.run import run
 from glovebox.lock import apt
+from glovebox.plan.base import STEP, Base
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from glovebox.host.monitor import Monitor
-    from glovebox.store.store import Layer, Store
+    from glovebox.store.store import Store
 
-STEP = "base/import"
 _VERSION = 1
-
-
-@dataclass(frozen=True, kw_only=True)
-class Base:
-    """An imported image: its layer and what the build has to know of it."""
-
-    layer: Layer
-    digest: str
-    arch: str
-    suite: str
-    boot: str  # where its boot partition is mounted, without the leading slash
-    step: str = STEP
-
-    @property
-    def status(self) -> str:
-        """The packages that are installed, as dpkg lists them."""
-        return (self.layer.tree / "var/lib/dpkg/status").read_text(errors="replace")
 
 
 def bring_in(image: Path, store: Store, monitor: Monitor, *, arch: str) -> Base:

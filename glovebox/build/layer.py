@@ -11,20 +11,12 @@ from typing import TYPE_CHECKING
 from glovebox.build.accelerator import HOME
 from glovebox.errors import StepError
 from glovebox.host import files
-from glovebox.host.native import host_arch
+from glovebox.host.arch import ARCHES, host_arch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-# e_machine of an ELF file (gABI): what each kind of machine runs.
-_ARM, _ARM64, _X86, _X86_64 = 40, 183, 3, 62
-MACHINES = {
-    "armel": frozenset({_ARM}),
-    "armhf": frozenset({_ARM}),
-    "arm64": frozenset({_ARM64}),
-    "amd64": frozenset({_X86, _X86_64}),
-}
 _DATA = 2  # ELFDATA2MSB
 
 # Files that programs leave, that no later step needs and that differ from run to run.
@@ -91,7 +83,7 @@ def is_foreign(head: bytes, arch: str, *, host: str | None = None) -> bool:
     if head[:4] != b"\x7fELF" or len(head) < 20:  # noqa: PLR2004  where e_machine ends
         return False
     machine = int.from_bytes(head[18:20], "big" if head[5] == _DATA else "little")
-    return machine in MACHINES[host or host_arch()] - MACHINES[arch]
+    return machine in ARCHES[host or host_arch()].elf_machines - ARCHES[arch].elf_machines
 
 
 def prove_clean(upper: Path, arch: str) -> None:

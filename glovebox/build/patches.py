@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 
 from glovebox.errors import StepError
 from glovebox.host import chroot, mounts, native
+from glovebox.host.arch import host_arch
 from glovebox.host.run import attach, stream
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from glovebox.build.actions import Site
+    from glovebox.build.site import Site
     from glovebox.stage.stage import Action
 
 _PLACE, _PATCHES = "run/glovebox", "run/glovebox-patches"
@@ -59,7 +60,7 @@ def apply(action: Action, site: Site) -> None:
             (root / inside).mkdir(parents=True, exist_ok=True)
             stack.enter_context(mounts.bind(shown, root / inside))
         env = {
-            **chroot.environment(native.host_arch(), site.plan.epoch, site.plan.variables),
+            **chroot.environment(host_arch(), site.plan.epoch, site.plan.variables),
             "QUILT_PATCHES": f"/{_PATCHES}",
             "WORK": work,
             "PC": f"{action.path.parent.name}-pc",

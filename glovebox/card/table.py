@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from glovebox.boards import firmware
-from glovebox.config.schema import BoardName
 from glovebox.errors import ImageError
 from glovebox.host.run import CommandError, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from glovebox.boards.boards import Board
 
 FAT_TYPES = frozenset({"1", "4", "6", "b", "c", "e"})
 LINUX_TYPE = "83"
@@ -28,10 +29,6 @@ MTOOLS = {
     "MTOOLS_SKIP_CHECK": "1",
     "MTOOLSRC": "/dev/null",  # neither the host's nor the owner's configuration
 }
-
-# What the firmware starts when config.txt names no kernel.
-_KERNELS = {BoardName.ZERO_W: "kernel.img"}
-_KERNEL_64 = "kernel8.img"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,9 +147,9 @@ def copy_in(image: Path, source: Path, name: str) -> None:
         raise ImageError(message) from error
 
 
-def start_of(config: str, board: BoardName) -> Start:
+def start_of(config: str, board: Board) -> Start:
     """Tell what the firmware of a board starts by this config.txt."""
-    kernel = _KERNELS.get(board, _KERNEL_64)
+    kernel = board.default_kernel
     initramfs: str | None = None
     automatic = False
     for line in lines_for(config, board):
@@ -168,7 +165,7 @@ def start_of(config: str, board: BoardName) -> Start:
     return Start(kernel=kernel, initramfs=initramfs)
 
 
-def lines_for(config: str, board: BoardName) -> Iterator[str]:
+def lines_for(config: str, board: Board) -> Iterator[str]:
     """Give the lines of config.txt that count for a board, without comments."""
-    for line in firmware.read(config, firmware.model_of(board)).certain:
+    for line in firmware.read(config, board.model).certain:
         yield line.text

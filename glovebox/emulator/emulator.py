@@ -25,6 +25,7 @@ from glovebox.card import table as card
 from glovebox.emulator import devicetree, qmp, writes
 from glovebox.emulator.dongle import Dongle, plugged
 from glovebox.errors import GloveboxError, HostError, VerifyError
+from glovebox.host.arch import ARCHES
 from glovebox.host.run import PATH, CommandError, end, environment, run, start
 
 if TYPE_CHECKING:
@@ -77,7 +78,6 @@ _OPTIONS: Mapping[str, tuple[str, ...]] = {
     "raspi0": ("-icount", "shift=3,sleep=on"),
     "raspi3b": (),
 }
-_PROGRAMS = {"armel": "qemu-system-arm", "armhf": "qemu-system-arm", "arm64": "qemu-system-aarch64"}
 
 _POWERED_DOWN = re.compile(rb"reboot: (Power down|System halted)")
 # systemd tells of its units unless told to be quiet; the login prompt is there in any case.
@@ -104,7 +104,7 @@ class Qemu:
 
     def command(self, arch: str) -> list[str]:
         """Give the beginning of a command line that emulates a board of this architecture."""
-        return [*self.prefix, str(self.folder / _PROGRAMS[arch]), *self.options]
+        return [*self.prefix, str(self.folder / ARCHES[arch].qemu_system), *self.options]
 
     @property
     def fdtoverlay(self) -> list[str]:
@@ -125,7 +125,7 @@ def find_qemu(root: Path | None = None) -> Qemu:
     if root is not None:
         return qemu_in(root)
     for folder in map(Path, PATH.split(":")):
-        if (folder / _PROGRAMS["arm64"]).exists():
+        if (folder / ARCHES["arm64"].qemu_system).exists():
             found = Qemu(folder=folder)
             told = run([*found.command("arm64"), "--version"]).stdout
             if version_of(told) >= QEMU_OLDEST:
@@ -139,7 +139,7 @@ def find_qemu(root: Path | None = None) -> Qemu:
 def qemu_in(root: Path) -> Qemu:
     """Call the QEMU of a native Debian root without changing the root, so that paths stay ours."""
     loaders = sorted(root.glob("usr/lib/*/ld-linux-*.so.*"))
-    if not loaders or not (root / "usr/bin" / _PROGRAMS["arm64"]).exists():
+    if not loaders or not (root / "usr/bin" / ARCHES["arm64"].qemu_system).exists():
         message = f"{root} is no Debian root with qemu-system-arm"
         raise HostError(message, hint="run: ./invoke clean --all, then ./invoke setup")
     loader = loaders[0]
@@ -455,7 +455,7 @@ def _prepare(image: Path, board: Board, *, qemu: Qemu, folder: Path, sockets: Pa
     """Copy the card, and take from its boot partition what the firmware would."""
     for name in ("config.txt", "cmdline.txt"):
         card.copy_out(image, name, sockets / name)
-    begin = card.start_of((sockets / "config.txt").read_text(), board.name)
+    begin = card.start_of((sockets / "config.txt").read_text(), board)
     for name in filter(None, (begin.kernel, begin.initramfs, board.dtb)):
         card.copy_out(image, name, sockets / name)
     copy = folder / CARD
@@ -477,7 +477,7 @@ def _prepare(image: Path, board: Board, *, qemu: Qemu, folder: Path, sockets: Pa
 def _device_tree(image: Path, board: Board, *, qemu: Qemu, folder: Path) -> Path:
     """Give the board's device tree as the firmware would hand it to the kernel."""
     text = (folder / "config.txt").read_text()
-    reading = firmware.read(text, firmware.model_of(board.name))
+    reading = firmware.read(text, board.model)
     for one in devicetree.overlays(reading):
         (folder / one.file).parent.mkdir(exist_ok=True)
         card.copy_out(image, one.file, folder / one.file)

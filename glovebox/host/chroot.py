@@ -5,17 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from glovebox.host import clock
+from glovebox.host.arch import ARCHES
 from glovebox.host.run import PATH
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-# The default model emulates pointer authentication in software: 30 times slower in loops.
-QEMU_CPU = {"arm64": "cortex-a53"}
 HOST_NAME = "glovebox-build"
-# setarch(8): a 64-bit kernel then tells programs that it is the 32-bit one they are made for.
-_BITS_32 = ("armel", "armhf")
+_BITS_32 = 32
 
 
 def environment(arch: str, epoch: int, extra: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -35,9 +33,14 @@ def environment(arch: str, epoch: int, extra: Mapping[str, str] | None = None) -
         **clock.passed_on(),
         **(extra or {}),
     }
-    if arch in QEMU_CPU:
-        stated["QEMU_CPU"] = QEMU_CPU[arch]
+    stated |= emulator_settings(arch)
     return stated
+
+
+def emulator_settings(arch: str) -> dict[str, str]:
+    """Give what qemu-user is told of a processor by its environment; mostly nothing."""
+    model = ARCHES[arch].qemu_cpu if arch in ARCHES else ""
+    return {"QEMU_CPU": model} if model else {}
 
 
 def as_pi_gen(arch: str, variables: Mapping[str, str]) -> list[str]:
@@ -45,7 +48,8 @@ def as_pi_gen(arch: str, variables: Mapping[str, str]) -> list[str]:
 
     Without cap_setfcap no file gets capabilities: packages then fall back to the set-user-ID bit.
     """
-    personality = ["setarch", "linux32"] if arch in _BITS_32 else []
+    # setarch(8): a 64-bit kernel then tells programs that it is the 32-bit one they are made for.
+    personality = ["setarch", "linux32"] if ARCHES[arch].bits == _BITS_32 else []
     kept = variables.get("SETFCAP") == "1"
     return [*personality, *([] if kept else ["setpriv", "--bounding-set=-setfcap"])]
 

@@ -1,10 +1,12 @@
 """What a person sees of a run: sentences with times, on a terminal with a live line below them.
 
-Everything, also what programs print, goes to a log file as well.
+Everything, also what programs print, goes to a log file as well; how long each step took goes into
+a JSON file beside it, for programs.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
@@ -24,6 +26,11 @@ if TYPE_CHECKING:
 log = logging.getLogger("glovebox")
 
 
+def steps_beside(log_file: Path) -> Path:
+    """Give the place of the steps' times: a JSON list of ``{"step": …, "seconds": …}``."""
+    return log_file.with_suffix(".steps.json")
+
+
 class Monitor:
     """Tell a person how a run goes; safe to use from several threads."""
 
@@ -35,11 +42,15 @@ class Monitor:
         self._running: dict[str, float] = {}
         self._status: Status | None = None
         self._file = None
+        self._steps: list[dict[str, str | float]] = []
+        self._steps_file: Path | None = None
         if log_file is not None:
             log_file.parent.mkdir(parents=True, exist_ok=True)
             # A log may show what a stage printed: for the owner's eyes.
             descriptor = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             self._file = os.fdopen(descriptor, "w", buffering=1)
+            self._steps_file = steps_beside(log_file)
+            self._steps_file.unlink(missing_ok=True)
 
     def say(self, text: str, *, style: str | None = None) -> None:
         """Print one sentence."""
@@ -80,8 +91,10 @@ class Monitor:
             self._end(name)
             self.say(f"  ✗ {name}  after {time.monotonic() - started:.1f} s", style="red")
             raise
+        seconds = time.monotonic() - started
+        self._steps.append({"step": name, "seconds": round(seconds, 1)})
         self._end(name)
-        self.say(f"  ✓ {name}  {time.monotonic() - started:.1f} s", style="green")
+        self.say(f"  ✓ {name}  {seconds:.1f} s", style="green")
 
     @contextmanager
     def handed_over(self) -> Iterator[None]:
@@ -101,6 +114,9 @@ class Monitor:
         if self._file is not None:
             self._file.close()
             self._file = None
+        # A process that only waits for the one that works has none, and must not write over these.
+        if self._steps_file is not None and self._steps:
+            self._steps_file.write_text(json.dumps(self._steps, indent=1) + "\n")
 
     def _end(self, name: str) -> None:
         with self._guard:

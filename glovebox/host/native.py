@@ -6,40 +6,18 @@ depend on what the host has installed.
 
 from __future__ import annotations
 
-import functools
-import platform
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from glovebox.errors import HostError
 from glovebox.host import mounts
+from glovebox.host.arch import ARCHES, host_arch
 from glovebox.host.run import PATH, stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
-
-# Debian's names of the processors a build can run on.
-_ARCHES = {"x86_64": "amd64", "aarch64": "arm64"}
-TRIPLETS = {
-    "amd64": "x86_64-linux-gnu",
-    "arm64": "aarch64-linux-gnu",
-    "armel": "arm-linux-gnueabi",
-    "armhf": "arm-linux-gnueabihf",
-}
-LOADERS = {"amd64": "ld-linux-x86-64.so.2", "arm64": "ld-linux-aarch64.so.1"}
-
-
-@functools.cache
-def host_arch() -> str:
-    """Give Debian's name of this machine's processor."""
-    try:
-        return _ARCHES[platform.machine()]
-    except KeyError as error:
-        raise HostError(
-            f"a build needs an x86-64 or a 64-bit Arm machine, this one is {platform.machine()}"
-        ) from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,12 +31,12 @@ class Root:
 
         The root's own loader starts it, so neither a chroot nor the right to make one is needed.
         """
-        libraries = self.tree / "usr/lib" / TRIPLETS[host_arch()]
+        libraries = self.tree / "usr/lib" / ARCHES[host_arch()].triplet
         for folder in ("usr/sbin", "usr/bin"):
             found = self.tree / folder / program
             if found.exists():
                 return [
-                    str(libraries / LOADERS[host_arch()]),
+                    str(libraries / ARCHES[host_arch()].loader),
                     "--library-path", f"{libraries}:{libraries}/systemd",
                     str(found),
                 ]  # fmt: skip

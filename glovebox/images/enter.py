@@ -13,10 +13,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glovebox import doctor
 from glovebox.card import bootfiles, media, system
 from glovebox.errors import ImageError
-from glovebox.host import chroot, mounts, native
+from glovebox.host import chroot, mounts
+from glovebox.host.arch import is_foreign, require_emulation
 from glovebox.host.run import PATH, attach
 
 if TYPE_CHECKING:
@@ -75,9 +75,9 @@ def _enter(
                 mounts.overlay([below], scratch / "root", scratch=scratch, upper=scratch / "above")
             )
         arch = system.arch(root)
-        doctor.require_emulation(arch)
+        require_emulation(arch)
         boot, before = _boot_files(found, scratch, root, stack)
-        stack.enter_context(_surroundings(root, scratch, network=network, foreign=_foreign(arch)))
+        stack.enter_context(_surroundings(root, scratch, network=network, foreign=is_foreign(arch)))
         # A command's output is its own: nothing of ours may stand between its lines.
         if not words:
             monitor.say(_greeting(root, arch, into=into, network=network))
@@ -142,14 +142,10 @@ def _require_plain(root: Path, name: str) -> None:
         raise ImageError(f"/{name} is a link in this image; a system has a folder there")
 
 
-def _foreign(arch: str) -> bool:
-    return arch not in {native.host_arch(), {"amd64": "i386"}.get(native.host_arch())}
-
-
 def _greeting(root: Path, arch: str, *, into: Path | None, network: bool) -> str:
     name = system.os_release(root).get("PRETTY_NAME", "a system")
     kept = f"changes go into {into}" if into else "changes end with this shell"
-    through = " through QEMU" if _foreign(arch) else ""
+    through = " through QEMU" if is_foreign(arch) else ""
     net = "with the host's network" if network else "no network (--network)"
     return f"{name} ({arch}{through}); {kept}; {net}; leave with `exit`"
 
@@ -158,8 +154,8 @@ def _run(root: Path, words: Sequence[str], arch: str, *, network: bool) -> int:
     env = {"PATH": PATH, "LANG": "C.UTF-8", "HOME": "/root", "USER": "root", "LOGNAME": "root"}
     # An empty HISTFILE: what is typed here is not to stay in the image.
     env |= {"TERM": os.environ.get("TERM", "dumb"), "HISTFILE": ""}
-    if arch in chroot.QEMU_CPU and _foreign(arch):
-        env["QEMU_CPU"] = chroot.QEMU_CPU[arch]
+    if is_foreign(arch):
+        env |= chroot.emulator_settings(arch)
     # dash would look for the process group it came from, which is not in its own PID namespace.
     bash = system.inside(root, "bin/bash").is_file()
     shell = ["/bin/bash", "-i"] if bash else ["/bin/sh", "-i", "+m"]

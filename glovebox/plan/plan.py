@@ -15,10 +15,10 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from glovebox.build import accelerator
 from glovebox.config.schema import CAR_STAGE, FIRST_BOOT_STAGE
 from glovebox.errors import ConfigError
-from glovebox.host import files, native
+from glovebox.host import files
+from glovebox.host.arch import ARCHES, host_arch
 from glovebox.lock.lock import Chain, Request
 from glovebox.stage import pi_gen, sources, stage, template, untracked, wordlist
 
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from glovebox.boards.boards import Board
-    from glovebox.build.imported import Base
+    from glovebox.config.access import AccessKeys
     from glovebox.config.schema import Config, FirmwareFile
     from glovebox.lock.lock import Lock
-    from glovebox.project.keys import AccessKeys
+    from glovebox.plan.base import Base
 
 BOOT = "boot/firmware"
 TARGET, TOOLS, EMULATOR, QUILT = "target", "tools", "emulator", "quilt"
@@ -41,10 +41,12 @@ TOOLS_PACKAGES = (
     "cpio", "device-tree-compiler", "dosfstools", "dpkg-dev", "e2fsprogs", "fdisk", "kmod",
     "libcap2-bin", "locales", "make", "mount", "mtools", "python3", "xz-utils", "zstd",
 )  # fmt: skip
-CROSS_PACKAGES = {
-    "armel": ("gcc-arm-linux-gnueabi", "g++-arm-linux-gnueabi", "libc6-dev-armel-cross"),
-    "arm64": ("gcc-aarch64-linux-gnu", "g++-aarch64-linux-gnu", "libc6-dev-arm64-cross"),
-}
+# Whose programs the accelerator has.
+ACCELERATOR_PACKAGES = (
+    "apt", "bash", "coreutils", "cpio", "dash", "debianutils", "diffutils", "dpkg", "findutils",
+    "grep", "gzip", "hostname", "kmod", "mawk", "passwd", "perl-base", "python3-minimal", "sed",
+    "tar", "util-linux", "xz-utils", "zstd",
+)  # fmt: skip
 
 
 class StepKind(StrEnum):
@@ -203,7 +205,7 @@ def chains(
                         recommends=action.recommends,
                     )
                 )
-    tools = (*TOOLS_PACKAGES, *CROSS_PACKAGES.get(board.arch, ()))
+    tools = (*TOOLS_PACKAGES, *ARCHES[board.arch].cross_packages)
     natives = {
         TOOLS: tools,
         EMULATOR: ("qemu-system-arm", "qemu-utils", "device-tree-compiler"),
@@ -215,7 +217,7 @@ def chains(
         *(
             Chain(
                 name=name,
-                arch=native.host_arch(),
+                arch=host_arch(),
                 requests=(
                     Request(name="base", packages=BASE_PACKAGES),
                     Request(name=name, packages=packages),
@@ -243,7 +245,7 @@ def _more_tools(
             if words:
                 yield Chain(
                     name=tools_chain(sub, action),
-                    arch=native.host_arch(),
+                    arch=host_arch(),
                     requests=(
                         Request(name="base", packages=BASE_PACKAGES),
                         Request(name=TOOLS, packages=tools),
@@ -416,7 +418,7 @@ class _Maker:
             }
             self._add(chain, StepKind.NATIVE_ROOT, inputs=inputs)
         if self._helpers:
-            inputs = {"packages": files.digest_json(list(accelerator.PACKAGES))}
+            inputs = {"packages": files.digest_json(list(ACCELERATOR_PACKAGES))}
             inputs["architecture"] = self._given["ARCH"]
             self._add("accelerator", StepKind.ACCELERATOR, uses=(TOOLS,), inputs=inputs)
 

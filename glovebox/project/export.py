@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from glovebox.build.builder import Builder
-    from glovebox.project.project import Project
+    from glovebox.project.opened import Project
 
 
 def is_current(project: Project, *, verified: bool) -> bool:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from glovebox.config.access import AccessKeys
 from glovebox.config.problem import WrongValueError
 from glovebox.config.rules import public_key
 from glovebox.errors import HostError
@@ -33,15 +34,6 @@ class Caller:
     home: Path
     data_home: Path
     owner: tuple[int, int] | None = None  # whose files are made, when that is not this process
-
-
-@dataclass(frozen=True, kw_only=True)
-class AccessKeys:
-    """The keys that open the image, and the private one that the tests log in with."""
-
-    public: tuple[str, ...]
-    private: Path | None
-    origin: str
 
 
 def caller(environ: Mapping[str, str]) -> Caller:

@@ -10,10 +10,11 @@ import os
 import stat
 from collections.abc import Mapping, Sequence  # noqa: TC003  a dataclass field's hint
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path  # noqa: TC003  likewise
 
-from glovebox.boards import boards
-from glovebox.config import power as power_settings
+from glovebox.boards.boards import BOARDS
+from glovebox.boards.check import check_board, check_power
+from glovebox.checkout import CHECKOUT
 from glovebox.config.problem import Problem
 from glovebox.config.reader import Reader
 from glovebox.config.rules import Place
@@ -21,8 +22,6 @@ from glovebox.config.schema import Config
 from glovebox.config.yamltree import Node, Scalar, merge
 from glovebox.errors import ConfigError
 from glovebox.project import keys, pi_gen_config
-
-CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +56,9 @@ def load(
     config = reader.read(tree, Config)
     warnings = _exposed(reader, path=path, local=local)
     if config is not None:
-        found = boards.check_board(config.board, config.base, suite=config.suite)
-        for finding in (*found, *power_settings.check(config)):
+        board = BOARDS[config.board]
+        found = check_board(board, config.base, suite=config.suite)
+        for finding in (*found, *check_power(config, board)):
             at = dataclasses.replace(finding, source=reader.origins[finding.path])
             if isinstance(at, Problem):
                 reader.problems.append(at)

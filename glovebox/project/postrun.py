@@ -13,7 +13,7 @@ from glovebox.stage import pi_gen
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from glovebox.project.project import Project
+    from glovebox.project.opened import Project
 
 
 def run_all(project: Project) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from glovebox.host.monitor import Monitor
-    from glovebox.project.project import Project
+    from glovebox.project.opened import Project
 
 _LOOK_S = 0.2
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f]")

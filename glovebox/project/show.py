@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 
     from glovebox.config.schema import Config
     from glovebox.doctor import Finding
-    from glovebox.project.project import Project
-    from glovebox.trials.measures import Report
+    from glovebox.project.opened import Project
 
 
 def findings(found: Sequence[Finding], *, as_json: bool) -> None:
@@ -124,20 +123,6 @@ def _name_told(config: Config) -> tuple[str, ...]:
         "           SERIAL: the last eight digits of the board's serial number; for another name",
         "           write hostname: into image.local.yaml, or into glovebox.yaml on the card",
     )
-
-
-def measured(report: Report) -> None:
-    """Print what a benchmark found."""
-    table = Table("what", "measured", "target", "", box=None, header_style="bold")
-    table.columns[1].justify = "right"
-    for row in report.rows:
-        mark = {True: "✓", False: "✗", None: ""}[row.met]
-        table.add_row(row.name, row.value(), row.target(), mark)
-        if row.note:
-            table.add_row(f"  {row.note}", "", "", "", style="dim")
-    _console().print(table)
-    for name, value in {**report.machine, **report.facts}.items():
-        _console().print(f"  {name}: {value}", markup=False)
 
 
 def _json(value: object) -> None:

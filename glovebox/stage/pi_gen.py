@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from glovebox.errors import ConfigError
-from glovebox.host import native
+from glovebox.host.arch import ARCHES
 from glovebox.host.run import CommandError, environment, run
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def variables(config: Config, board: Board) -> dict[str, str]:
         "QUEUE_SERVER": str(config.queue.server),
         "POWER_LATCH_PIN": str(config.power.latch_pin or ""),
         "POWER_PACKAGES": _POWER_PACKAGES if config.power.watched_pin else "",
-        "CROSS_COMPILE": f"{native.TRIPLETS[board.arch]}-",
+        "CROSS_COMPILE": f"{ARCHES[board.arch].triplet}-",
         **config.environment,
     }
 

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from glovebox.errors import ConfigError, LockError
-from glovebox.lock import apt
+from glovebox.errors import ConfigError
 from glovebox.stage import wordlist
 
 if TYPE_CHECKING:
@@ -55,27 +54,6 @@ def for_action(
         if listing.kind == "sources" and listing.number == action.number:
             for source in of(listing, variables):
                 yield listing, source
-
-
-def fetch(source: Source, folder: Path, *, wanted_by: str) -> None:
-    """Bring a file into ``folder``, from the first of its addresses that has it whole.
-
-    Raises LockError naming who asked for it when none has.
-    """
-    said: list[str] = []
-    for url in source.urls:
-        one = apt.Download(url=url, name=source.what, size=0, sha256=source.sha256)
-        try:
-            apt.fetch([one], folder)
-        except LockError as error:
-            said.append(f"{url}:\n{error.message.partition(chr(10))[2]}")
-        else:
-            return
-    raise LockError(
-        f"{wanted_by}: {source.what} could not be fetched whole (sha256 {source.sha256}):\n"
-        + "\n".join(said),
-        hint="look at the address and the sum in the list; further addresses may stand before it",
-    )
 
 
 def _read(path: Path, words: Sequence[str]) -> Iterator[Source]:

@@ -17,10 +17,8 @@ from glovebox.host import files
 from glovebox.store.store import size_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator, Sequence
 
-    from glovebox.lock.lock import Lock
-    from glovebox.plan.plan import Plan
     from glovebox.store.store import Store
 
 _UNITS = ("", "K", "M", "G", "T")
@@ -54,21 +52,17 @@ def parse_size(text: str) -> int:
     return int(float(number) * base ** _UNITS.index(unit.upper()))
 
 
-def remember(store: Store, config: Path, board: str, plan: Plan, lock: Lock) -> None:
-    """Keep what this plan needs as the current one of its configuration and board."""
-    keys = [step.key for step in plan.steps.values()]
-    downloads = [one.sha256 for chain in lock.chains for one in lock.packages(chain)]
-    downloads += [one.sha256 for group in lock.sources.values() for one in group]
-    downloads += [one.sha256 for step in plan.steps.values() for one in step.firmware]
-    # What is compiled from an address, by its sum.
-    downloads += [
-        value
-        for step in plan.steps.values()
-        for name, value in step.inputs.items()
-        if name.startswith("url:")
-    ]
+def remember(
+    store: Store, config: Path, board: str, *, keys: Sequence[str], downloads: Collection[str]
+) -> None:
+    """Keep what a plan needs as the current one of its configuration and board.
+
+    ``keys`` name its steps' results, ``downloads`` the sums of what those are made from.
+    """
     place = str(config.resolve())
-    record = {"config": place, "board": board, "keys": keys, "downloads": sorted(set(downloads))}
+    record = {
+        "config": place, "board": board, "keys": list(keys), "downloads": sorted(set(downloads)),
+    }  # fmt: skip
     path = store.root / "plans" / f"{files.digest(place, board)[:32]}.json"
     files.write_whole(path, json.dumps(record, indent=1), mode=0o600)
     store.touch(keys)

@@ -7,22 +7,22 @@ own; downloads are shared with the caller's store and are there before anything 
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import time
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from glovebox.build import assemble
+from glovebox.checkout import CHECKOUT
 from glovebox.errors import ConfigError, VerifyError
 from glovebox.host import chroot, files, memory, mounts
 from glovebox.host.run import run, stream
 from glovebox.lock import apt, lock
 from glovebox.plan import plan
 from glovebox.plan.plan import TARGET, TOOLS
-from glovebox.project import project
+from glovebox.project.opened import open_project
 from glovebox.trials import bench_car, bench_contract, bench_idle, compare, elsewhere, measures
+from glovebox.trials.desk import BOARDS, LARGE, MB, SMALL, Bench
 from glovebox.trials.measures import TIMES, Report, Row, StepTime, machine, ordered, today
 
 if TYPE_CHECKING:
@@ -31,13 +31,9 @@ if TYPE_CHECKING:
 
     from glovebox.build.builder import Builder
     from glovebox.host.monitor import Monitor
-    from glovebox.project.project import Project
-    from glovebox.trials.elsewhere import Site
+    from glovebox.project.opened import Project
 
-BOARDS = ("zero-w", "3")
-SMALL, LARGE = BOARDS
-MB = 1e6
-_SCRIPTS = project.CHECKOUT / "tests/bench"
+_SCRIPTS = CHECKOUT / "tests/bench"
 # Steps that are emulated, of every kind of work there is: unpacking, package scripts, a kernel,
 # Python's bytecode. (All of them take five minutes without the accelerator.)
 _EMULATED = ("base/unpack", "base/configure", "base/01-kernel", "python/00-python")
@@ -46,57 +42,6 @@ _EMULATED_QUICK = ("python/00-python", "boot/00-initramfs")
 _SHOWN = 5
 # Where a vendor's image would begin: a system that boots. The plain script does the rest.
 _VENDOR = "base/01-kernel"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Timing:
-    """How one build went: wall-clock seconds, and what it said of its parts."""
-
-    seconds: float
-    parts: dict[str, float]
-
-
-@dataclass(kw_only=True)
-class Bench:
-    """One run: where it builds, and what it found."""
-
-    monitor: Monitor
-    opened: dict[str, Project]
-    site: Site
-    work: Path
-    rounds: int
-    quick: bool
-    steps: list[StepTime] = field(default_factory=list)
-    salt: int = 0
-
-    def build(self, board: str, *options: str) -> Timing:
-        """Run ``build-image`` once and time it."""
-        parts: dict[str, float] = {}
-
-        def line(text: str) -> None:
-            self.monitor.note(text)
-            found = re.search(r"✓ (\S.*?)  ([\d.]+) s$", text)
-            if found:
-                parts[found[1]] = float(found[2])
-
-        begun = time.monotonic()
-        self.site.build("--set", f"board={board}", *options, line=line)
-        return Timing(seconds=time.monotonic() - begun, parts=parts)
-
-    def warm(self, board: str) -> None:
-        """See to it that a board's image is there."""
-        opened = self.opened[board]
-        keys = [step.key for step in opened.plan.steps.values()]
-        elsewhere.share_layers(opened.store, self.site.store, keys)
-        self.build(board, "--no-verify")
-
-    def builder(self, board: str) -> Builder:
-        """Give what knows the layers that were built here."""
-        return replace(self.opened[board].builder(), store=self.site.store)
-
-    def median_of(self, what: Callable[[], float]) -> tuple[float, ...]:
-        """Measure as often as this run does."""
-        return tuple(what() for _ in range(self.rounds))
 
 
 def measure(
@@ -117,7 +62,7 @@ def measure(
         chosen = [name for name in QUICK if not only or name in only]
     boards = BOARDS[:1] if quick else BOARDS
     opened = {
-        board: project.open_project(
+        board: open_project(
             monitor, config=config, overrides=[f"board={board}"], out=out, quiet=True
         )
         for board in boards

@@ -17,16 +17,17 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from glovebox.card import table as card
+from glovebox.checkout import CHECKOUT
 from glovebox.emulator import emulator, nmea
 from glovebox.emulator.emulator import WRITES, Login
 from glovebox.emulator.writes import Log, Write
 from glovebox.errors import HostError, VerifyError
 from glovebox.host.run import CommandError, run
 from glovebox.plan.plan import EMULATOR
-from glovebox.project import project
 from glovebox.store.store import Store
 from glovebox.trials import elsewhere
-from glovebox.trials.elsewhere import Site
+from glovebox.trials.desk import MB, SMALL
+from glovebox.trials.elsewhere import Workplace
 from glovebox.trials.measures import TIMES, Row
 
 if TYPE_CHECKING:
@@ -34,18 +35,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from glovebox.emulator.emulator import Machine
-    from glovebox.trials.bench import Bench
+    from glovebox.trials.desk import Bench
 
 BASELINE = "68c1be0"
 BASELINE_NAME = "the image as the issue Walk left it"
-SMALL = "zero-w"
 FIRST_TIMEOUT_S = 600
 SETTLE_TIMEOUT_S = 300
 MINUTE_S = 60
 DRIVE_S = 600
 COUNTED_S = 300  # of the drive, at its end
 HOUR_S = 3600
-MB = 1e6
 LOOK_S = 0.1
 _RECORD = re.compile(rb"XADD")
 
@@ -93,7 +92,7 @@ def baseline(bench: Bench, board: str) -> Path:
     checkout.mkdir(parents=True)
     archive = work / "checkout.tar"
     try:
-        run(["git", "-C", project.CHECKOUT, "archive", "--output", archive, BASELINE])
+        run(["git", "-C", CHECKOUT, "archive", "--output", archive, BASELINE])
     except CommandError as error:
         raise HostError(
             f"commit {BASELINE}, which is compared with, is not in this checkout",
@@ -102,7 +101,9 @@ def baseline(bench: Bench, board: str) -> Path:
     run(["tar", "--extract", "--file", archive, "--directory", checkout])
     store = Store(root=work / "store").open()
     elsewhere.share_downloads(bench.opened[board].store, store)
-    site = Site(checkout=checkout, config=checkout / "image.yaml", store=store, out=work / "out")
+    site = Workplace(
+        checkout=checkout, config=checkout / "image.yaml", store=store, out=work / "out"
+    )
     site.run("build-image", "--no-verify", "--set", f"board={board}", line=bench.monitor.note)
     kept.parent.mkdir(parents=True, exist_ok=True)
     run(["cp", "--sparse=always", "--", site.out / kept.name, kept])

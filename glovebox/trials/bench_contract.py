@@ -7,17 +7,17 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from glovebox.checkout import CHECKOUT
 from glovebox.errors import HostError
 from glovebox.host.run import PATH, CommandError, stream
 from glovebox.plan import plan
-from glovebox.project import project
 from glovebox.store.store import default_root
 from glovebox.trials.measures import TIMES, Report, Row
 from glovebox.verify import jars, verify
 
 if TYPE_CHECKING:
     from glovebox.host.monitor import Monitor
-    from glovebox.trials.bench import Bench
+    from glovebox.trials.desk import Bench
 
 DOCS = "docs/contract.md"
 DRAIN = "drain.json"  # what tests/image/test_publish.py writes
@@ -34,10 +34,10 @@ def rows(monitor: Monitor) -> list[Row]:
             found.append(row_of(text))
         monitor.note(text)
 
-    env = {"PYTHONPATH": f"{project.CHECKOUT}:{project.CHECKOUT / 'app'}", "PATH": PATH}
+    env = {"PYTHONPATH": f"{CHECKOUT}:{CHECKOUT / 'app'}", "PATH": PATH}
     command = [sys.executable, "-m", "tests.bench.contract"]
     try:
-        stream(command, line=line, cwd=project.CHECKOUT, env=env)
+        stream(command, line=line, cwd=CHECKOUT, env=env)
     except CommandError as error:
         raise HostError(
             f"the contract could not be measured:\n{error.tail}", hint="./invoke setup --tests"

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from glovebox.emulator.emulator import Machine
     from glovebox.emulator.writes import Log
-    from glovebox.trials.bench import Bench
+    from glovebox.trials.desk import Bench
     from glovebox.trials.measures import Row
 
 # What is left of a start is over when this little is written.

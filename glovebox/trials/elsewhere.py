@@ -13,19 +13,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from glovebox.checkout import CHECKOUT
 from glovebox.errors import HostError
 from glovebox.host import files
 from glovebox.host.run import run, stream
 from glovebox.lock import apt, lock
 from glovebox.plan import plan
-from glovebox.project import project
+from glovebox.project.opened import lock_file, mirror_of, secret_file
 from glovebox.store.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from glovebox.project.project import Project
+    from glovebox.project.opened import Project
 
 _LEFT_OUT = (".git", ".venv", "out", "__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache")
 
@@ -51,7 +52,7 @@ def workplace(store: Store, name: str) -> Iterator[Path]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Site:
+class Workplace:
     """A place to build in: checkout, configuration, store and folder for the image."""
 
     checkout: Path
@@ -93,13 +94,13 @@ def prepare(
     *,
     copy_checkout: bool = True,
     env: Mapping[str, str] | None = None,
-) -> Site:
+) -> Workplace:
     """Make an empty store with the downloads there are, and the lock beside a configuration."""
     work.mkdir(parents=True, exist_ok=True)
-    checkout = project.CHECKOUT
+    checkout = CHECKOUT
     if copy_checkout:
         checkout = work / "checkout"
-        _copy(project.CHECKOUT, checkout)
+        _copy(CHECKOUT, checkout)
     # The lock lies beside the configuration: so a copy of that is built.
     place = work / "config"
     place.mkdir()
@@ -109,7 +110,7 @@ def prepare(
     add_lock(opened, place / config.name)
     store = Store(root=work / "store").open()
     share_downloads(opened.store, store)
-    return Site(
+    return Workplace(
         checkout=checkout,
         config=place / config.name,
         store=store,
@@ -120,7 +121,7 @@ def prepare(
 
 def add_lock(opened: Project, config: Path) -> None:
     """Write the lock of an opened project beside another configuration."""
-    files.write_whole(project.lock_file(config, opened.board), opened.lock.dump())
+    files.write_whole(lock_file(config, opened.board), opened.lock.dump())
 
 
 def share_downloads(source: Store, target: Store) -> None:
@@ -133,7 +134,7 @@ def share_downloads(source: Store, target: Store) -> None:
 
 def share_secret(source: Store, target: Store) -> None:
     """Let a store name results as another does: keys of settings hold an HMAC with its secret."""
-    shutil.copy(project.secret_file(source), project.secret_file(target))
+    shutil.copy(secret_file(source), secret_file(target))
 
 
 def share_layers(source: Store, target: Store, keys: Iterable[str]) -> None:
@@ -153,7 +154,7 @@ def add_compiler(opened: Project, root: Path, *, arch: str) -> None:
     found = lock.resolve(
         opened.store,
         suite=opened.lock.suite,
-        mirror=project.mirror_of(opened.loaded.config),
+        mirror=mirror_of(opened.loaded.config),
         chains=(lock.Chain(name="compiler", arch=arch, requests=requests),),
         sources=(),
     )

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 
 from glovebox.errors import VerifyError
 from glovebox.host import chroot, clock, files, mounts, native
-from glovebox.host.native import TRIPLETS, host_arch
+from glovebox.host.arch import ARCHES, host_arch
 from glovebox.host.run import CommandError, run
 from glovebox.plan.plan import StepKind
-from glovebox.project import project
+from glovebox.project import story
 from glovebox.trials import compare, compare_image, elsewhere
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from glovebox.build.builder import Builder
     from glovebox.plan.plan import Plan
-    from glovebox.project.project import Project
+    from glovebox.project.opened import Project
     from glovebox.store.store import Store
 
 DAYS = 400
@@ -119,7 +119,7 @@ def reproduce(
 
 def _build_here(opened: Project, out: Path) -> Path:
     """Build in this process, with the store as it is."""
-    return project.build_image(replace(opened, out=out), verify=False)
+    return story.build_image(replace(opened, out=out), verify=False)
 
 
 def _build(
@@ -169,14 +169,14 @@ def _built(store: Store, image: Path, opened: Project) -> Built:
 
 def _prepare_clock(folder: Path, opened: Project, tools: native.Root) -> None:
     """Fill ``folder`` with what answers another time: for this processor and for the board's."""
-    compilers = {host_arch(): "gcc", opened.board.arch: f"{TRIPLETS[opened.board.arch]}-gcc"}
+    compilers = {host_arch(): "gcc", opened.board.arch: f"{ARCHES[opened.board.arch].triplet}-gcc"}
     with opened.store.scratch() as scratch, tools.enter(scratch / "tools") as root:
         elsewhere.add_compiler(opened, root, arch=host_arch())
         shutil.copy(clock.SOURCE, root / "run")
         for arch, compiler in compilers.items():
             words = [f"/usr/bin/{compiler}", "-O2", "-Wall", "-shared", "-fPIC"]
             run(["chroot", root, *words, "-o", "/run/clock.so", "/run/clock.c"])
-            target = folder / "lib" / TRIPLETS[arch] / clock.LIBRARY
+            target = folder / "lib" / ARCHES[arch].triplet / clock.LIBRARY
             target.parent.mkdir(parents=True)
             shutil.copy(root / "run/clock.so", target)
     for visited, _, _ in os.walk(folder):

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from glovebox.errors import VerifyError
 from glovebox.host.run import PATH, CommandError, run, stream
 from glovebox.plan import plan
-from glovebox.project import project
+from glovebox.project import story
+from glovebox.project.opened import Project, lock_file, open_project
 from glovebox.trials import bench, reproduce
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def everything(monitor: Monitor, checkout: Path, out: Path) -> None:
     for name in BOARDS:
         monitor.say(f"board {name}: build and verify in a chroot")
         boards.append(_open(monitor, checkout, out, f"board={name}"))
-        project.build_image(boards[-1])
+        story.build_image(boards[-1])
     _locked_and_offline(monitor, checkout, out, boards[0])
     _image_as_base(monitor, checkout, out, boards[0])
     _same_bytes(monitor, checkout, boards[0])
@@ -58,11 +59,11 @@ def everything(monitor: Monitor, checkout: Path, out: Path) -> None:
     # its speed, and its clock with it, which a receiver's time then overtakes.
     for board in boards:
         monitor.say(f"board {board.board.name}: boot, plug in a receiver, drive")
-        project.verify_target(board, "emulated")
+        story.verify_target(board, "emulated")
     _cuts(monitor, checkout, boards[-1])
 
 
-def _cuts(monitor: Monitor, checkout: Path, board: project.Project) -> None:
+def _cuts(monitor: Monitor, checkout: Path, board: Project) -> None:
     """Cut the first start of an arm64 board; a machine without its slow parts stands in for it."""
     builder = board.builder()
     builder.build([plan.EMULATOR])
@@ -71,19 +72,15 @@ def _cuts(monitor: Monitor, checkout: Path, board: project.Project) -> None:
     _pytest(monitor, "cuts", words, checkout)
 
 
-def _open(monitor: Monitor, checkout: Path, out: Path, *overrides: str) -> project.Project:
-    return project.open_project(
-        monitor, config=checkout / "image.yaml", overrides=overrides, out=out
-    )
+def _open(monitor: Monitor, checkout: Path, out: Path, *overrides: str) -> Project:
+    return open_project(monitor, config=checkout / "image.yaml", overrides=overrides, out=out)
 
 
-def _locked_and_offline(
-    monitor: Monitor, checkout: Path, out: Path, board: project.Project
-) -> None:
+def _locked_and_offline(monitor: Monitor, checkout: Path, out: Path, board: Project) -> None:
     """Build by a lock file where no network is: all that is needed was fetched by then."""
     config = checkout / "image.yaml"
-    existed = project.lock_file(config, board.board).exists()
-    path = project.write_lock(board, config)
+    existed = lock_file(config, board.board).exists()
+    path = story.write_lock(board, config)
     try:
         command = ["unshare", "--net", sys.executable, "-m", "invoke", "build-image", "--locked"]
         options = ["--set", "hostname=offline", "--no-verify", "--out", str(out)]
@@ -93,7 +90,7 @@ def _locked_and_offline(
             path.unlink()
 
 
-def _same_bytes(monitor: Monitor, checkout: Path, board: project.Project) -> None:
+def _same_bytes(monitor: Monitor, checkout: Path, board: Project) -> None:
     """Build a board again from empty layers under other circumstances; compare with the first."""
     monitor.say("the same bytes, another time, umask, folder and number of processors")
     reproduce.reproduce(
@@ -105,7 +102,7 @@ def _same_bytes(monitor: Monitor, checkout: Path, board: project.Project) -> Non
     )
 
 
-def _image_as_base(monitor: Monitor, checkout: Path, out: Path, board: project.Project) -> None:
+def _image_as_base(monitor: Monitor, checkout: Path, out: Path, board: Project) -> None:
     """Take a packed image as base of another, as one would somebody else's."""
     monitor.say("base: an image in a packed file")
     plain, packed = out / "base.img", out / "base.img.xz"
@@ -117,7 +114,7 @@ def _image_as_base(monitor: Monitor, checkout: Path, out: Path, board: project.P
         opened = _open(
             monitor, checkout, out, f"base={packed}", "stages=[telematics]", "hostname=second"
         )
-        project.build_image(opened)
+        story.build_image(opened)
     finally:
         for path in (plain, packed):
             path.unlink(missing_ok=True)

@@ -19,6 +19,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from glovebox.boards.boards import BOARDS
 from glovebox.card import table as card
 from glovebox.config.schema import BoardName
 from glovebox.emulator.dongle import Dongle, plugged
@@ -48,7 +49,7 @@ def unpack(image: Path, folder: Path) -> Kit:
     """Take from the boot partition what is started."""
     for name in ("config.txt", "cmdline.txt"):
         card.copy_out(image, name, folder / name)
-    begin = card.start_of((folder / "config.txt").read_text(), BoardName.PI_3)
+    begin = card.start_of((folder / "config.txt").read_text(), BOARDS[BoardName.PI_3])
     assert begin.initramfs is not None
     for name in (begin.kernel, begin.initramfs):
         card.copy_out(image, name, folder / name)

@@ -17,7 +17,7 @@ from testinfra.host import Host
 from glovebox.boards.boards import BOARDS
 from glovebox.config.schema import BoardName
 from glovebox.emulator.emulator import Login, Machine, boot, find_qemu, ssh_config
-from glovebox.host.chroot import QEMU_CPU
+from glovebox.host.chroot import emulator_settings
 from glovebox.verify.verify import ABOUT, Facts, Level, Target, parse_target, read_facts, shares
 from tests.image.drives import DRIVE_S, epochs
 from tests.image.filled import FILE, fill, is_filled, told
@@ -231,8 +231,8 @@ def host(
     """Give the thing to ask, as root."""
     if target.level is Level.CHROOT:
         assert target.path is not None
-        model = {"QEMU_CPU": QEMU_CPU[facts.arch]} if facts.arch in QEMU_CPU else {}
-        with closing(Standing(["chroot", os.fspath(target.path), "/bin/sh"], model)) as inside:
+        shell = ["chroot", os.fspath(target.path), "/bin/sh"]
+        with closing(Standing(shell, emulator_settings(facts.arch))) as inside:
             yield Host(inside)
         return
     with ExitStack() as stack:

@@ -21,7 +21,7 @@ FIRMWARE = "/boot/firmware"
 @pytest.fixture(scope="module")
 def start(host: Host, facts: Facts) -> Start:
     """Give what config.txt starts on this board."""
-    return start_of(host.check_output(f"cat {FIRMWARE}/config.txt"), BoardName(facts.board))
+    return start_of(host.check_output(f"cat {FIRMWARE}/config.txt"), BOARDS[BoardName(facts.board)])
 
 
 @pytest.mark.level("chroot")

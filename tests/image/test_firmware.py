@@ -29,7 +29,7 @@ HOOK = "/etc/kernel/postinst.d/z50-raspi-firmware"
 def boards(facts: Facts) -> list[Model]:
     """Give every board whose processor this image is for: its card may be put into any of them."""
     return [
-        firmware.model_of(board.name)
+        board.model
         for board in BOARDS.values()
         if board.arch == facts.arch and board.name is not BoardName.PI_5
     ]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from glovebox.boards import firmware
+from glovebox.boards.boards import BOARDS
 from glovebox.config.schema import BoardName
 from glovebox.emulator import devicetree
 from glovebox.verify.verify import Level, Target
@@ -107,7 +108,7 @@ def test_what_the_firmware_is_told(host: Host, facts: Facts, power: dict[str, ob
     """HDMI, memory, clock, pins and overlays stand in config.txt, as this board reads it."""
     if facts.base != "debian":
         pytest.skip("an image as base has lines of its own")
-    model = firmware.model_of(BoardName(facts.board))
+    model = BOARDS[BoardName(facts.board)].model
     reading = firmware.read(host.check_output(f"cat {CONFIG}"), model)
     wanted = {
         "hdmi_ignore_hotplug": None if power["hdmi"] else "1",

@@ -22,14 +22,16 @@ import tasks
 from glovebox.boards.boards import BOARDS
 from glovebox.build import failure
 from glovebox.build.builder import Builder
+from glovebox.config.access import AccessKeys
 from glovebox.config.schema import BoardName, Config, Disk, FirmwareFile
 from glovebox.host import chroot, mounts, native, sandbox
+from glovebox.host.arch import host_arch
 from glovebox.host.run import CommandError, stream
 from glovebox.lock.lock import Lock, Package
 from glovebox.plan.plan import TARGET, Made, Plan, Step, StepKind
-from glovebox.project import project
-from glovebox.project.keys import AccessKeys
+from glovebox.project import story
 from glovebox.project.load import Loaded
+from glovebox.project.opened import Project
 from glovebox.store.store import Store
 from tests.root import small_world, tools as its_tools
 
@@ -87,7 +89,7 @@ class SmallBuilder(Builder):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SmallProject(project.Project):
+class SmallProject(Project):
     """A project whose steps are the small ones."""
 
     def builder(self, *, shell: bool = False) -> Builder:
@@ -117,7 +119,7 @@ def plan(salt: str, firmware: FirmwareFile) -> Plan:
         )
         below = name
     steps["image"] = Step(name="image", kind=StepKind.IMAGE, below=below, key=key("image", salt))
-    arch = native.host_arch()
+    arch = host_arch()
     image = Made(step="image", disk_id="01234567")
     return Plan(
         steps=steps, disk_id=image.disk_id, arch=arch, epoch=EPOCH, variables={},
@@ -143,7 +145,7 @@ def build(monitor: Monitor) -> None:
         monitor=monitor,
         out=Path(FOLDER) / "out",
     )
-    project.build_image(opened, verify=False, shell="SHELL_ON_FAILURE" in os.environ)
+    story.build_image(opened, verify=False, shell="SHELL_ON_FAILURE" in os.environ)
 
 
 def main() -> None:

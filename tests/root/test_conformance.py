@@ -16,16 +16,16 @@ import pytest
 
 from glovebox.boards.boards import BOARDS, Board
 from glovebox.build.builder import Builder
-from glovebox.build.imported import Base
+from glovebox.config.access import AccessKeys
 from glovebox.config.schema import BoardName, Config, StageEntry
 from glovebox.errors import GloveboxError
-from glovebox.host import native
+from glovebox.host.arch import host_arch
 from glovebox.host.monitor import Monitor
 from glovebox.host.run import run
 from glovebox.lock import apt, lock
 from glovebox.lock.lock import Lock
 from glovebox.plan import plan
-from glovebox.project.keys import AccessKeys
+from glovebox.plan.base import Base
 from glovebox.stage import check as stage_check, pi_gen, stage
 from glovebox.store import store
 from glovebox.store.store import Store
@@ -57,7 +57,7 @@ class Ears(Monitor):
 def own_board() -> Board:
     """Give a board of this machine's processor: the rules need no emulation."""
     real = BOARDS[BoardName.PI_3]
-    return Board(name=real.name, title="here", arch=native.host_arch(), kernel="", dtb="",
+    return Board(name=real.name, title="here", arch=host_arch(), kernel="", dtb="",
                  imager_tags=())  # fmt: skip
 
 
@@ -66,7 +66,7 @@ def base() -> Base:
     """Take the native root that a build left in the store: a Debian with apt."""
     tree = suite_tools().tree
     layer = store.Layer(key=tree.parent.name, path=tree.parent)
-    return Base(layer=layer, digest="", arch=native.host_arch(), suite=SUITE, boot="boot/firmware")
+    return Base(layer=layer, digest="", arch=host_arch(), suite=SUITE, boot="boot/firmware")
 
 
 @pytest.fixture(scope="module")

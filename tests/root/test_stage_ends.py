@@ -16,7 +16,7 @@ from glovebox.project import postrun
 from glovebox.stage.stage import Stage
 
 if TYPE_CHECKING:
-    from glovebox.project.project import Project
+    from glovebox.project.opened import Project
 
 pytestmark = pytest.mark.root
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from glovebox.boards.boards import BOARDS, check_board
+from glovebox.boards.boards import BOARDS
+from glovebox.boards.check import check_board
 from glovebox.config.problem import Caution, Problem
 from glovebox.config.schema import BoardName
 
@@ -36,7 +37,7 @@ def test_debian_s_gaps_are_said(
     name: BoardName, suite: str, kind: type[Problem | Caution], said: str
 ) -> None:
     """What Debian lacks for a board is said in plain words with a way out."""
-    first = check_board(name, "debian", suite=suite)[0]
+    first = check_board(BOARDS[name], "debian", suite=suite)[0]
 
     assert isinstance(first, kind)
     assert said in str(first)
@@ -46,10 +47,10 @@ def test_debian_s_gaps_are_said(
 @pytest.mark.parametrize("name", [BoardName.PI_3, BoardName.PI_4])
 def test_served_boards_need_no_word(name: BoardName) -> None:
     """Debian serves the Pi 3 and 4 in full."""
-    assert check_board(name, "debian") == []
+    assert check_board(BOARDS[name], "debian") == []
 
 
 @pytest.mark.parametrize("name", list(BoardName))
 def test_own_image_brings_its_own_kernel(name: BoardName) -> None:
     """Debian's gaps are no reason to refuse an image that starts from another base."""
-    assert check_board(name, "raspios.img.xz") == []
+    assert check_board(BOARDS[name], "raspios.img.xz") == []

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from glovebox.boards.boards import BOARDS, Board
 from glovebox.card import table as card
 from glovebox.card.table import Start, lines_for, parse_table, start_of
 from glovebox.config.schema import BoardName
 from glovebox.errors import ImageError
 from glovebox.host.run import run
 
-ZERO, PI3 = BoardName.ZERO_W, BoardName.PI_3
+ZERO, PI3 = BOARDS[BoardName.ZERO_W], BOARDS[BoardName.PI_3]
 TABLE = {
     "label": "dos",
     "id": "0x0badcafe",
@@ -64,7 +65,7 @@ def test_an_image_without_boot_partition_is_refused() -> None:
         ("kernel=a\nkernel=b", ZERO, Start(kernel="b", initramfs=None)),
     ],
 )
-def test_start(config: str, board: BoardName, start: Start) -> None:
+def test_start(config: str, board: Board, start: Start) -> None:
     """The kernel and initramfs are those the firmware takes: filters count, the last line wins."""
     assert start_of(config, board) == start
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from glovebox.errors import HostError
-from glovebox.project import project
+from glovebox.project.opened import secret_file, secret_of
 from glovebox.store.store import Store
 from glovebox.trials import elsewhere
 
@@ -45,10 +45,10 @@ def test_what_another_run_left_is_gone(tmp_path: Path) -> None:
 def test_a_shared_secret_stays_one(tmp_path: Path) -> None:
     """A store that was given another's secret has that one, and nobody else may read it."""
     ours, other = (Store(root=tmp_path / name).open() for name in ("ours", "other"))
-    secret = project.secret_of(ours)
-    assert project.secret_of(Store(root=tmp_path / "third").open()) != secret
+    secret = secret_of(ours)
+    assert secret_of(Store(root=tmp_path / "third").open()) != secret
 
     elsewhere.share_secret(ours, other)
 
-    assert project.secret_of(other) == secret
-    assert project.secret_file(other).stat().st_mode & 0o777 == 0o600
+    assert secret_of(other) == secret
+    assert secret_file(other).stat().st_mode & 0o777 == 0o600

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from glovebox.boards.boards import BOARDS
+from glovebox.config.access import AccessKeys
 from glovebox.config.schema import Config
 from glovebox.host.monitor import Monitor
 from glovebox.lock.lock import Lock
 from glovebox.plan.plan import Made, Plan, Step, StepKind
 from glovebox.project import export
-from glovebox.project.keys import AccessKeys
 from glovebox.project.load import Loaded
-from glovebox.project.project import Project
+from glovebox.project.opened import Project
 from glovebox.store.store import Store
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from glovebox.boards.boards import BOARDS
-from glovebox.build.imported import Base
+from glovebox.config.access import AccessKeys
 from glovebox.config.schema import (
     BoardName,
     Config,
@@ -29,8 +29,8 @@ from glovebox.errors import ConfigError
 from glovebox.lock import apt
 from glovebox.lock.lock import Lock, Package
 from glovebox.plan import plan
+from glovebox.plan.base import Base
 from glovebox.project import load
-from glovebox.project.keys import AccessKeys
 from glovebox.stage import pi_gen
 from glovebox.store.store import Layer
 
@@ -807,7 +807,7 @@ def test_what_the_accelerator_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     """Other twins are another accelerator, and change no result: it only makes steps faster."""
     world = World.at(tmp_path / "checkout")
     before = world.keys()
-    monkeypatch.setattr(plan.accelerator, "PACKAGES", ("bash",))
+    monkeypatch.setattr(plan, "ACCELERATOR_PACKAGES", ("bash",))
     after = world.keys()
 
     assert {name for name in before if before[name] != after[name]} == {"accelerator"}

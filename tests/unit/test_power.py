@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from glovebox.boards.power import DRAWS, Figure, at_best, days, report, savings
+from glovebox.boards.boards import BOARDS
+from glovebox.boards.draw import Figure
+from glovebox.boards.power import at_best, days, report, savings
 from glovebox.config.power import Governor, Led, Power, Radio, Wake
 from glovebox.config.schema import BoardName
 
@@ -44,9 +46,9 @@ def test_what_is_unknown_has_no_days() -> None:
 @pytest.mark.parametrize("board", list(BoardName))
 def test_every_board_is_told_of(board: BoardName) -> None:
     """Each state of each board has a line with its source, or says that it is unknown."""
-    text = report(board, Power(), battery_wh=600, efficiency=0.5, extra_ma=0)
+    text = report(BOARDS[board], Power(), battery_wh=600, efficiency=0.5, extra_ma=0)
 
-    for name, figure in DRAWS[board].states().items():
+    for name, figure in BOARDS[board].draw.states().items():
         line = next(line for line in text.splitlines() if line.strip().startswith(name))
         assert figure.source in line
         assert ("unknown" in line) is (figure.milliampere is None)
@@ -55,18 +57,20 @@ def test_every_board_is_told_of(board: BoardName) -> None:
 @pytest.mark.parametrize("board", list(BoardName))
 def test_every_saving_has_a_source_and_a_price(board: BoardName) -> None:
     """No measure without who said what it saves, or that nobody did, and what it costs."""
-    found = savings(board, EVERYTHING_OFF)
+    found = savings(BOARDS[board], EVERYTHING_OFF)
 
     assert len(found) == 10
     assert all(one.figure.source and one.costs for one in found)
     assert all(one.figure.milliampere != 0 for one in found)
-    assert savings(board, EVERYTHING_ON) == ()
+    assert savings(BOARDS[board], EVERYTHING_ON) == ()
 
 
 def test_a_figure_of_another_board_is_none() -> None:
     """What fewer cores save was measured on a Zero 2 W: it is unknown on every other board."""
     found = {
-        board: next(one for one in savings(board, EVERYTHING_OFF) if one.measure == "cores, clock")
+        board: next(
+            one for one in savings(BOARDS[board], EVERYTHING_OFF) if one.measure == "cores, clock"
+        )
         for board in BoardName
     }
 
@@ -77,7 +81,7 @@ def test_a_figure_of_another_board_is_none() -> None:
 
 def test_the_hoped_draw_counts_what_is_off_in_that_state() -> None:
     """A radio that is off while driving saves nothing while parked; an unknown saving is none."""
-    found = savings(BoardName.ZERO_W, Power())
+    found = savings(BOARDS[BoardName.ZERO_W], Power())
 
     left = {state: at_best(ONE_AMPERE, state, found) for state in ("driving", "parked", "halted")}
 
@@ -92,19 +96,19 @@ def test_the_hoped_draw_counts_what_is_off_in_that_state() -> None:
 def test_the_report_follows_image_yaml() -> None:
     """Each measure that is taken is named, and how the board is switched."""
     power = Power(wake=Wake.LATCH, latch_pin=17, off_after=10, led=Led.OFF)
-    text = report(BoardName.ZERO_W, power, battery_wh=600, efficiency=0.5, extra_ma=0)
+    text = report(BOARDS[BoardName.ZERO_W], power, battery_wh=600, efficiency=0.5, extra_ma=0)
 
     assert "wake: latch: the latch cuts the power" in text
     assert "10 min after it has stopped" in text
     assert "led: off" in text
     assert "led: off" not in report(
-        BoardName.ZERO_W, Power(), battery_wh=600, efficiency=0.5, extra_ma=0
+        BOARDS[BoardName.ZERO_W], Power(), battery_wh=600, efficiency=0.5, extra_ma=0
     )
 
 
 def test_the_articles_sum() -> None:
     """The example is done right, and both faults of the article's are named."""
-    text = report(BoardName.ZERO_W, Power(), battery_wh=600, efficiency=0.5, extra_ma=0)
+    text = report(BOARDS[BoardName.ZERO_W], Power(), battery_wh=600, efficiency=0.5, extra_ma=0)
 
     assert "600 Wh / 10 W = 60 h = 2.5 days" in text
     assert "300 h" in text

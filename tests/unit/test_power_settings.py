@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 
 from glovebox.boards.boards import BOARDS
-from glovebox.config.power import Governor, Led, Power, Radio, Wake, check, processor_of
+from glovebox.boards.check import check_power
+from glovebox.config.power import Governor, Led, Power, Radio, Wake
 from glovebox.config.schema import BoardName, Config, Network, Profile, StageEntry, Wifi
 from glovebox.stage.pi_gen import variables
+
+if TYPE_CHECKING:
+    from glovebox.config.problem import Problem
+
+
+def check(config: Config) -> list[Problem]:
+    """Check a configuration for its board."""
+    return check_power(config, BOARDS[config.board])
+
 
 LATCH = Power(wake=Wake.LATCH, latch_pin=17)
 NETWORKS = Wifi(country="DE", networks=(Network(ssid="garage"),))
@@ -75,7 +86,7 @@ def test_what_the_rest_of_the_configuration_forbids() -> None:
 @pytest.mark.parametrize("board", list(BoardName))
 def test_every_board_takes_its_own_clocks(board: BoardName) -> None:
     """The slowest and the fastest clock and all cores of a board are right for it."""
-    has = processor_of(board)
+    has = BOARDS[board].processor
     for clock in (has.slowest, has.fastest):
         assert check(Config(board=board, power=Power(cores=has.cores, clock=clock))) == []
 

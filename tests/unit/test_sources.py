@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from glovebox.build import download
 from glovebox.errors import ConfigError, LockError
 from glovebox.stage import sources, stage
 
@@ -116,9 +117,9 @@ def test_the_first_whole_one_is_taken(
     """An address without the file, or with another file, is passed over for the next one."""
     one = wanted(server, *names)
 
-    sources.fetch(one, tmp_path / "sources", wanted_by="00-sources")
+    download.fetch(one, tmp_path / "sources", wanted_by="00-sources")
     server.asked.clear()
-    sources.fetch(one, tmp_path / "sources", wanted_by="00-sources")
+    download.fetch(one, tmp_path / "sources", wanted_by="00-sources")
 
     assert (tmp_path / "sources" / SUM).read_bytes() == DATA
     assert server.asked == []
@@ -128,7 +129,7 @@ def test_the_first_whole_one_is_taken(
 def test_one_that_nobody_has_whole(tmp_path: Path, server: Server, name: str) -> None:
     """The error names the list, the address and the sum; nothing damaged is kept."""
     with pytest.raises(LockError) as caught:
-        sources.fetch(wanted(server, name), tmp_path / "sources", wanted_by="stage/00-sources")
+        download.fetch(wanted(server, name), tmp_path / "sources", wanted_by="stage/00-sources")
 
     assert "stage/00-sources" in caught.value.message
     assert SUM in caught.value.message

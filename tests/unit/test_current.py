@@ -10,8 +10,9 @@ import pytest
 
 from glovebox.errors import ConfigError, HostError
 from glovebox.lock.lock import Lock, Package
+from glovebox.plan import needs
 from glovebox.plan.plan import Plan, Step, StepKind
-from glovebox.store import current as keep
+from glovebox.store import current
 from glovebox.store.store import Store, size_of
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def test_the_longest_unused_goes_first(store: Store) -> None:
     """So much is removed as has to be, and no more."""
     total = size_of(store.root)
 
-    made = keep.shrink(store, total - 1)
+    made = current.shrink(store, total - 1)
 
     assert keys(store) == ["key1", "key2", "key3"]
     assert made.freed > SIZE
@@ -69,17 +70,31 @@ def test_the_longest_unused_goes_first(store: Store) -> None:
 
 def test_what_fits_stays(store: Store) -> None:
     """A store that is small enough is left alone."""
-    assert keep.shrink(store, size_of(store.root)).freed == 0
+    assert current.shrink(store, size_of(store.root)).freed == 0
     assert keys(store) == ["key0", "key1", "key2", "key3"]
 
 
 def test_current_plans_stay(store: Store, tmp_path: Path) -> None:
     """What the last plan of each configuration and board needs is never removed, however small."""
-    keep.remember(store, config(tmp_path), "3", plan("key0"), LOCK)
-    keep.remember(store, config(tmp_path), "zero-w", plan("key1"), LOCK)
-    keep.remember(store, config(tmp_path, "other.yaml"), "3", plan("key2"), LOCK)
+    current.remember(
+        store, config(tmp_path), "3", keys=["key0"], downloads=needs.downloads(plan("key0"), LOCK)
+    )
+    current.remember(
+        store,
+        config(tmp_path),
+        "zero-w",
+        keys=["key1"],
+        downloads=needs.downloads(plan("key1"), LOCK),
+    )
+    current.remember(
+        store,
+        config(tmp_path, "other.yaml"),
+        "3",
+        keys=["key2"],
+        downloads=needs.downloads(plan("key2"), LOCK),
+    )
 
-    keep.shrink(store, 0)
+    current.shrink(store, 0)
 
     assert keys(store) == ["key0", "key1", "key2"]
     assert [path.name for path in (store.root / "debs").iterdir()] == ["deb1"]
@@ -88,19 +103,23 @@ def test_current_plans_stay(store: Store, tmp_path: Path) -> None:
 def test_only_the_last_plan_is_current(store: Store, tmp_path: Path) -> None:
     """A plan that another of the same configuration and board follows is needed no more."""
     for key in ("key0", "key1"):
-        keep.remember(store, config(tmp_path), "3", plan(key), LOCK)
+        current.remember(
+            store, config(tmp_path), "3", keys=[key], downloads=needs.downloads(plan(key), LOCK)
+        )
 
-    keep.shrink(store, 0)
+    current.shrink(store, 0)
 
     assert keys(store) == ["key1"]
 
 
 def test_a_configuration_that_is_gone_needs_nothing(store: Store, tmp_path: Path) -> None:
     """Who removed a checkout needs its results no more."""
-    keep.remember(store, config(tmp_path), "3", plan("key0"), LOCK)
+    current.remember(
+        store, config(tmp_path), "3", keys=["key0"], downloads=needs.downloads(plan("key0"), LOCK)
+    )
     (tmp_path / "image.yaml").unlink()
 
-    keep.shrink(store, 0)
+    current.shrink(store, 0)
 
     assert keys(store) == []
     assert list((store.root / "plans").iterdir()) == []
@@ -108,10 +127,14 @@ def test_a_configuration_that_is_gone_needs_nothing(store: Store, tmp_path: Path
 
 def test_what_is_used_is_young(store: Store, tmp_path: Path) -> None:
     """A build notes that it used a result: of those no plan needs it is the last to go."""
-    keep.remember(store, config(tmp_path), "3", plan("key0"), LOCK)
-    keep.remember(store, config(tmp_path), "3", plan("none"), LOCK)
+    current.remember(
+        store, config(tmp_path), "3", keys=["key0"], downloads=needs.downloads(plan("key0"), LOCK)
+    )
+    current.remember(
+        store, config(tmp_path), "3", keys=["none"], downloads=needs.downloads(plan("none"), LOCK)
+    )
 
-    keep.shrink(store, size_of(store.root) - 1)
+    current.shrink(store, size_of(store.root) - 1)
 
     assert keys(store) == ["key0", "key2", "key3"]
 
@@ -121,14 +144,14 @@ def test_a_damaged_record_is_passed_over(store: Store, text: str) -> None:
     """It keeps nobody from making room; the next build writes it again."""
     (store.root / "plans/x.json").write_text(text)
 
-    assert keep.needed(store) == (frozenset(), frozenset())
+    assert current.needed(store) == (frozenset(), frozenset())
 
 
 @pytest.mark.parametrize("act", ["shrink", "clear"])
 def test_not_under_a_build(store: Store, act: str) -> None:
     """While a build, a boot or a verification runs nothing is removed, and that is said."""
     with store.in_use(), pytest.raises(HostError, match="is using"):
-        keep.shrink(store, 0) if act == "shrink" else store.clear(downloads=True)
+        current.shrink(store, 0) if act == "shrink" else store.clear(downloads=True)
 
     assert len(keys(store)) == 4
 
@@ -140,13 +163,13 @@ def test_not_under_a_build(store: Store, act: str) -> None:
 )  # fmt: skip
 def test_sizes(text: str, size: int) -> None:
     """Sizes are read as people write them."""
-    assert keep.parse_size(text) == size
+    assert current.parse_size(text) == size
 
 
 @pytest.mark.parametrize("text", ["", "ten", "-1G", "10X", "G", "1..5G"])
 def test_no_sizes(text: str) -> None:
     """What is no size is said, with one that is."""
     with pytest.raises(ConfigError, match="is no size") as caught:
-        keep.parse_size(text)
+        current.parse_size(text)
 
     assert "10G" in (caught.value.hint or "")

@@ -1,4 +1,4 @@
-"""The whole story: one YAML file in, a flashable and proven image out."""
+"""A configuration that was loaded, locked and planned: all that is known before a step runs."""
 
 from __future__ import annotations
 
@@ -8,29 +8,26 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glovebox import doctor
 from glovebox.boards.boards import BOARDS, Board
 from glovebox.build import imported
 from glovebox.build.builder import Builder
-from glovebox.errors import HostError
+from glovebox.checkout import CHECKOUT
 from glovebox.host import files, sandbox
+from glovebox.host.arch import require_emulation
 from glovebox.lock import apt, lock
-from glovebox.plan import details, plan, why
-from glovebox.project import export, keys, postrun
+from glovebox.plan import plan
+from glovebox.project import keys
 from glovebox.project.load import Loaded, load
 from glovebox.stage import check as stage_check, pi_gen, stage
-from glovebox.store import current as keep
 from glovebox.store.store import Store, default_root
-from glovebox.verify import verify as proof
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from glovebox.config.access import AccessKeys
     from glovebox.config.schema import Config
     from glovebox.host.monitor import Monitor
-    from glovebox.project.keys import AccessKeys
-
-CHECKOUT = Path(__file__).resolve().parents[2]
+    from glovebox.plan.base import Base
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +93,7 @@ def open_project(  # noqa: PLR0913  what a person can ask of a run
             monitor.warn(warning)
     settings = loaded.config
     board = BOARDS[settings.board]
-    doctor.require_emulation(board.arch)
+    require_emulation(board.arch)
     store = Store(root=default_root()).open(monitor.note if quiet else monitor.say)
     caller = keys.caller(os.environ)
     access = keys.access_keys(
@@ -154,121 +151,19 @@ def open_project(  # noqa: PLR0913  what a person can ask of a run
     )
 
 
-def reasons(project: Project, step: str) -> list[str]:
-    """Say why a step runs again, a line for each reason."""
-    return why.explain(
-        project.plan,
-        project.store,
-        step,
-        detail=lambda one: details.of(one, project.lock, CHECKOUT),
-    )
-
-
 def lock_file(config: Path, board: Board) -> Path:
     """Give where the lock of a configuration lies: beside it, one for each board."""
     return config.with_name(f"{config.stem}.{board.name}.lock.json")
 
 
-def write_lock(project: Project, config: Path) -> Path:
-    """Write the lock beside the configuration; give its place."""
-    path = lock_file(config, project.board)
-    files.write_whole(path, project.lock.dump())
-    return path
-
-
-def build_image(
-    project: Project, *, fresh: bool = False, verify: bool = True, shell: bool = False
-) -> Path:
-    """Build the layers, verify them, export the images; give the place of the last one."""
-    swept = files.sweep_halves(project.out)
-    if swept:
-        project.monitor.say(f"resuming after a killed build: swept {swept} in {project.out}")
-    keep.remember(project.store, project.config, project.board.name, project.plan, project.lock)
-    wanted = [
-        one for one in project.each_image() if fresh or not export.is_current(one, verified=verify)
-    ]
-    for one in project.each_image():
-        if one not in wanted:
-            project.monitor.say(f"  ✓ {one.image} is up to date")
-    if wanted:
-        names = [one.plan.image.name for one in wanted]
-        project.builder(shell=shell).build(names, fresh=fresh)
-    for one in wanted:
-        builder = one.builder()
-        with export.export(one, builder, verified=verify):
-            if verify:
-                verify_tree(one, builder)
-    if wanted:
-        postrun.run_all(project)
-    return project.image
-
-
-def verify_tree(project: Project, builder: Builder) -> None:
-    """Run the tests that mean something in a chroot on the finished layers."""
-    folder = project.out / "verify" / project.name / "chroot"
-    with (
-        builder.merged(project.plan.top.name) as root,
-        project.store.scratch() as scratch,
-        project.monitor.step("verify", "asking the image in a chroot") as line,
-    ):
-        manifest = scratch / "manifest.json"
-        files.write_whole(manifest, export.manifest(project))
-        summary = proof.verify(
-            proof.Target(level=proof.Level.CHROOT, path=root),
-            manifest,
-            folder=folder,
-            native_root=builder.native().tree,
-            line=line,
-        )
-    project.monitor.say(f"      {summary}")
-
-
-def verify_target(project: Project, target: str, *, report: Path | None = None) -> None:
-    """Verify what was exported, or a real board that runs it."""
-    builder = project.builder()
-    if target == "chroot":
-        builder.build([plan.TOOLS, project.plan.top.name])
-        verify_tree(project, builder)
-        return
-    manifest = export.papers(project)
-    if not manifest.exists():
-        raise HostError(f"{manifest} does not exist", hint="./invoke build-image")
-    native_root = None
-    if target.partition(":")[0] == "chroot":
-        builder.build([plan.TOOLS])
-        native_root = builder.native().tree
-    if target.partition(":")[0] == "emulated":
-        if project.board.qemu_machine is None:
-            raise HostError(
-                f"{project.board.title} cannot be emulated: {project.board.no_qemu}",
-                hint="./invoke verify --target ssh:USER@HOST proves a real one",
-            )
-        builder.build([plan.EMULATOR])
-        native_root = builder.native(plan.EMULATOR).tree
-        target = f"emulated:{project.image}" if target == "emulated" else target
-    chosen = proof.parse_target(target)
-    folder = project.out / "verify" / project.name / str(chosen.level)
-    with project.monitor.step(f"verify {project.board.name}", f"asking {chosen}") as line:
-        summary = proof.verify(
-            chosen,
-            manifest,
-            folder=folder,
-            key=project.access.private,
-            native_root=native_root,
-            report=report,
-            line=line,
-        )
-    project.monitor.say(f"      {summary}")
-
-
-def _imported(base: str, store: Store, monitor: Monitor, board: Board) -> imported.Base | None:
+def _imported(base: str, store: Store, monitor: Monitor, board: Board) -> Base | None:
     if base == "debian":
         return None
     sandbox.require_root("reading an image")
     return imported.bring_in(Path(base), store, monitor, arch=board.arch)
 
 
-def _archives(settings: Config, base: imported.Base | None, suite: str) -> list[apt.Archive]:
+def _archives(settings: Config, base: Base | None, suite: str) -> list[apt.Archive]:
     """Give where the image's packages come from, where that is not Debian alone."""
     mirror = mirror_of(settings)
     more = [

@@ -1,0 +1,116 @@
+"""What cannot be meant on a board, or is missing there on a base: said before a build starts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from glovebox.config.power import PIN_WAKE, Power, Radio, Wake
+from glovebox.config.problem import Caution, Problem
+from glovebox.host.arch import ARCHES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from glovebox.boards.boards import Board
+    from glovebox.config.schema import Config
+
+_TESTED_SUITE = "trixie"
+# Those without any Debian release after it that is known yet.
+_LATER_SUITES = frozenset({"forky", "sid"})
+_PINS_CONSOLE = (14, 15)
+_PINS_PULLED_UP = range(9)  # while nothing drives them
+
+
+def check_board(board: Board, base: str, *, suite: str = _TESTED_SUITE) -> list[Problem | Caution]:
+    """Say in plain words what a board lacks on a base, and the way out."""
+    if base != "debian":
+        return []  # an image brings its own kernel and firmware
+    found: list[Problem | Caution] = []
+    last = ARCHES[board.arch].last_suite
+    if last and suite in _LATER_SUITES:
+        found.append(
+            Problem(
+                path="board",
+                what=f"'{board.name}' cannot be built on {suite}: Debian dropped {board.arch}"
+                f" after {last}",
+                cure=f"use suite {last}",
+            )
+        )
+    elif board.on_debian is not None:
+        found.append(board.on_debian)
+    if suite != _TESTED_SUITE:
+        found.append(
+            Caution(
+                path="suite",
+                what=f"'{suite}' is not what images are tested with",
+                cure=f"use {_TESTED_SUITE}, or expect to mend a stage",
+            )
+        )
+    return found
+
+
+def check_power(config: Config, board: Board) -> list[Problem]:
+    """Say in plain words which settings contradict each other, the board or the rest."""
+    return [
+        Problem(path=f"power.{key}", what=what, cure=cure)
+        for key, what, cure in (
+            *_of_the_processor(config.power, board),
+            *_of_the_pins(config.power, board),
+            *_of_the_rest(
+                config.power,
+                networks=bool(config.wifi.networks),
+                recorder=config.shows_state,
+                car=config.car,
+            ),
+        )
+    ]
+
+
+_Found = tuple[str, str, str]
+
+
+def _of_the_processor(power: Power, board: Board) -> Iterator[_Found]:
+    has = board.processor
+    if power.cores is not None and power.cores > has.cores:
+        yield "cores", f"board {board.name} has {has.cores}", f"{has.cores} at most, or: all"
+    if power.clock is not None and not has.slowest <= power.clock <= has.fastest:
+        what = f"board {board.name} runs at {has.slowest} to {has.fastest} MHz"
+        yield "clock", what, "take one of these, or: board"
+
+
+def _of_the_pins(power: Power, board: Board) -> Iterator[_Found]:
+    if power.wake is Wake.LATCH and power.latch_pin is None:
+        yield "latch_pin", "is missing, power.wake: latch needs it", "such as latch_pin: 17"
+    if power.wake is not Wake.LATCH and power.latch_pin is not None:
+        yield "latch_pin", f"means nothing with power.wake: {power.wake}", "write wake: latch"
+    if power.wake is Wake.GPIO and power.off_pin not in (None, PIN_WAKE):
+        what = f"with power.wake: gpio the pin is {PIN_WAKE}, no other wakes a board"
+        yield "off_pin", what, "leave it out, or write wake: none"
+    if power.wake is Wake.IGNITION and power.off_pin is not None:
+        what = "with power.wake: ignition the power is gone before anything could be asked"
+        yield "off_pin", what, "leave it out, or hold the power: wake: latch"
+    if power.wake is Wake.GPIO and not board.gpio_wakes:
+        yield "wake", f"a {board.title} is not woken by a GPIO", "it has a button of its own"
+    if power.latch_pin is not None and power.latch_pin == power.off_pin:
+        yield "off_pin", f"{power.off_pin} is the latch's pin already", "take two different ones"
+    for key, pin in (("latch_pin", power.latch_pin), ("off_pin", power.off_pin)):
+        if pin in _PINS_CONSOLE:
+            yield key, f"{pin} belongs to the serial console (14, 15)", "take another, such as 17"
+    if power.latch_pin in _PINS_PULLED_UP:
+        what = f"{power.latch_pin} is pulled up while nothing drives it: the latch would never open"
+        yield "latch_pin", what, "take one from 9 on, such as 17"
+
+
+def _of_the_rest(power: Power, *, networks: bool, recorder: bool, car: bool) -> Iterator[_Found]:
+    if power.radio is Radio.OFF and networks:
+        what = "'off' leaves wifi.networks without a radio"
+        yield "radio", what, "write radio: standing, or leave the networks out"
+    if power.off_after and power.wake in (Wake.NONE, Wake.IGNITION):
+        what = f"a board that switched itself off stays off with power.wake: {power.wake}"
+        yield "off_after", what, "write wake: latch or wake: gpio, or off_after: 0"
+    if power.off_after and not recorder:
+        what = "the recorder tells that the vehicle stands, and there is none"
+        yield "off_after", what, "add the stage telematics, or write off_after: 0"
+    if power.wake is not Wake.NONE and not car:
+        what = "what is under power: comes with profile car and its stage"
+        yield "wake", what, "write profile: car, or leave it out"

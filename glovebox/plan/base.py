@@ -1,0 +1,28 @@
+"""What a plan has to know of a root file system that was not made of packages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from glovebox.store.store import Layer
+
+STEP = "base/import"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Base:
+    """An imported image: its layer and what the build has to know of it."""
+
+    layer: Layer
+    digest: str
+    arch: str
+    suite: str
+    boot: str  # where its boot partition is mounted, without the leading slash
+    step: str = STEP
+
+    @property
+    def status(self) -> str:
+        """The packages that are installed, as dpkg lists them."""
+        return (self.layer.tree / "var/lib/dpkg/status").read_text(errors="replace")

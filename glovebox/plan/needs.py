@@ -1,0 +1,24 @@
+"""What a plan is made from: every download, by its sum."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from glovebox.lock.lock import Lock
+    from glovebox.plan.plan import Plan
+
+
+def downloads(plan: Plan, lock: Lock) -> list[str]:
+    """Give the sha256 of each package, source and firmware file that a plan's steps read."""
+    sums = [one.sha256 for chain in lock.chains for one in lock.packages(chain)]
+    sums += [one.sha256 for group in lock.sources.values() for one in group]
+    sums += [one.sha256 for step in plan.steps.values() for one in step.firmware]
+    # What is compiled from an address, by its sum.
+    sums += [
+        value
+        for step in plan.steps.values()
+        for name, value in step.inputs.items()
+        if name.startswith("url:")
+    ]
+    return sums
