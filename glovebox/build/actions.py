@@ -18,10 +18,11 @@ from glovebox.plan.plan import TARGET
 from glovebox.stage import check as stage_check, stage, wordlist
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from glovebox.build.site import Site
     from glovebox.plan.plan import Step
+    from glovebox.stage.template import Rendered
 
 # Mounts what a script on the host expects, and holds the functions pi-gen offers to it.
 _SITE = Path(__file__).with_name("stage_site.sh")
@@ -66,8 +67,7 @@ def _run_action(action: stage.Action, step: Step, sub: stage.SubStage, site: Sit
         case stage.Kind.OVERLAY:
             lay(action.path, site.root)
         case stage.Kind.TEMPLATES:
-            for one in step.rendered[action.number]:
-                _write(site.root / one.name, one.text, program=one.program)
+            write(step.rendered[action.number], site.root)
         case stage.Kind.RUN | stage.Kind.PRERUN:
             _run_on_host(action, sub, site)
         case stage.Kind.RUN_CHROOT:
@@ -87,6 +87,12 @@ def lay(folder: Path, root: Path) -> None:
             target.mkdir(exist_ok=True)
         else:
             _write(target, path.read_bytes(), program=bool(path.stat().st_mode & 0o100))
+
+
+def write(made: Iterable[Rendered], root: Path) -> None:
+    """Write what templates came to below a root."""
+    for one in made:
+        _write(root / one.name, one.text, program=one.program)
 
 
 def _write(target: Path, data: bytes | str, *, program: bool) -> None:

@@ -8,9 +8,11 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from collections import deque
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +24,7 @@ from glovebox.host.arch import host_arch
 from glovebox.host.run import CommandError, end_streams, run, stream
 from glovebox.lock import apt, archive, lock
 from glovebox.plan import details, room
+from glovebox.plan.inputs import digests
 from glovebox.plan.plan import (
     BESIDE,
     EMULATOR,
@@ -208,8 +211,8 @@ class Builder:
                     "name": step.name,
                     "kind": str(step.kind),
                     "arch": self.plan.arch,
-                    "inputs": dict(step.inputs),
-                    "details": details.of(step, self.lock, self.checkout),
+                    "inputs": digests(step.inputs),
+                    "details": details.of(step, self.lock),
                     "before": self._before(step),
                     "seconds": round(time.monotonic() - begun, 1),
                 }
@@ -435,6 +438,8 @@ class Builder:
         with self._mounted(step, tree, scratch) as root:
             for folder in step.overlays:
                 runner.lay(folder, root)
+            for made in step.rendered.values():
+                runner.write(made, root)
             for one in step.firmware:
                 # The boards' Wi-Fi is the one part that asks for files Debian does not have.
                 target = root / "usr/lib/firmware/brcm" / one.url.rpartition("/")[2]
@@ -449,9 +454,9 @@ class Builder:
         below = self.plan.layers(step.below) if step.below else []
         works = [one.work for one in map(self.layer, (one.name for one in below))]
         results = {
-            self.plan.steps[name].name.rpartition("/")[2][:2]: self.layer(name).tree
+            action.number: self.layer(name).tree
             for name in step.uses
-            if self.plan.steps[name].kind is StepKind.ON_TOOLS
+            if (action := self.plan.steps[name].action) is not None
         }
         place = self.store.root / "work"
         place.mkdir(exist_ok=True)
@@ -492,8 +497,7 @@ class Builder:
 
     def _neighbours(self, step: Step) -> tuple[stage.Stage, stage.Stage | None]:
         """Give the stage of a step and the one before it in the list, skipped or not."""
-        name = step.name.partition("/")[0]
-        number = [one.name for one in self.plan.stages].index(name)
+        number = [one.name for one in self.plan.stages].index(step.stage)
         return self.plan.stages[number], self.plan.stages[number - 1] if number else None
 
     @contextmanager
@@ -502,7 +506,7 @@ class Builder:
     ) -> Iterator[Path | None]:
         """Show the root as the stage before left it, where a script may look at it."""
         sub, below = step.sub_stage, step.below
-        while below is not None and below.startswith(f"{at.name}/"):
+        while below is not None and self.plan.steps[below].stage == at.name:
             below = self.plan.steps[below].below
         scripts = sub.of(stage.Kind.RUN, stage.Kind.PRERUN) if sub else ()
         looks = any(b"PREV_ROOTFS_DIR" in one.path.read_bytes() for one in scripts)
@@ -584,26 +588,25 @@ def _copy_folder_status(source: Path, target: Path) -> None:
 
 def _run_all(plan: Plan, steps: Sequence[Step], work: Callable[[Step], None]) -> None:
     """Run steps as soon as what they need is done, a few side by side; the first error ends it."""
-    names = {step.name for step in steps}
-    waiting = {
-        step.name: {need for need in plan.needs(step.name) if need in names} for step in steps
-    }
     by_name = {step.name: step for step in steps}
+    sorter = TopologicalSorter(
+        {name: [need for need in plan.needs(name) if need in by_name] for name in by_name}
+    )
+    sorter.prepare()
+    ready: deque[str] = deque()
     running: dict[Future[None], str] = {}
     with ThreadPoolExecutor(max_workers=_SIDE_BY_SIDE) as pool:
         try:
-            while waiting or running:
-                for name in [name for name, needs in waiting.items() if not needs]:
-                    if len(running) >= _SIDE_BY_SIDE:
-                        break
+            while sorter.is_active():
+                ready.extend(sorter.get_ready())
+                while ready and len(running) < _SIDE_BY_SIDE:
+                    name = ready.popleft()
                     running[pool.submit(work, by_name[name])] = name
-                    del waiting[name]
                 done, _ = wait(running, return_when=FIRST_COMPLETED)
                 for one in done:
                     name = running.pop(one)
                     one.result()
-                    for needs in waiting.values():
-                        needs.discard(name)
+                    sorter.done(name)
         except BaseException as error:
             for one in running:
                 one.cancel()

@@ -334,7 +334,38 @@ def stage(text: str, place: Place) -> str:
 
 def overlay(text: str, place: Place) -> str:
     """Check a name below overlays/, or a path to an overlay elsewhere."""
-    return _folder(text, place, "overlays")
+    return _own_folder(text, place, "overlays", "overlay")
+
+
+def templates(text: str, place: Place) -> str:
+    """Check a name below templates/, or a path to a folder of templates elsewhere."""
+    return _own_folder(text, place, "templates", "templates")
+
+
+def _own_folder(text: str, place: Place, kind: str, action: str) -> str:
+    """Check an owner's folder, whose name may not be that of one the image's own stages lay."""
+    resolved = _folder(text, place, kind)
+    path = Path(resolved) if "/" in resolved else place.checkout / kind / resolved
+    laid_by = _shipped(place.checkout, kind, action).get(path.name)
+    if laid_by is not None:
+        shipped = place.checkout / kind / path.name
+        link = laid_by.relative_to(place.checkout)
+        if path.resolve() == shipped.resolve():
+            what = f"is laid by the image's own stage already, by {link}"
+            raise WrongValueError(what, "leave it out, or copy it to a name of your own")
+        what = f"has the name of the image's own {shipped}, which {link} lays"
+        raise WrongValueError(what, f"give {path} another name")
+    return resolved
+
+
+def _shipped(checkout: Path, kind: str, action: str) -> dict[str, Path]:
+    """Give the folders that the image's own stages lay, each with the link that names it."""
+    links = sorted((checkout / "stages").glob(f"*/*/[0-9][0-9]-{action}"))
+    return {
+        link.resolve().name: link
+        for link in links
+        if link.is_symlink() and link.resolve().parent == (checkout / kind).resolve()
+    }
 
 
 def _folder(text: str, place: Place, kind: str) -> str:

@@ -314,6 +314,14 @@ class Config:
             "resolve": rules.overlay,
         },
     )
+    templates: tuple[str, ...] = field(
+        default=(),
+        metadata={
+            "help": "folders of templates filled from this file and laid over the image after the"
+            " overlays: names below templates/, or paths",
+            "resolve": rules.templates,
+        },
+    )
     environment: Mapping[str, str] = field(
         default_factory=dict,
         metadata={

@@ -10,28 +10,29 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from glovebox.host import files
-from glovebox.plan.plan import TARGET, StepKind
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from pathlib import Path
 
-    from glovebox.lock.lock import Lock, Package
+    from glovebox.lock.lock import Lock
     from glovebox.plan.plan import Step
 
 Details = dict[str, dict[str, str]]
 
 
-def of(step: Step, lock: Lock, checkout: Path) -> Details:
+def of(step: Step, lock: Lock) -> Details:
     """Give for each input of a step, where it is made of several things, what each of them is."""
     found: Details = {}
-    for name in step.inputs:
-        packages = _packages(step, name, lock)
-        folder = _folder(step, name, checkout)
-        if packages:
-            found[name] = {one.name: f"{one.version} {one.sha256[:12]}" for one in packages}
-        elif folder is not None and folder.is_dir():
-            found[name] = _contents(folder)
+    for one in step.inputs.values():
+        if one.request is not None:
+            chain, request = one.request
+            packages = lock.chains.get(chain, {}).get(request, ())
+            found[one.label] = {
+                package.name: f"{package.version} {package.sha256[:12]}" for package in packages
+            }
+        elif one.path is not None and one.path.is_dir():
+            found[one.label] = _contents(one.path)
     return found
 
 
@@ -53,25 +54,6 @@ def _version(told: str) -> str:
     # A package tells version and digest, a file its digest alone.
     version, _, digest = told.partition(" ")
     return f" {version}" if digest else ""
-
-
-def _packages(step: Step, name: str, lock: Lock) -> Sequence[Package]:
-    target = lock.chains.get(TARGET, {})
-    if step.sub_stage is not None:
-        return target.get(f"{step.sub_stage.name}/{name}", ())
-    if step.kind is StepKind.EXTRACT and name == "packages":
-        return target.get("base", ())
-    if step.kind is StepKind.NATIVE_ROOT:
-        return lock.chains.get(step.name, {}).get(name.removeprefix("packages of "), ())
-    return ()
-
-
-def _folder(step: Step, name: str, checkout: Path) -> Path | None:
-    if name.startswith("overlay ") and step.overlays:
-        return step.overlays[int(name.removeprefix("overlay "))]
-    if name.startswith("path:"):
-        return checkout / name.removeprefix("path:")
-    return step.sub_stage.path / name if step.sub_stage is not None else None
 
 
 def _contents(folder: Path) -> dict[str, str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from glovebox.plan.inputs import InputKind
+
 if TYPE_CHECKING:
     from glovebox.lock.lock import Lock
     from glovebox.plan.plan import Plan
@@ -13,12 +15,10 @@ def downloads(plan: Plan, lock: Lock) -> list[str]:
     """Give the sha256 of each package, source and firmware file that a plan's steps read."""
     sums = [one.sha256 for chain in lock.chains for one in lock.packages(chain)]
     sums += [one.sha256 for group in lock.sources.values() for one in group]
-    sums += [one.sha256 for step in plan.steps.values() for one in step.firmware]
-    # What is compiled from an address, by its sum.
     sums += [
-        value
+        one.digest
         for step in plan.steps.values()
-        for name, value in step.inputs.items()
-        if name.startswith("url:")
+        for one in step.inputs.values()
+        if one.kind is InputKind.DOWNLOAD
     ]
     return sums

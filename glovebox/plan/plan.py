@@ -20,6 +20,7 @@ from glovebox.errors import ConfigError
 from glovebox.host import files
 from glovebox.host.arch import ARCHES, host_arch
 from glovebox.lock.lock import Chain, Request
+from glovebox.plan.inputs import Input, InputKind, Inputs, by_label, digests, value
 from glovebox.stage import pi_gen, sources, stage, template, untracked, wordlist
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class Step:
     uses: tuple[str, ...] = ()
     # Steps whose results only make it faster.
     helped_by: tuple[str, ...] = ()
-    inputs: Mapping[str, str] = field(default_factory=dict)
+    inputs: Inputs = field(default_factory=dict)
     key: str
     sub_stage: stage.SubStage | None = None
     action: stage.Action | None = None
@@ -95,6 +96,16 @@ class Step:
     firmware: tuple[FirmwareFile, ...] = ()
     # What its scripts read that no key can know of, a sentence each.
     untracked: tuple[str, ...] = ()
+
+    @property
+    def stage(self) -> str:
+        """The stage it belongs to; the base and the image belong to none."""
+        return self.sub_stage.stage if self.sub_stage else ""
+
+    @property
+    def volatile(self) -> bool:
+        """Whether it runs in every build."""
+        return any(one.kind is InputKind.RUN for one in self.inputs.values())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -336,7 +347,8 @@ def make_plan(  # noqa: PLR0913  all that decides a build comes together here
         is_last = len(images) + 1 == len(wanted)
         branch = "" if is_last else f" ({one.name})"
         trunk = maker.below
-        maker.own_files(config, branch=branch)
+        context = _context(config, board, access, disk_id="00000000", boot=boot)
+        maker.own_files(config, context=context, secret=secret, branch=branch)
         disk_id = _disk_id(maker.key_below)
         for sub in settings.sub_stages:
             context = _context(config, board, access, disk_id=disk_id, boot=boot)
@@ -412,21 +424,20 @@ class _Maker:
 
     def native_roots(self) -> None:
         for chain in (TOOLS, EMULATOR, *self._quilt):
-            inputs = {
-                f"packages of {name}": files.digest(self._lock.identities(chain, name))
+            inputs = [
+                self._packages(f"packages of {name}", chain, name)
                 for name in self._lock.chains[chain]
-            }
+            ]
             self._add(chain, StepKind.NATIVE_ROOT, inputs=inputs)
         if self._helpers:
-            inputs = {"packages": files.digest_json(list(ACCELERATOR_PACKAGES))}
-            inputs["architecture"] = self._given["ARCH"]
+            inputs = [
+                value("packages", files.digest_json(list(ACCELERATOR_PACKAGES))),
+                value("architecture", self._given["ARCH"]),
+            ]
             self._add("accelerator", StepKind.ACCELERATOR, uses=(TOOLS,), inputs=inputs)
 
     def base(self) -> None:
-        inputs = {
-            "suite": self._lock.suite,
-            "packages": files.digest(self._lock.identities(TARGET, "base")),
-        }
+        inputs = [value("suite", self._lock.suite), self._packages("packages", TARGET, "base")]
         self._layer("base/extract", StepKind.EXTRACT, inputs=inputs)
         self._layer("base/unpack", StepKind.UNPACK, helped_by=self._helpers)
         self._layer("base/configure", StepKind.CONFIGURE, helped_by=self._helpers)
@@ -436,7 +447,7 @@ class _Maker:
         self.steps[base.step] = Step(
             name=base.step,
             kind=StepKind.IMPORT,
-            inputs={"image": base.digest},
+            inputs=by_label([Input(kind=InputKind.IMAGE, label="image", digest=base.digest)]),
             key=base.layer.key,
         )
         self.below = base.step
@@ -453,15 +464,9 @@ class _Maker:
             action.number: template.render(action.path, context)
             for action in sub.of(stage.Kind.TEMPLATES)
         }
-        inputs = self._read_by(sub) | self._variables(sub)
+        inputs = [*self._read_by(sub), *self._variables(sub)]
         for action in sub.of(stage.Kind.TEMPLATES):
-            for one in rendered[action.number]:
-                text = f"{one.program}\n{one.text}"
-                inputs[f"{action.path.name}/{one.name}"] = (
-                    files.digest(text)
-                    if secret is None
-                    else hmac.digest(secret, text.encode(), "sha256").hex()
-                )
+            inputs += _rendered(action.path.name, rendered[action.number], secret)
         uses = [self._on_tools(sub, action) for action in sub.of(stage.Kind.ON_TOOLS)]
         if sub.of(stage.Kind.PATCHES):
             uses += self._quilt
@@ -471,17 +476,25 @@ class _Maker:
             inputs=inputs, sub_stage=sub, rendered=rendered, untracked=untracked.inputs(sub),
         )  # fmt: skip
 
-    def _read_by(self, sub: stage.SubStage) -> dict[str, str]:
+    def _packages(self, label: str, chain: str, request: str, *words: str) -> Input:
+        """Name the packages of a request; ``words`` count as they are."""
+        return Input(
+            kind=InputKind.PACKAGES,
+            label=label,
+            digest=files.digest(*words, self._lock.identities(chain, request)),
+            request=(chain, request),
+        )
+
+    def _read_by(self, sub: stage.SubStage) -> Iterator[Input]:
         """Give the files and packages a sub-stage is made of; of a volatile one, the run too."""
-        inputs = {"run": self._run} if sub.volatile else {}
+        yield from self._this_run(sub)
         for action in sub.actions:
             match action.kind:
                 case stage.Kind.PACKAGES | stage.Kind.PACKAGES_NR:
-                    request = f"{sub.name}/{action.path.name}"
                     # A word that adds nothing still marks its package as wanted for itself.
-                    inputs[action.path.name] = files.digest(
-                        *wordlist.words_of(action.path, self._given),
-                        self._lock.identities(TARGET, request),
+                    words = wordlist.words_of(action.path, self._given)
+                    yield self._packages(
+                        action.path.name, TARGET, f"{sub.name}/{action.path.name}", *words
                     )
                 case (
                     stage.Kind.SOURCES
@@ -493,36 +506,40 @@ class _Maker:
                 case stage.Kind.TEMPLATES:
                     pass  # rendered, they are inputs
                 case _:
-                    inputs[action.path.name] = files.digest_tree(action.path)
-        inputs |= {entry.name: files.digest_tree(entry) for entry in sub.others()}
-        return inputs | {f"../{entry.name}": files.digest_tree(entry) for entry in sub.shared()}
+                    yield _files(action.path.name, action.path)
+        for entry in sub.others():
+            yield _files(entry.name, entry)
+        for entry in sub.shared():
+            yield _files(f"../{entry.name}", entry)
 
-    def _variables(self, sub: stage.SubStage) -> dict[str, str]:
+    def _this_run(self, sub: stage.SubStage) -> Iterator[Input]:
+        if sub.volatile:
+            yield Input(kind=InputKind.RUN, label="run", digest=self._run)
+
+    def _variables(self, sub: stage.SubStage) -> Iterator[Input]:
         """Give the variables a sub-stage reads; of those that may be secret, what is hard to guess.
 
         No HMAC with this store's secret: the disk's identifier follows from the keys, and another
         machine shall make the same image.
         """
-        return {
-            f"${name}": _hard_to_guess(name, value) if name in self._hidden else value
-            for name, value in stage.variables_read(sub, self._given).items()
-        }
+        for name, text in stage.variables_read(sub, self._given).items():
+            told = _hard_to_guess(name, text) if name in self._hidden else text
+            yield Input(kind=InputKind.VARIABLE, label=f"${name}", digest=told)
 
     def _on_tools(self, sub: stage.SubStage, action: stage.Action) -> str:
-        inputs = {action.path.name: files.digest_tree(action.path)}
+        inputs = [_files(action.path.name, action.path)]
         for listing, source in sources.for_action(sub, action, self._given):
-            inputs[f"{source.origin}:{source.what}"] = self._source(listing, source)
+            inputs.append(self._source(listing, source))
         for kind, chain_of in BESIDE.items():
             beside = sub.beside(action, kind)
             if beside:
-                found = self._lock.identities(chain_of(sub, beside), beside.path.name)
-                inputs[beside.path.name] = files.digest(found)
-        inputs |= self._variables(sub)
+                name = beside.path.name
+                inputs.append(self._packages(name, chain_of(sub, beside), name))
+        inputs += self._variables(sub)
         if (sub.path / "files").is_dir():
-            inputs["files"] = files.digest_tree(sub.path / "files")
-        inputs["time"] = str(self._lock.epoch)
-        if sub.volatile:
-            inputs["run"] = self._run
+            inputs.append(_files("files", sub.path / "files"))
+        inputs.append(value("time", str(self._lock.epoch)))
+        inputs += self._this_run(sub)
         uses = [TOOLS]
         if self.below and wants_sysroot(action):
             uses.append(self.below)
@@ -532,44 +549,60 @@ class _Maker:
         )
         return name
 
-    def _source(self, listing: stage.Action, source: sources.Source) -> str:
+    def _source(self, listing: stage.Action, source: sources.Source) -> Input:
+        label = f"{source.origin}:{source.what}"
         match source.origin:
             case sources.Origin.DEBIAN:
                 found = self._lock.sources[source.what]
-                return files.digest_json([[one.name, one.sha256] for one in found])
+                digest = files.digest_json([[one.name, one.sha256] for one in found])
+                return Input(kind=InputKind.DEBIAN_SOURCE, label=label, digest=digest)
             case sources.Origin.URL:
-                return source.sha256
+                return Input(kind=InputKind.DOWNLOAD, label=label, digest=source.sha256)
             case sources.Origin.PATH:
                 folder = self._checkout / source.what
                 if not folder.exists():
                     raise ConfigError(f"{listing.path}: path:{source.what}: there is no {folder}")
-                return files.digest_tree(folder)
+                return _files(label, folder)
 
-    def own_files(self, config: Config, *, branch: str = "") -> None:
-        """Add the owner's overlays and firmware files, if there are any."""
-        folders = tuple(overlay_folder(name, self._checkout) for name in config.overlays)
-        if folders or config.firmware:
-            inputs = {f"overlay {n}": files.digest_tree(path) for n, path in enumerate(folders)}
-            inputs |= {
-                f"firmware {one.url.rpartition('/')[2]}": one.sha256 for one in config.firmware
-            }
+    def own_files(
+        self, config: Config, *, context: Mapping[str, Any], secret: bytes, branch: str = ""
+    ) -> None:
+        """Add the owner's overlays, templates and firmware files, if there are any."""
+        folders = tuple(_own_folder("overlays", name, self._checkout) for name in config.overlays)
+        templates = [_own_folder("templates", name, self._checkout) for name in config.templates]
+        rendered = {
+            f"template {n}": template.render(folder, context) for n, folder in enumerate(templates)
+        }
+        if folders or templates or config.firmware:
+            inputs = [_files(f"overlay {n}", path) for n, path in enumerate(folders)]
+            for label, made in rendered.items():
+                inputs += _rendered(label, made, secret)
+            inputs += [
+                Input(
+                    kind=InputKind.DOWNLOAD,
+                    label=f"firmware {one.url.rpartition('/')[2]}",
+                    digest=one.sha256,
+                )
+                for one in config.firmware
+            ]
             self._layer(
                 f"own files{branch}",
                 StepKind.OWN_FILES,
                 inputs=inputs,
                 overlays=folders,
+                rendered=rendered,
                 firmware=config.firmware,
             )
 
     def image(self, config: Config, *, branch: str = "") -> str:
         name = f"image{branch}"
-        inputs = {
-            "disk.boot": str(config.disk.boot),
-            "disk.root": str(config.disk.root),
-            "disk.root_free": str(config.disk.root_free),
-            "disk.data": str(config.disk.data) if config.car else "none",
-            "time": str(self._lock.epoch),
-        }
+        inputs = [
+            value("disk.boot", str(config.disk.boot)),
+            value("disk.root", str(config.disk.root)),
+            value("disk.root_free", str(config.disk.root_free)),
+            value("disk.data", str(config.disk.data) if config.car else "none"),
+            value("time", str(self._lock.epoch)),
+        ]
         self._add(name, StepKind.IMAGE, below=self.below, uses=(TOOLS,), inputs=inputs)
         return name
 
@@ -578,11 +611,11 @@ class _Maker:
         name: str,
         kind: StepKind,
         *,
-        inputs: Mapping[str, str] | None = None,
+        inputs: Sequence[Input] = (),
         **more: Any,  # noqa: ANN401  fields of Step
     ) -> None:
         # Every layer's new files carry it; an imported image below does not know it.
-        known = {**(inputs or {}), "time": str(self._lock.epoch)}
+        known = (*inputs, value("time", str(self._lock.epoch)))
         self._add(name, kind, below=self.below, inputs=known, **more)
         self.below = name
 
@@ -593,16 +626,16 @@ class _Maker:
         *,
         below: str | None = None,
         uses: tuple[str, ...] = (),
-        inputs: Mapping[str, str] | None = None,
+        inputs: Sequence[Input] = (),
         **more: Any,  # noqa: ANN401  fields of Step
     ) -> None:
-        known = dict(inputs or {})
+        known = by_label(inputs)
         key = files.digest_json(
             {
                 "kind": f"{kind}/{VERSIONS[kind]}",
                 "below": self.steps[below].key if below else "",
                 "uses": [self.steps[one].key for one in uses],
-                "inputs": known,
+                "inputs": digests(known),
             }
         )
         self.steps[name] = Step(
@@ -621,10 +654,29 @@ def _hard_to_guess(name: str, value: str) -> str:
     return hashlib.scrypt(value.encode(), salt=name.encode(), n=1 << 14, r=8, p=1).hex()
 
 
-def overlay_folder(name: str, checkout: Path) -> Path:
-    """Give the folder of an overlay: a name below ``overlays/``, or a path."""
-    path = checkout / "overlays" / name
+def _own_folder(kind: str, name: str, checkout: Path) -> Path:
+    """Give a folder of the owner's: a name below ``overlays/`` or ``templates/``, or a path."""
+    path = checkout / kind / name
     return path if path.is_dir() else checkout / name
+
+
+def _files(label: str, path: Path) -> Input:
+    """Name a file or folder: names, bytes, executable bits and link targets decide."""
+    return Input(kind=InputKind.FILES, label=label, digest=files.digest_tree(path), path=path)
+
+
+def _rendered(
+    label: str, made: Sequence[template.Rendered], secret: bytes | None
+) -> Iterator[Input]:
+    """Name what templates came to; with ``secret`` by an HMAC, since it may hold passphrases."""
+    for one in made:
+        text = f"{one.program}\n{one.text}"
+        digest = (
+            files.digest(text)
+            if secret is None
+            else hmac.digest(secret, text.encode(), "sha256").hex()
+        )
+        yield Input(kind=InputKind.RENDERED, label=f"{label}/{one.name}", digest=digest)
 
 
 def order(plan: Plan, wanted: Sequence[str], standing: frozenset[str]) -> list[Step]:

@@ -43,9 +43,9 @@ def needed(steps: Sequence[Step], lock: Lock) -> tuple[int, int]:
                 results += installed_size(target.get("base", ()))
             case StepKind.SUB_STAGE:
                 results += sum(
-                    installed_size(group)
-                    for name, group in target.items()
-                    if name.startswith(f"{step.name}/")
+                    installed_size(target.get(one.request[1], ()))
+                    for one in step.inputs.values()
+                    if one.request is not None
                 )
             case _:
                 pass

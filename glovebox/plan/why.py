@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from glovebox.errors import ConfigError
 from glovebox.plan import details
+from glovebox.plan.inputs import digests
 from glovebox.plan.plan import StepKind
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def explain(
     step = plan.steps.get(name)
     if step is None:
         raise ConfigError(f"there is no step {name}", hint=f"one of: {', '.join(plan.steps)}")
-    if "run" in step.inputs:
+    if step.volatile:
         return [f"{name} runs in every build: its stage is volatile"]
     if store.find(step.key) is not None:
         return [f"{name} does not run: its result is in the store", *_untracked(step)]
@@ -51,7 +52,7 @@ def explain(
 def _reasons(
     plan: Plan, store: Store, step: Step, last: Layer, detail: Callable[[Step], Details]
 ) -> list[str]:
-    reasons = list(differences(step.inputs, last.meta.get("inputs", {})))
+    reasons = list(differences(digests(step.inputs), last.meta.get("inputs", {})))
     now, then = detail(step), last.meta.get("details", {})
     reasons = [
         f"{name} changed: {', '.join(details.differences(now[name], then[name])[:_NAMED])}"

@@ -50,7 +50,7 @@ def steps(project: Project, *, as_json: bool) -> None:
                 "key": step.key,
                 "cached": layer is not None,
                 "bytes": size_of(layer.tree) if layer else None,
-                "volatile": "run" in step.inputs,
+                "volatile": step.volatile,
                 "untracked": list(step.untracked),
             }
         )

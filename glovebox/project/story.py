@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from glovebox.checkout import CHECKOUT
 from glovebox.errors import HostError
 from glovebox.host import files
 from glovebox.plan import details, needs, plan, why
@@ -117,7 +116,7 @@ def reasons(project: Project, step: str) -> list[str]:
         project.plan,
         project.store,
         step,
-        detail=lambda one: details.of(one, project.lock, CHECKOUT),
+        detail=lambda one: details.of(one, project.lock),
     )
 
 

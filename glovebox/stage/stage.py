@@ -74,6 +74,11 @@ class SubStage:
     actions: tuple[Action, ...]
     volatile: bool = False
 
+    @property
+    def stage(self) -> str:
+        """The stage it belongs to: what its name begins with."""
+        return self.name.partition("/")[0]
+
     def of(self, *kinds: Kind) -> tuple[Action, ...]:
         """Give the actions of these kinds."""
         return tuple(action for action in self.actions if action.kind in kinds)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from glovebox import record_docs
+from glovebox import docs
 from telematics.record import decode
 from tests.contract_table import BEGIN, DOCS, END
 from tests.queue_faults import FAULTS
@@ -40,9 +40,9 @@ def test_table_of_faults_has_every_fault() -> None:
 
 def test_record_page_is_the_schema() -> None:
     """The page for receivers has today's places, and its example is a record."""
-    text = record_docs.DOCS.read_text(encoding="utf-8")
+    text = docs.RECORD_PAGE.read_text(encoding="utf-8")
     example = re.search(r"^\[1,.*\]$", text, re.MULTILINE)
 
-    assert record_docs.page(text) == text
+    assert docs.record_page(text) == text
     assert example is not None
     assert decode(example[0].encode()).identity.device == "truck-7"

@@ -14,9 +14,9 @@ import yaml
 from hypothesis import given, settings, strategies as st
 
 from glovebox.config.schema import STAGES, BoardName, Config, FirmwareFile, Network, Secret, Server
+from glovebox.docs import PAGE, reference_markdown
 from glovebox.errors import ConfigError
 from glovebox.project.load import Loaded, load
-from glovebox.reference import PAGE, reference_markdown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,6 +10,7 @@ import pytest
 from glovebox.errors import HostError
 from glovebox.lock.lock import Lock, Package
 from glovebox.plan import room
+from glovebox.plan.inputs import Input, InputKind, by_label
 from glovebox.plan.plan import Step, StepKind
 
 if TYPE_CHECKING:
@@ -38,7 +39,21 @@ LOCK = Lock(
 STEPS = {
     "tools": Step(name="tools", kind=StepKind.NATIVE_ROOT, key="1"),
     "extract": Step(name="base/extract", kind=StepKind.EXTRACT, key="2"),
-    "gps": Step(name="car/00-gps", kind=StepKind.SUB_STAGE, key="3"),
+    "gps": Step(
+        name="car/00-gps",
+        kind=StepKind.SUB_STAGE,
+        key="3",
+        inputs=by_label(
+            [
+                Input(
+                    kind=InputKind.PACKAGES,
+                    label="00-packages",
+                    digest="",
+                    request=("target", "car/00-gps/00-packages"),
+                ),
+            ]
+        ),
+    ),
     "image": Step(name="image", kind=StepKind.IMAGE, key="4"),
 }
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from glovebox.errors import ConfigError
+from glovebox.plan.inputs import Input, InputKind, Inputs, by_label, digests
 from glovebox.plan.plan import Plan, Step, StepKind
 from glovebox.plan.why import differences, explain
 from glovebox.store.store import Store
@@ -15,11 +16,25 @@ from glovebox.store.store import Store
 if TYPE_CHECKING:
     from pathlib import Path
 
+
+def inputs(labels: dict[str, str]) -> Inputs:
+    """Give files by label and digest."""
+    return by_label(
+        Input(kind=InputKind.FILES, label=label, digest=digest) for label, digest in labels.items()
+    )
+
+
 THEN = Plan(
     steps={
-        "low": Step(name="low", kind=StepKind.SUB_STAGE, key="low-1", inputs={"run.sh": "a"}),
+        "low": Step(
+            name="low", kind=StepKind.SUB_STAGE, key="low-1", inputs=inputs({"run.sh": "a"})
+        ),
         "top": Step(
-            name="top", kind=StepKind.SUB_STAGE, below="low", key="top-1", inputs={"$A": "1"}
+            name="top",
+            kind=StepKind.SUB_STAGE,
+            below="low",
+            key="top-1",
+            inputs=inputs({"$A": "1"}),
         ),
         "image": Step(name="image", kind=StepKind.IMAGE, below="top", key="image-1"),
     },
@@ -38,7 +53,12 @@ def store(tmp_path: Path) -> Store:
         below = {step.below: THEN.steps[step.below].key} if step.below else {}
         with made.scratch() as scratch:
             (scratch / "result").mkdir()
-            meta = {"name": step.name, "arch": "armel", "inputs": step.inputs, "before": below}
+            meta = {
+                "name": step.name,
+                "arch": "armel",
+                "inputs": digests(step.inputs),
+                "before": below,
+            }
             made.commit(step.key, scratch / "result", meta)
     return made
 
@@ -46,8 +66,8 @@ def store(tmp_path: Path) -> Store:
 def changed(**steps: dict[str, str]) -> Plan:
     """Give the plan with other inputs, and so other keys, of some steps."""
     now = dict(THEN.steps)
-    for name, inputs in steps.items():
-        now[name] = replace(now[name], key=f"{name}-2", inputs=inputs)
+    for name, labels in steps.items():
+        now[name] = replace(now[name], key=f"{name}-2", inputs=inputs(labels))
     return replace(THEN, steps=now)
 
 
@@ -115,7 +135,9 @@ def test_what_is_not_tracked_is_said(store: Store) -> None:
 def test_a_volatile_step_says_so(store: Store) -> None:
     """Why it runs again needs no comparison."""
     steps = dict(THEN.steps)
-    steps["top"] = replace(steps["top"], inputs={"run": "1"})
+    steps["top"] = replace(
+        steps["top"], inputs=by_label([Input(kind=InputKind.RUN, label="run", digest="1")])
+    )
 
     assert explain(replace(THEN, steps=steps), store, "top") == [
         "top runs in every build: its stage is volatile"

@@ -1,27 +1,32 @@
-"""docs/configuration.md, written from the same metadata that image.yaml is checked with.
+"""Pages of docs/ that are written from the code: configuration.md, and the table in record.md.
 
-Write it anew with: PYTHONPATH=app python -m glovebox.reference
+The first comes from the same metadata that image.yaml is checked with, the second from the record's
+schema. Write both anew with: PYTHONPATH=app python -m glovebox.docs
 """
 
 from __future__ import annotations
 
+import json
 import types
 import typing
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from enum import StrEnum
-from pathlib import Path
 from typing import Any
 
+from glovebox.checkout import CHECKOUT
 from glovebox.config.reader import amount
 from glovebox.config.schema import Config, Secret
+from telematics.record import SCHEMA
 
-PAGE = Path(__file__).resolve().parent.parent / "docs/configuration.md"
+PAGE = CHECKOUT / "docs/configuration.md"
+RECORD_PAGE = CHECKOUT / "docs/record.md"
+_BEGIN, _END = "<!-- places: begin -->", "<!-- places: end -->"
 
 _INTRODUCTION = """\
 # Configuration
 
-<!-- Written by glovebox/reference.py from the configuration's types: change it there. -->
+<!-- Written by glovebox/docs.py from the configuration's types: change it there. -->
 
 `image.yaml` says what the image is.
 `image.local.yaml` beside it holds what is yours alone, such as Wi-Fi and keys; git ignores it.
@@ -125,5 +130,25 @@ def _meaning(one: Field[Any]) -> str:
     return "; ".join(words).replace("|", r"\|")
 
 
+def record_table() -> str:
+    """Give the places of a record as a table."""
+    places = json.loads(SCHEMA.read_text(encoding="utf-8"))["prefixItems"]
+    required = json.loads(SCHEMA.read_text(encoding="utf-8"))["minItems"]
+    lines = ["| place | name | always | meaning |", "|---|---|---|---|"]
+    for number, place in enumerate(places):
+        always = "yes" if number < required else "if known"
+        if "null" in place.get("type", ()) and number < required:
+            always = "or null"
+        lines.append(f"| {number} | `{place['title']}` | {always} | {place['description']} |")
+    return "\n".join(lines)
+
+
+def record_page(text: str) -> str:
+    """Give the page with the table of today's schema in it."""
+    head, rest = text.split(_BEGIN)
+    return f"{head}{_BEGIN}\n{record_table()}\n{_END}{rest.split(_END)[1]}"
+
+
 if __name__ == "__main__":
     PAGE.write_text(reference_markdown(), encoding="utf-8")
+    RECORD_PAGE.write_text(record_page(RECORD_PAGE.read_text(encoding="utf-8")), encoding="utf-8")
