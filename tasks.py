@@ -89,23 +89,26 @@ def _opened(
     """Give the project a task works on; one that is ``logged`` mounts, and gets namespaces."""
     from glovebox.host import sandbox
     from glovebox.project.opened import open_project
+    from glovebox.store.store import Store, default_root
 
     with _ending(Path(out) / f"{what}.log" if logged else None) as monitor:
         if logged:
             sandbox.enter(what)
-        opened = open_project(
-            monitor,
-            config=Path(config),
-            overrides=overrides or [],
-            out=Path(out),
-            accelerate=accelerate,
-            refresh=refresh,
-            quiet=quiet,
-            locked=locked,
-            run_volatile=run_volatile,
-        )
-        with opened.store.in_use(), opened.store.temporary():
-            yield opened
+        store = Store(root=default_root()).open(monitor.note if quiet else monitor.say)
+        # From here on: what it reads to make a plan is not cleared either.
+        with store.in_use(), store.temporary():
+            yield open_project(
+                monitor,
+                store=store,
+                config=Path(config),
+                overrides=overrides or [],
+                out=Path(out),
+                accelerate=accelerate,
+                refresh=refresh,
+                quiet=quiet,
+                locked=locked,
+                run_volatile=run_volatile,
+            )
 
 
 @task(auto_shortflags=False, help={"tests": "also what `test` and `lint` need"})

@@ -137,7 +137,9 @@ class Builder:
         """
         with ExitStack() as stack:
             scratch = stack.enter_context(self.store.scratch())
-            trees = self.layers(name)
+            below = [self.layer(step.name) for step in self.plan.layers(name)]
+            stack.enter_context(self.store.hold(below))
+            trees = [layer.tree for layer in below]
             if hide:
                 trees.append(_hiding(scratch / "hidden", trees, hide))
             target = scratch / "root"
@@ -193,6 +195,8 @@ class Builder:
             if not fresh and self.store.find(step.key):
                 self.monitor.cached(step.name)
                 return
+            needs = [self.layer(name) for name in self.plan.needs(step.name)]
+            stack.enter_context(self.store.hold(needs))
             line = stack.enter_context(self.monitor.step(step.name, _DOING[step.kind]))
             with self.store.scratch() as scratch:
                 # The clock the file system stamps files with, not this process's.

@@ -7,6 +7,7 @@ assumed; its boot partition appears where its own fstab has it.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 import time
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from glovebox.store.store import Store
 
 _VERSION = 1
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def bring_in(image: Path, store: Store, monitor: Monitor, *, arch: str) -> Base:
@@ -95,15 +97,15 @@ def _digest(image: Path, store: Store) -> str:
     except OSError as error:
         raise ImageError(f"base: {image}: {error.strerror}") from error
     known = store.root / "digests.json"
-    try:
-        digests: dict[str, str] = json.loads(known.read_text())
-    except (OSError, ValueError):
-        digests = {}
     name = f"{image.resolve()} {status.st_size} {status.st_mtime_ns}"
-    if name not in digests:
-        digests[name] = files.sha256_file(image)
+    match (files.read_object(known) or {}).get(name):
+        case str() as digest if _SHA256.fullmatch(digest):
+            return digest
+    digest = files.sha256_file(image)
+    with store.exclusive("digests"):  # another command may add one at this moment
+        digests = {**(files.read_object(known) or {}), name: digest}
         files.write_whole(known, json.dumps(digests, indent=1), mode=0o600)
-    return digests[name]
+    return digest
 
 
 def _fill(tree: Path, image: Path, scratch: Path) -> None:

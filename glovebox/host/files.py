@@ -11,6 +11,7 @@ import os
 import stat
 import tempfile
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,8 @@ _CHUNK = 1 << 20
 _ZEROS = memoryview(bytes(_CHUNK))
 # How the name of a file ends that is not whole yet.
 _HALF = ".half"
+# What a host labels its own files with is no part of a tree.
+_LABELS = frozenset({"security.selinux", "security.ima", "security.evm"})
 
 
 def write_whole(path: Path, data: bytes | str, *, mode: int = 0o644) -> None:
@@ -51,6 +54,17 @@ def replacing(path: Path, *, mode: int = 0o644) -> Iterator[Path]:
     finally:
         os.close(descriptor)
     fsync_folder(path.parent)
+
+
+def read_object(path: Path) -> dict[str, Any] | None:
+    """Read a JSON object of ours; None where there is none, or what is there is damaged."""
+    try:
+        found = json.loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return None
+    except (ValueError, RecursionError):  # no JSON, no UTF-8, or deeper than any we write
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def sweep_halves(folder: Path, name: str | None = None) -> int:
@@ -214,29 +228,48 @@ def digest_tree(root: Path) -> str:
     )
 
 
-def stamp_tree(root: Path) -> str:
-    """Give a digest of names, kinds, modes, owners, sizes and times: quick, no file is read.
+@dataclass(frozen=True, kw_only=True)
+class Stamp:
+    """What a tree looks like without reading its files: two digests."""
+
+    # Names, kinds, modes, owners, sizes and times.
+    entries: str
+    # Extended attributes: file capabilities, access lists, what overlayfs keeps.
+    attributes: str
+
+
+def stamp_tree(root: Path) -> Stamp:
+    """Give what tells a tree from one that was changed: quick, no file is read.
 
     Numbers of inodes do not count, so a copied tree has the same.
     """
-    total = hashlib.sha256()
+    entries, attributes = hashlib.sha256(), hashlib.sha256()
 
     def visit(folder: str, inside: str) -> None:
         with os.scandir(folder) as found:
-            entries = sorted(found, key=lambda one: one.name)
-        for one in entries:
+            ordered = sorted(found, key=lambda one: one.name)
+        for one in ordered:
             status = one.stat(follow_symlinks=False)
             name = f"{inside}/{one.name}"
             is_folder = stat.S_ISDIR(status.st_mode)
             # How large a folder is depends on the file system.
             size = 0 if is_folder else status.st_size
             told = (status.st_mode, status.st_uid, status.st_gid, size, status.st_mtime_ns)
-            total.update(f"{name}\0{told}\0".encode(errors="surrogateescape"))
+            entries.update(f"{name}\0{told}\0".encode(errors="surrogateescape"))
+            note(one.path, name)
             if is_folder:
                 visit(one.path, name)
 
+    def note(path: str, name: str) -> None:
+        for attribute in sorted(os.listxattr(path, follow_symlinks=False)):
+            if attribute not in _LABELS:
+                value = os.getxattr(path, attribute, follow_symlinks=False)
+                told = f"{name}\0{attribute}\0{value.hex()}\0"
+                attributes.update(told.encode(errors="surrogateescape"))
+
+    note(str(root), "")
     visit(str(root), "")
-    return total.hexdigest()
+    return Stamp(entries=entries.hexdigest(), attributes=attributes.hexdigest())
 
 
 def _entry(path: Path, name: str) -> tuple[str, ...]:

@@ -118,7 +118,7 @@ def question(suite: str, chains: Sequence[Chain], sources: Sequence[str]) -> str
 def read(path: Path, *, asked: str) -> Lock:
     """Read a lock file; raises LockError when there is none, or it answers another question."""
     try:
-        found = parse(path.read_text())
+        found = parse(path.read_text(errors="replace"))
     except OSError as error:
         raise LockError(f"{path}: {error.strerror}", hint="./invoke lock writes it") from error
     if found.asked != asked:
@@ -145,7 +145,7 @@ def parse(text: str) -> Lock:
         }
         data["warnings"] = tuple(data["warnings"])
         return Lock(**data)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise LockError(f"the lock file is damaged: {error}", hint="run: invoke lock") from error
 
 
@@ -165,6 +165,25 @@ def resolve(
     nothing. The first chain is the target's; ``own`` are the archives of an imported image, used
     for it in place of Debian's. Raises LockError when something cannot be resolved.
     """
+    # One command at a time: apt is asked through files, its indices and a dpkg status, that each
+    # question writes anew.
+    with store.exclusive("resolve"):
+        return _resolve(
+            store, suite=suite, mirror=mirror, chains=chains, sources=sources,
+            refresh=refresh, own=own,
+        )  # fmt: skip
+
+
+def _resolve(
+    store: Store,
+    *,
+    suite: str,
+    mirror: apt.Mirror,
+    chains: Sequence[Chain],
+    sources: Sequence[str],
+    refresh: bool,
+    own: Sequence[apt.Archive],
+) -> Lock:
     warnings: list[str] = []
     states: dict[str, apt.Apt] = {}
     entries: dict[str, tuple[apt.Archive, ...]] = {}
@@ -245,21 +264,37 @@ def _indices(
     stamp = state.folder / "updated.json"
     with store.exclusive(f"apt-{where}"):
         state.prepare()
-        if not refresh and stamp.exists():
-            known = json.loads(stamp.read_text())
-            if time.time() - known["time"] < FRESH_S:
-                return state, known["warnings"]
+        known = _asked_before(stamp)
+        # Written while a clock was ahead, it would be fresh for years.
+        if not refresh and known and 0 <= time.time() - known.time < FRESH_S:
+            return state, list(known.warnings)
         try:
             warnings, asked = state.update(entries), time.time()
             state.keep()
         except LockError as error:
             # Who asked for the newest wants to hear that there is none.
-            if refresh or not stamp.exists() or not state.restore():
+            if refresh or known is None or not state.restore():
                 raise
-            known = json.loads(stamp.read_text())
-            warnings, asked = _with_age(known["warnings"], state, error), known["time"]
+            warnings, asked = _with_age(known.warnings, state, error), known.time
         files.write_whole(stamp, json.dumps({"time": asked, "warnings": warnings}))
     return state, warnings
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Asked:
+    """When a mirror was asked for its indices, and what there was to say of them."""
+
+    time: float
+    warnings: tuple[str, ...]
+
+
+def _asked_before(stamp: Path) -> _Asked | None:
+    """Read when the indices were asked for; None where nobody knows."""
+    match files.read_object(stamp):
+        case {"time": int() | float() as when, "warnings": [*said]}:
+            return _Asked(time=when, warnings=tuple(map(str, said)))
+        case _:
+            return None
 
 
 def _with_age(warnings: Sequence[str], state: apt.Apt, error: LockError) -> list[str]:

@@ -14,6 +14,7 @@ from glovebox.build import assemble
 from glovebox.card import system
 from glovebox.host import files
 from glovebox.plan import room
+from glovebox.plan.plan import TOOLS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,10 +25,10 @@ if TYPE_CHECKING:
 
 def is_current(project: Project, *, verified: bool) -> bool:
     """Tell whether the image that lies there is the one the plan would make, and was proven."""
+    last = files.read_object(papers(project)) or {}
     try:
-        last = json.loads(papers(project).read_text())
         status = project.image.stat()
-    except (OSError, ValueError):
+    except OSError:
         return False
     return bool(
         last.get("key") == project.plan.image.key
@@ -86,6 +87,7 @@ def _assemble(project: Project, builder: Builder, part: Path) -> None:
     with (
         builder.merged(top, hide=[project.plan.boot]) as root,
         builder.merged(top) as whole,
+        project.store.hold([builder.layer(TOOLS)]),
         project.store.scratch() as scratch,
     ):
         assemble.assemble(

@@ -19,7 +19,6 @@ from glovebox.plan import plan
 from glovebox.project import keys
 from glovebox.project.load import Loaded, load
 from glovebox.stage import check as stage_check, pi_gen, stage
-from glovebox.store.store import Store, default_root
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from glovebox.config.schema import Config
     from glovebox.host.monitor import Monitor
     from glovebox.plan.base import Base
+    from glovebox.store.store import Store
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +74,7 @@ class Project:
 def open_project(  # noqa: PLR0913  what a person can ask of a run
     monitor: Monitor,
     *,
+    store: Store,
     config: Path,
     overrides: Sequence[str] = (),
     out: Path,
@@ -94,7 +95,6 @@ def open_project(  # noqa: PLR0913  what a person can ask of a run
     settings = loaded.config
     board = BOARDS[settings.board]
     require_emulation(board.arch)
-    store = Store(root=default_root()).open(monitor.note if quiet else monitor.say)
     caller = keys.caller(os.environ)
     access = keys.access_keys(
         settings.user, home=caller.home, data_home=caller.data_home, owner=caller.owner

@@ -73,17 +73,15 @@ def needed(store: Store) -> tuple[frozenset[str], frozenset[str]]:
     keys: set[str] = set()
     downloads: set[str] = set()
     for path in sorted((store.root / "plans").glob("*.json")):
-        try:
-            record = json.loads(path.read_text())
-            current = Path(record["config"]).exists()
-            more = frozenset(record["keys"]), frozenset(record["downloads"])
-        except (ValueError, KeyError, TypeError):  # damaged: the next build writes it again
-            continue
-        if current:
-            keys |= more[0]
-            downloads |= more[1]
-        else:
-            path.unlink()
+        match files.read_object(path):
+            case {"config": str() as config, "keys": [*more], "downloads": [*fetched]}:
+                if Path(config).exists():
+                    keys |= {str(key) for key in more}
+                    downloads |= {str(one) for one in fetched}
+                else:
+                    path.unlink(missing_ok=True)
+            case _:  # damaged: the next build writes it again
+                continue
     return frozenset(keys), frozenset(downloads)
 
 

@@ -11,11 +11,12 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import shutil
 import tempfile
 import time
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,9 @@ FORMAT = 1
 META = "meta.json"
 UNPACKED = "unpacked"  # images that came packed, see packing.py
 _IN_USE = "in-use"
+# What is kept of a result's stamp, and under which names in its description.
+_STAMPS = {"stamp": "entries", "attributes": "attributes"}
+_DOWNLOADS = ("debs", "sources", "apt")
 # A socket in a folder below it, and what ssh adds to its name, must come to 107 bytes at most.
 _LONGEST = 60
 # File systems that cannot hold overlayfs upper folders, by their magic numbers (statfs(2)).
@@ -66,15 +70,16 @@ class Store:
         What had to be swept or cleared is told to ``say``. Raises HostError when the store is of a
         newer version, or of an older one that still builds in it.
         """
-        for name in ("layers", "tmp", "debs", "sources", "locks", "apt", "plans"):
+        for name in ("layers", "tmp", *_DOWNLOADS, "locks", "plans"):
             (self.root / name).mkdir(parents=True, exist_ok=True)
         # Layers may hold Wi-Fi keys; nobody else may look.
         self.root.chmod(0o700)
         stamp = self.root / "format"
         if not stamp.exists():
             files.write_whole(stamp, f"{FORMAT}\n")
-        elif stamp.read_text().strip() != str(FORMAT):
-            say(self._replace_format(stamp.read_text().strip()))
+        found = stamp.read_text(errors="replace").strip()
+        if found != str(FORMAT):
+            say(self._replace_format(found))
         swept = self.sweep()
         if swept:
             say(f"resuming after a killed build: swept {swept} leftover{'s' * (swept > 1)}")
@@ -82,11 +87,14 @@ class Store:
 
     def _replace_format(self, found: str) -> str:
         """Clear results of an older format; downloads carry their hashes as names and stay."""
-        if not found.isdecimal() or int(found) > FORMAT:
+        way_out = f"set GLOVEBOX_STORE to another folder, or remove this one: rm -r {self.root}"
+        if not re.fullmatch(r"[0-9]{1,9}", found):
+            raise HostError(f"{self.root / 'format'} is damaged: it holds no number", hint=way_out)
+        if int(found) > FORMAT:
             raise HostError(
                 f"{self.root} was made by another version of Glovebox"
                 f" (store format {found}, this one is {FORMAT})",
-                hint=f"set GLOVEBOX_STORE to another folder, or remove this one: rm -r {self.root}",
+                hint=way_out,
             )
         with self.alone():
             old = sorted((self.root / "layers").iterdir())
@@ -106,10 +114,7 @@ class Store:
         removed = 0
         with self.exclusive("sweep"):
             for folder in (self.root / "tmp").iterdir():
-                with _try_lock(folder) as free:
-                    if free:
-                        _remove(folder)
-                        removed += 1
+                removed += _remove_if_free(folder)
             for folder in (self.root, self.root / "plans", *_folders(self.root / "apt")):
                 removed += files.sweep_halves(folder)
         return removed
@@ -137,25 +142,47 @@ class Store:
     def find(self, key: str) -> Layer | None:
         """Give the finished result of this key, if there is one."""
         path = self.root / "layers" / key
-        try:
-            meta = json.loads((path / META).read_text())
-        except FileNotFoundError:
-            return None
-        except ValueError:  # a damaged result is as good as none
-            self._discard(path)
-            return None
-        if not (path / "tree").is_dir():
-            self._discard(path)
+        # A damaged result is as good as none. It is left where it is: another command may be making
+        # a whole one of this name at this moment, and takes it away when that is done.
+        meta = files.read_object(path / META)
+        if meta is None or not _is_folder(path / "tree"):
             return None
         return Layer(key=key, path=path, meta=meta)
 
     def is_intact(self, layer: Layer) -> bool:
-        """Tell whether names, modes, owners, sizes and times are those of the moment it was made.
+        """Tell whether a result is as it was made, by all but the bytes of its files.
 
-        Results made before this was kept count as intact.
+        What was not yet kept when it was made counts as intact.
         """
-        stamp = layer.meta.get("stamp")
-        return stamp is None or stamp == files.stamp_tree(layer.tree)
+        if not _is_folder(layer.tree):
+            return False
+        try:
+            found = asdict(files.stamp_tree(layer.tree))
+        except FileNotFoundError:  # it went while it was looked at
+            return False
+        return all(layer.meta.get(name) in (None, found[what]) for name, what in _STAMPS.items())
+
+    @contextmanager
+    def hold(self, layers: Iterable[Layer]) -> Iterator[None]:
+        """Keep the files of results as long as the block runs, also when others replace them.
+
+        Raises GloveboxError when one is gone.
+        """
+        with ExitStack() as stack:
+            for layer in layers:
+                try:
+                    handle = os.open(layer.path, os.O_RDONLY | os.O_DIRECTORY)
+                    stack.callback(os.close, handle)
+                    fcntl.flock(handle, fcntl.LOCK_SH)
+                    if not os.path.sameopenfile(handle, _opened(stack, layer.path)):
+                        raise FileNotFoundError  # noqa: TRY301  as if it had gone before
+                except FileNotFoundError as error:
+                    raise GloveboxError(
+                        f"the result of {layer.meta.get('name', layer.key)} was removed from"
+                        f" {self.root} by another command",
+                        hint="the next build makes it again",
+                    ) from error
+            yield
 
     def touch(self, keys: Iterable[str]) -> None:
         """Note that these results are used now, for those who make room."""
@@ -174,8 +201,11 @@ class Store:
         try:
             yield path
         finally:
-            os.close(lock)
-            _remove(path)
+            # Unlocked, it would be another command's to sweep, while this one removes it too.
+            try:
+                _remove(path)
+            finally:
+                os.close(lock)
 
     @contextmanager
     def temporary(self) -> Iterator[None]:
@@ -198,18 +228,20 @@ class Store:
     def commit(self, key: str, folder: Path, meta: Mapping[str, Any]) -> Layer:
         """Give the filled ``folder`` its final name: the moment the result exists."""
         (folder / "tree").mkdir(exist_ok=True)
-        known = {**meta, "made": int(time.time()), "stamp": files.stamp_tree(folder / "tree")}
+        found = asdict(files.stamp_tree(folder / "tree"))
+        stamps = {name: found[what] for name, what in _STAMPS.items()}
+        known = {**meta, "made": int(time.time()), **stamps}
         files.write_whole(folder / META, json.dumps(known, indent=1))
         files.syncfs(folder)
         final = self.root / "layers" / key
-        if final.exists():
+        if os.path.lexists(final):
             self._discard(final)
         folder.rename(final)
         files.fsync_folder(final.parent)
-        found = self.find(key)
-        if found is None:
+        made = self.find(key)
+        if made is None:
             raise GloveboxError(f"the layer {key} vanished from {self.root} while it was written")
-        return found
+        return made
 
     def layers(self) -> Iterator[Layer]:
         """Give every finished result."""
@@ -223,26 +255,34 @@ class Store:
         self._discard(layer.path)
 
     def _discard(self, path: Path) -> None:
-        with self.scratch() as trash:
-            path.rename(trash / "gone")
+        """Take a result's name away, then its files; those wait for whoever still holds them."""
+        with self.exclusive("sweep"):
+            gone = Path(tempfile.mkdtemp(dir=self.root / "tmp"))
+            try:
+                path.rename(gone)
+            except FileNotFoundError:  # another command was quicker
+                gone.rmdir()
+                return
+            except IsADirectoryError:  # no result at all: a file, or a link
+                gone.rmdir()
+                path.unlink(missing_ok=True)
+                return
+            _remove_if_free(gone)
 
     def clear(self, *, downloads: bool) -> int:
         """Remove every result; give the bytes freed. Raises HostError while a build runs."""
         with self.alone():
             self.sweep()
             freed = 0
-            for layer in self.layers():
-                freed += size_of(layer.path)
-                self.remove(layer)
-            unpacked = self.root / UNPACKED
-            if unpacked.exists():
-                freed += size_of(unpacked)
-                _remove(unpacked)
-            if downloads:
-                for name in ("debs", "sources", "apt"):
-                    freed += size_of(self.root / name)
-                    _remove(self.root / name)
-        self.open()
+            for path in sorted((self.root / "layers").iterdir()):
+                freed += size_of(path)
+                self._discard(path)
+            # Emptied, not removed: another command that waits here has made them already.
+            for name in (UNPACKED, *(_DOWNLOADS if downloads else ())):
+                folder = self.root / name
+                for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+                    freed += size_of(path)
+                    _remove(path)
         return freed
 
 
@@ -263,21 +303,34 @@ def size_of(path: Path) -> int:
     return total
 
 
-@contextmanager
-def _try_lock(folder: Path) -> Iterator[bool]:
+def _remove_if_free(folder: Path) -> bool:
+    """Remove a folder that nobody holds; tell whether it was there and is gone."""
     try:
         handle = os.open(folder, os.O_RDONLY)
     except FileNotFoundError:
-        yield False
-        return
+        return False
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Its owner may have removed it before the lock was free.
+        if not os.fstat(handle).st_nlink or not folder.exists():
+            return False
+        _remove(folder)
     except BlockingIOError:
-        yield False
-    else:
-        yield True
+        return False
     finally:
         os.close(handle)
+    return True
+
+
+def _opened(stack: ExitStack, path: Path) -> int:
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    stack.callback(os.close, handle)
+    return handle
+
+
+def _is_folder(path: Path) -> bool:
+    """Tell whether there is a folder, and not a link to one."""
+    return path.is_dir() and not path.is_symlink()
 
 
 def _folders(root: Path) -> list[Path]:
@@ -285,4 +338,7 @@ def _folders(root: Path) -> list[Path]:
 
 
 def _remove(path: Path) -> None:
-    shutil.rmtree(path, ignore_errors=False) if path.exists() else None
+    if _is_folder(path):
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

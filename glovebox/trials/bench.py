@@ -21,6 +21,7 @@ from glovebox.lock import apt, lock
 from glovebox.plan import plan
 from glovebox.plan.plan import TARGET, TOOLS
 from glovebox.project.opened import open_project
+from glovebox.store.store import Store, default_root
 from glovebox.trials import bench_car, bench_contract, bench_idle, compare, elsewhere, measures
 from glovebox.trials.desk import BOARDS, LARGE, MB, SMALL, Bench
 from glovebox.trials.measures import TIMES, Report, Row, StepTime, machine, ordered, today
@@ -61,9 +62,10 @@ def measure(
     if quick:
         chosen = [name for name in QUICK if not only or name in only]
     boards = BOARDS[:1] if quick else BOARDS
+    store = Store(root=default_root()).open(monitor.note)
     opened = {
         board: open_project(
-            monitor, config=config, overrides=[f"board={board}"], out=out, quiet=True
+            monitor, store=store, config=config, overrides=[f"board={board}"], out=out, quiet=True
         )
         for board in boards
     }

@@ -12,6 +12,7 @@ from glovebox.host.run import PATH, CommandError, run, stream
 from glovebox.plan import plan
 from glovebox.project import story
 from glovebox.project.opened import Project, lock_file, open_project
+from glovebox.store.store import Store, default_root
 from glovebox.trials import bench, reproduce
 
 if TYPE_CHECKING:
@@ -73,7 +74,10 @@ def _cuts(monitor: Monitor, checkout: Path, board: Project) -> None:
 
 
 def _open(monitor: Monitor, checkout: Path, out: Path, *overrides: str) -> Project:
-    return open_project(monitor, config=checkout / "image.yaml", overrides=overrides, out=out)
+    store = Store(root=default_root()).open(monitor.say)
+    return open_project(
+        monitor, store=store, config=checkout / "image.yaml", overrides=overrides, out=out
+    )
 
 
 def _locked_and_offline(monitor: Monitor, checkout: Path, out: Path, board: Project) -> None:

@@ -29,7 +29,7 @@ from glovebox.host.arch import host_arch
 from glovebox.host.run import CommandError, stream
 from glovebox.lock.lock import Lock, Package
 from glovebox.plan.plan import TARGET, Made, Plan, Step, StepKind
-from glovebox.project import story
+from glovebox.project import show, story
 from glovebox.project.load import Loaded
 from glovebox.project.opened import Project
 from glovebox.store.store import Store
@@ -127,14 +127,13 @@ def plan(salt: str, firmware: FirmwareFile) -> Plan:
     )  # fmt: skip
 
 
-def build(monitor: Monitor) -> None:
-    """Build."""
-    sandbox.enter("the small build")
+def opened(monitor: Monitor) -> SmallProject:
+    """Give the project."""
     world = json.loads((Path(FOLDER) / "world.json").read_text())
     packages = tuple(Package(**one) for one in world["packages"])
     digest = hashlib.sha256(small_world.firmware(SALT)).hexdigest()
     config = Config(board=BoardName.PI_3, disk=Disk(boot=64 << 20, root=128 << 20))
-    opened = SmallProject(
+    return SmallProject(
         config=Path(FOLDER) / "world.json",
         loaded=Loaded(config=config, origins={}, warnings=()),
         board=BOARDS[config.board],
@@ -145,14 +144,29 @@ def build(monitor: Monitor) -> None:
         monitor=monitor,
         out=Path(FOLDER) / "out",
     )
-    story.build_image(opened, verify=False, shell="SHELL_ON_FAILURE" in os.environ)
+
+
+def run(monitor: Monitor, verb: str) -> None:
+    """Do what a verb does: build, or say how things stand."""
+    if verb == "build-image":
+        sandbox.enter("the small build")
+    made = opened(monitor)
+    with made.store.in_use(), made.store.temporary():
+        match verb:
+            case "build-image":
+                story.build_image(made, verify=False, shell="SHELL_ON_FAILURE" in os.environ)
+            case "plan":
+                show.steps(made, as_json=False)
+            case "why":
+                for name in NAMES:
+                    monitor.say("\n".join(story.reasons(made, name)))
 
 
 def main() -> None:
-    """Build, and end as a task does."""
+    """Run the verb, and end as a task does."""
     try:
         with tasks._ending() as monitor:
-            build(monitor)
+            run(monitor, os.environ.get("VERB", "build-image"))
     except Exit as end:
         print(end.message)  # noqa: T201  what a person would see
         sys.exit(end.code)

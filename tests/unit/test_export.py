@@ -201,3 +201,13 @@ def test_killed_before_the_papers(
     assert project.image.read_bytes() == b"new"
     assert names(project) == {project.image.name}
     assert not export.is_current(project, verified=False)
+
+
+@pytest.mark.parametrize("damage", [b"[]", b"null", b"\xff", b"{", b'{"a":' * 100_000])
+def test_a_damaged_manifest_is_none(project: Project, damage: bytes) -> None:
+    """An image whose manifest cannot be read is made again; it is no error."""
+    project.out.mkdir(parents=True)
+    project.image.touch()
+    export.papers(project).write_bytes(damage)
+
+    assert not export.is_current(project, verified=False)

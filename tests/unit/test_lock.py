@@ -416,3 +416,37 @@ def test_packages_in_the_store_are_not_asked_for(
     (tmp_path / "debs" / package("new").sha256).touch()
 
     assert Pool(monkeypatch, package("old")).ask(Store(root=tmp_path)) == ("new", [])
+
+
+@pytest.mark.parametrize(
+    "stamp",
+    [
+        json.dumps({"time": 4_070_908_800, "warnings": ["of 2099"]}),
+        "[]", "null", "{}", '{"time": "now", "warnings": []}', '{"time": 1', "[" * 100_000,
+    ],
+)  # fmt: skip
+def test_an_index_nobody_knows_the_age_of_is_not_fresh(
+    tmp_path: Path, mirror: Mirror, monkeypatch: pytest.MonkeyPatch, stamp: str
+) -> None:
+    """Asked for while a clock was ahead, or with a damaged note, it is asked for again."""
+    assert mirror.there
+    monkeypatch.setattr(lock, "FRESH_S", 1000)
+    store = Store(root=tmp_path).open()
+    state, _ = indices(store)
+    (state.folder / "lists" / INDEX).write_text("old\n")
+    (state.folder / "updated.json").write_text(stamp)
+
+    state, warnings = indices(store)
+
+    assert (state.folder / "lists" / INDEX).read_text() == "Codename: trixie\n"
+    assert warnings == ["an older one"]
+
+
+def test_a_lock_file_that_is_no_text(tmp_path: Path) -> None:
+    """Bytes that are no UTF-8, or JSON deeper than any lock, are a damaged lock."""
+    path = tmp_path / "image.3.lock.json"
+    for damage in (b"\xff\xfe", b'{"a":' * 100_000):
+        path.write_bytes(damage)
+
+        with pytest.raises(LockError, match="damaged"):
+            lock.read(path, asked="x")

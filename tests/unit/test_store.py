@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import shutil
 import stat
 import tempfile
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from glovebox.errors import HostError
+from glovebox.errors import GloveboxError, HostError
 from glovebox.store import store as module
 from glovebox.store.store import Store
 
@@ -104,7 +105,9 @@ def test_an_old_result_is_never_half_gone(
     assert seen[0] is None
 
 
-@pytest.mark.parametrize("damage", ["", "{", "\0" * 20, "\xff"])
+@pytest.mark.parametrize(
+    "damage", ["", "{", "\0" * 20, "\xff", "[]", "null", "7", '{"a":' * 100_000]
+)
 def test_a_damaged_result_is_none(store: Store, damage: str) -> None:
     """A result whose description cannot be read does not count, and is made again."""
     layer = put(store)
@@ -262,6 +265,96 @@ def test_what_was_swept_is_said(store: Store) -> None:
     assert names(store.root / "plans") == []
 
 
+@pytest.mark.parametrize("damage", [b"", b"\xff", b"1\xff", b"9" * 5000, b"one\n", "²".encode()])
+def test_a_damaged_format_is_said(store: Store, damage: bytes) -> None:
+    """A store whose format cannot be read is left alone; the message names the file and a cure."""
+    put(store)
+    (store.root / "format").write_bytes(damage)
+
+    with pytest.raises(HostError, match="is damaged") as caught:
+        Store(root=store.root).open()
+
+    assert str(store.root / "format") in caught.value.message
+    assert "rm -r" in (caught.value.hint or "")
+    assert store.find(KEY) is not None
+
+
+def test_no_other_command_sweeps_a_folder_that_is_being_removed(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A temporary folder is locked until it is gone: two that remove it would fail both."""
+    real = module._remove
+    swept: list[int] = []
+
+    def slowly(path: Path) -> None:
+        swept.append(Store(root=store.root).sweep())
+        real(path)
+
+    with store.scratch() as scratch:
+        (scratch / "file").touch()
+        monkeypatch.setattr(module, "_remove", slowly)
+
+    assert swept == [0]
+    assert names(store.root / "tmp") == []
+
+
+def test_a_replaced_result_stays_for_whoever_uses_it(store: Store) -> None:
+    """Its files stand until the block ends that holds it; the next command removes them."""
+    old = put(store, text="old")
+    with store.hold([old]):
+        (inside,) = [(old.tree / "file").open()]
+        before = inode(old.tree)
+        put(store, text="new")
+        left = [path / "tree" for path in (store.root / "tmp").iterdir()]
+
+        assert [inode(path) for path in left] == [before]
+        assert (left[0] / "file").read_text() == "old"
+        assert (store.root / "layers" / KEY / "tree/file").read_text() == "new"
+        assert store.sweep() == 0
+        inside.close()
+
+    assert store.sweep() == 1
+    assert names(store.root / "tmp") == []
+
+
+def inode(path: Path) -> int:
+    """Give what tells one folder from another."""
+    return path.stat().st_ino
+
+
+def test_holding_what_is_gone(store: Store) -> None:
+    """A result that another command removed cannot be held, and the message says what to do."""
+    layer = put(store)
+    store.remove(layer)
+
+    with pytest.raises(GloveboxError, match="removed from") as caught, store.hold([layer]):
+        pass
+
+    assert caught.value.hint
+
+
+def test_two_remove_the_same(store: Store) -> None:
+    """Removing what another command has removed is no error."""
+    layer = put(store)
+    store.remove(layer)
+    store.remove(layer)
+
+    assert names(store.root / "tmp") == []
+
+
+def test_a_store_is_cleared_of_everything(store: Store) -> None:
+    """Damaged results go, too; the folders stay for a command that waits for this one's end."""
+    put(store)
+    (store.root / "layers/half").mkdir()
+    (store.root / "layers/file").touch()
+    (store.root / "debs/one").write_text("deb")
+    (store.root / "apt/armel-x/lists").mkdir(parents=True)
+
+    store.clear(downloads=True)
+
+    assert [names(store.root / name) for name in ("layers", "debs", "apt", "tmp")] == [[]] * 4
+
+
 DAMAGE: dict[str, Callable[[Path], object]] = {
     "a byte more": lambda tree: (tree / "file").write_text("one!"),
     "other bytes": lambda tree: (tree / "file").write_text("two"),
@@ -269,6 +362,11 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "a file more": lambda tree: (tree / "new").touch(),
     "another mode": lambda tree: (tree / "file").chmod(0o600),
     "another name": lambda tree: (tree / "file").rename(tree / "other"),
+    "an attribute more": lambda tree: os.setxattr(tree / "file", "user.x", b"1"),
+    "an attribute of the tree's": lambda tree: os.setxattr(tree, "user.x", b"1"),
+    "a link in its place": lambda tree: (
+        tree.rename(tree.with_name("away")), tree.symlink_to("away"),
+    ),
     "a file in a new folder": lambda tree: (
         (tree / "sub").mkdir(), (tree / "file").rename(tree / "sub/file"),
     ),
@@ -284,6 +382,27 @@ def test_damage_is_seen(store: Store, name: str) -> None:
     DAMAGE[name](layer.tree)
 
     assert not store.is_intact(layer)
+
+
+def test_a_link_in_place_of_a_tree_is_no_result(store: Store) -> None:
+    """What it points to is not what the build made."""
+    layer = put(store)
+    layer.tree.rename(layer.path / "away")
+    layer.tree.symlink_to("away")
+
+    assert store.find(KEY) is None
+
+
+def test_a_result_of_before_is_intact(store: Store) -> None:
+    """What was not kept when it was made is not missed: no result is made again for it."""
+    layer = put(store)
+    meta = json.loads((layer.path / "meta.json").read_text())
+    del meta["attributes"]
+    (layer.path / "meta.json").write_text(json.dumps(meta))
+
+    found = store.find(KEY)
+    assert found is not None
+    assert store.is_intact(found)
 
 
 def test_a_copied_store_is_intact(store: Store, tmp_path: Path) -> None:
