@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Mapping  # noqa: TC003  a dataclass field's hint
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -38,12 +38,16 @@ JUNIT = "junit.xml"
 MEASURE = "GLOVEBOX_MEASURE"  # set: tests that only measure run too
 ABOUT = "about.json"  # what tests/image/conftest.py learns of a running board
 REPORT_FORMAT = 1
+FAILED = "failed"  # of a running board: a folder for each test that failed
 _VIEW = ".view-"
 _FAILED = 1  # pytest's status when it ran and tests failed
 _NONE = 5  # and when it had none to run
 # In a chroot each test waits for an emulated program, and an image is assembled meanwhile.
 _SIDE_BY_SIDE = 2
 _MESSAGE_LINES = 12
+
+
+_SPEEDS = (("start", "at its start"), ("run", "over the run"))
 
 
 class Level(StrEnum):
@@ -117,6 +121,7 @@ class Summary:
     """What all of them came to."""
 
     results: tuple[Result, ...]
+    speed: Mapping[str, float] | None = None  # of the emulator; see docs/verify.md
 
     @property
     def passed(self) -> int:
@@ -140,6 +145,9 @@ class Summary:
         lines = [
             f"{self.passed} passed, {len(self.failed)} failed, {skipped} skipped, {seconds:.0f} s"
         ]
+        if self.speed:
+            words = [f"{self.speed[name]:.2f} {of}" for name, of in _SPEEDS if name in self.speed]
+            lines[0] += f"; board seconds per second of this machine: {', '.join(words)}"
         lines += [f"  {count} skipped: {why}" for why, count in sorted(self.skipped.items())]
         return "\n".join(lines)
 
@@ -196,6 +204,7 @@ def verify(
     folder.mkdir(parents=True, exist_ok=True)
     for old in (JUNIT, ABOUT, CARD):
         (folder / old).unlink(missing_ok=True)
+    shutil.rmtree(folder / FAILED, ignore_errors=True)
     for killed in folder.glob(f"{_VIEW}*"):  # its mounts went with the process that made it
         shutil.rmtree(killed)
     shipped = target.path if target.path is not None and target.path.is_file() else None
@@ -215,12 +224,26 @@ def verify(
             left.unlink()
     if shipped and files.sha256_file(shipped) != before:
         raise VerifyError(f"{shipped} was changed while it was verified", hint="build it again")
-    summary = read_junit(folder / JUNIT)
+    summary = replace(read_junit(folder / JUNIT), speed=_speed(folder))
     if report is not None:
         files.write_whole(report, report_text(summary, target, folder, read_facts(manifest)))
     if summary.failed or not summary.passed:
-        raise VerifyError(_complaint(summary), hint=f"all of it: {folder}")
+        raise VerifyError(_complaint(summary, folder), hint=f"all of it: {folder}")
     return summary
+
+
+def kept(folder: Path, test: str) -> Path:
+    """Give the folder of a failed test, which may not be there: of a running board only."""
+    return folder / FAILED / re.sub(r"[^\w.-]+", ".", test).strip(".")
+
+
+def _speed(folder: Path) -> Mapping[str, float] | None:
+    """Read the emulator's speed of what tests/image wrote down, if a board was emulated."""
+    about = folder / ABOUT
+    if not about.exists():
+        return None
+    speed: Mapping[str, float] | None = json.loads(about.read_text()).get("speed")
+    return speed
 
 
 def read_junit(path: Path) -> Summary:
@@ -355,11 +378,18 @@ def _result(case: ET.Element) -> Result:
     return Result(test=test, outcome="passed", seconds=seconds)
 
 
-def _complaint(summary: Summary) -> str:
+def _complaint(summary: Summary, folder: Path) -> str:
     if not summary.failed:
         return f"no test said anything about this image: {summary}"
     names = []
     for each in summary.failed:
         said = each.message.splitlines()[:_MESSAGE_LINES]
+        place = kept(folder, each.test)
+        said += [f"kept: {place}"] if place.exists() else []
         names.append("\n    ".join([f"  {each.test}", *said]))
-    return f"{len(summary.failed)} of {len(summary.results)} tests failed:\n" + "\n".join(names)
+    counted, *_ = str(summary).splitlines()
+    return (
+        f"{len(summary.failed)} of {len(summary.results)} tests failed:\n"
+        + "\n".join(names)
+        + f"\n{counted}"
+    )

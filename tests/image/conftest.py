@@ -7,6 +7,7 @@ import json
 import os
 import re
 import tempfile
+import time
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,12 +20,13 @@ from glovebox.config.schema import BoardName
 from glovebox.emulator.emulator import Login, Machine, boot, find_qemu, ssh_config
 from glovebox.host.chroot import emulator_settings
 from glovebox.verify.verify import ABOUT, Facts, Level, Target, parse_target, read_facts, shares
+from tests.image import evidence
 from tests.image.drives import DRIVE_S, epochs
 from tests.image.filled import FILE, fill, is_filled, told
-from tests.image.standing import Standing
+from tests.image.standing import Standing, patience
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterator, Mapping
 
     from glovebox.emulator.dongle import Sent
     from tests.image.filled import Filled
@@ -34,8 +36,8 @@ READY_TIMEOUT_S = 300
 # systemd says so of a service of Type=notify once it is READY, long before anybody can log in.
 READY = re.compile(rb"Started .*telematics\.service")
 # The board looks itself: to log in each time would take half of what it can do while it boots.
-AWAIT_READY = f"""
-for second in $(seq {READY_TIMEOUT_S}); do
+AWAIT_READY = """
+for second in $(seq {seconds}); do
   state=$(systemctl show -p Type,ActiveState,SubState telematics.service)
   case $state in *ActiveState=active*) case $state in *SubState=running*) break ;; esac ;; esac
   sleep 1
@@ -61,6 +63,13 @@ MARKERS = (
     "driven: runs after those that only look; what they take is a drive's time",
     "last: runs after all others",
 )
+
+
+# What a failed test is asked about, once it is there; and which failures are told already.
+MACHINE = pytest.StashKey[Machine]()
+HOST = pytest.StashKey[Host]()
+BEGAN = pytest.StashKey[float]()
+TOLD = pytest.StashKey[BaseException]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -114,6 +123,36 @@ def _turn(item: pytest.Item) -> int:
     """Give when a test runs: what only looks, what drives, what ends the board."""
     later = (None, "driven", "last")
     return max(turn for turn, name in enumerate(later) if not name or item.get_closest_marker(name))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Note when a test begins, for the part of the journal that it needs when it fails."""
+    item.stash[BEGAN] = time.monotonic()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Of a test that failed on a running board, keep what is needed to understand it."""
+    report = yield
+    config = item.config
+    running = parse_target(config.getoption("target")).level is not Level.CHROOT
+    # What all tests stand on fails once, and each of them tells it again.
+    again = call.excinfo is not None and call.excinfo.value is config.stash.get(TOLD, None)
+    if report.failed and running and call.excinfo is not None and not again:
+        config.stash[TOLD] = call.excinfo.value
+        place = evidence.keep(
+            config.getoption("artifacts"),
+            f"{item.path.stem}::{item.name}",
+            host=config.stash.get(HOST, None),
+            machine=config.stash.get(MACHINE, None),
+            seconds=time.monotonic() - item.stash[BEGAN],
+            why=report.longreprtext,
+        )
+        report.sections.append(("kept", os.fspath(place)))
+    return report
 
 
 @pytest.fixture(scope="session")
@@ -175,6 +214,7 @@ def powered(
         folder=artifacts,
         put={FILE: filled.text} if filled else {},
     ) as booted:
+        pytestconfig.stash[MACHINE] = booted
         yield booted
 
 
@@ -199,7 +239,9 @@ def first_drive(powered: Machine, filled: Filled | None) -> tuple[Sent, ...]:
     else:
         # What the owner wrote on the card ends the first run of the service, and begins another.
         powered.wait_ssh()
-        told = powered.ssh(AWAIT_READY).stdout
+        told = powered.ssh(
+            AWAIT_READY.format(seconds=round(powered.patience(READY_TIMEOUT_S)))
+        ).stdout
         state = dict(line.split("=", 1) for line in told.splitlines())
         assert state["Type"] == "notify", "nobody can tell when it is ready"
         assert (state["ActiveState"], state["SubState"]) == ("active", "running"), told
@@ -237,8 +279,10 @@ def host(
         return
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="glovebox-"))
+        machine: Machine | None = None
         if target.level is Level.EMULATED:
-            config = request.getfixturevalue("machine").ssh_config
+            machine = request.getfixturevalue("machine")
+            config = machine.ssh_config
         else:
             config = Path(folder) / "ssh_config"
             login = Login(user=target.user or facts.user, key=request.config.getoption("key"))
@@ -254,30 +298,33 @@ def host(
         command = ["ssh", "-F", os.fspath(config), "board", "sudo", "-n", "/bin/sh"]
         # ssh finds the caller's own agent and keys by these.
         keys = {name: os.environ[name] for name in ("HOME", "SSH_AUTH_SOCK") if name in os.environ}
-        board = stack.enter_context(closing(Standing(command, keys)))
+        waits = {"patience": machine.patience} if machine else {}
+        board = stack.enter_context(closing(Standing(command, keys, **waits)))
         asked = Host(board)
+        request.config.stash[HOST] = asked
         refused = asked.run("true")
         if refused.failed:
             pytest.exit(f"{target}: no root by ssh and sudo: {refused.stderr.strip()}", 2)
         # What runs while the board still boots is slow, and tells half the truth.
-        asked.run(f"timeout {SETTLE_TIMEOUT_S} systemctl is-system-running --wait")
-        emulated = target.level is Level.EMULATED
-        _keep(asked, artifacts, BOOT_EVIDENCE_EMULATED if emulated else BOOT_EVIDENCE)
-        if target.level is Level.EMULATED:
+        settle_s = round(patience(asked, SETTLE_TIMEOUT_S))
+        asked.run(f"timeout {settle_s} systemctl is-system-running --wait")
+        _keep(asked, artifacts, BOOT_EVIDENCE_EMULATED if machine else BOOT_EVIDENCE)
+        if machine:
             request.getfixturevalue("boot_writes")
         yield asked
-        if not (target.level is Level.EMULATED and request.getfixturevalue("machine").off):
-            _keep_evidence(asked, artifacts)
+        if machine is None or not machine.off:
+            _keep_evidence(asked, machine, artifacts)
 
 
 @pytest.fixture(scope="session")
-def keep_evidence(host: Host, artifacts: Path) -> Callable[[], None]:
+def keep_evidence(host: Host, machine: Machine, artifacts: Path) -> Callable[[], None]:
     """Give what keeps a running board's logs, for a test that ends the board."""
-    return lambda: _keep_evidence(host, artifacts)
+    return lambda: _keep_evidence(host, machine, artifacts)
 
 
-def _keep_evidence(host: Host, artifacts: Path) -> None:
+def _keep_evidence(host: Host, machine: Machine | None, artifacts: Path) -> None:
     """Keep what a running board says of itself; neither its name nor its serial number."""
+    speed = evidence.speed(host, machine)
     _keep(host, artifacts, EVIDENCE)
     packages = host.check_output("dpkg-query --show | sort")
     release = host.check_output("cat /etc/os-release")
@@ -291,6 +338,7 @@ def _keep_evidence(host: Host, artifacts: Path) -> None:
         "kernel": host.check_output("uname --kernel-release --kernel-version --machine"),
         "packages": len(packages.splitlines()),
         "packages_sha256": hashlib.sha256(packages.encode()).hexdigest(),
+        "speed": speed,
     }
     (artifacts / ABOUT).write_text(json.dumps(about, indent=2) + "\n")
 

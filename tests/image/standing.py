@@ -11,7 +11,9 @@ from glovebox.verify import standing_shell
 from glovebox.verify.standing_shell import ShellGoneError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+
+    from testinfra.host import Host
 
     from glovebox.verify.standing_shell import Shell
 
@@ -26,9 +28,16 @@ class Standing(BaseBackend):  # type: ignore[misc]  # testinfra ships no types
 
     NAME = "glovebox-standing"
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
-        """Take what starts the shell; it is started when it is first asked."""
+    def __init__(
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        *,
+        patience: Callable[[float], float] = lambda seconds: seconds,
+    ) -> None:
+        """Take what starts the shell, when it is first asked; ``patience``: see the function."""
         super().__init__("image")
+        self.patience = patience
         self._encoding = "UTF-8"  # left to find out, testinfra starts a Python there to ask it
         self._start = (command, environment)
         self._kept = ExitStack()
@@ -50,3 +59,13 @@ class Standing(BaseBackend):  # type: ignore[misc]  # testinfra ships no types
         """End the shell."""
         self._kept.close()
         self._shell = None
+
+
+def patience(host: Host, seconds: float) -> float:
+    """Give how long to wait for what takes a board that keeps time so many seconds.
+
+    An emulated board's own start has shown how fast this machine emulates it. Every wait of a test
+    has a bound of this kind, and ends with the event it waits for.
+    """
+    backend: Standing = host.backend
+    return backend.patience(seconds)

@@ -243,6 +243,45 @@ def test_words_of_the_console_are_waited_for(tmp_path: Path) -> None:
         machine.end()
 
 
+def test_speed_is_that_of_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A board that took twice its time until systemd spoke is waited for twice as long; once."""
+    machine = _machine(tmp_path, "import time; time.sleep(60)")
+    monkeypatch.setattr(emulator, "_START_S", {machine.board.qemu_machine: 20.0})
+    serial = tmp_path / "serial.log"
+    serial.write_text("Begin: Loading essential drivers ... done.\n")
+    try:
+        machine.check()
+        assert (machine.speed, machine.patience(60)) == (None, 60)
+
+        machine._powered -= 40
+        serial.write_text("Welcome to Debian GNU/Linux 13 (trixie)!\n")
+        machine.check()
+        machine._powered -= 40
+        machine.check()
+    finally:
+        machine.end()
+
+    assert machine.speed == pytest.approx(0.5, rel=0.1)
+    assert machine.patience(60) == pytest.approx(120, rel=0.1)
+
+
+def test_a_fast_machine_is_given_no_less_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bound is never below what it says: only its emulation may be fast, not its clock."""
+    machine = _machine(tmp_path, "import time; time.sleep(60)")
+    monkeypatch.setattr(emulator, "_START_S", {machine.board.qemu_machine: 2000.0})
+    (tmp_path / "serial.log").write_text("Welcome to Debian GNU/Linux 13 (trixie)!\n")
+    try:
+        machine.check()
+    finally:
+        machine.end()
+
+    assert machine.speed is not None
+    assert machine.speed > 1
+    assert machine.patience(60) == 60
+
+
 def test_power_down_is_no_early_death(tmp_path: Path) -> None:
     """QEMU may end by itself once the kernel has said its last word."""
     machine = _machine(tmp_path, "")

@@ -146,6 +146,31 @@ def test_failing_tests_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert report.exists()
 
 
+def test_what_a_failed_test_left_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message tells the folder of the test that kept one, and how fast the board was."""
+    image = tmp_path / "image"
+    image.write_bytes(b"image")
+    old = module.kept(tmp_path, "test_old::test_gone")
+    old.mkdir(parents=True)
+
+    def stream(*_: object, **__: object) -> None:
+        assert not old.exists(), "what an earlier run left is taken for this one's"
+        (tmp_path / "junit.xml").write_text(JUNIT)
+        (tmp_path / "about.json").write_text('{"speed": {"start": 0.431, "run": 0.98}}')
+        module.kept(tmp_path, "test_boot::test_runs").mkdir(parents=True)
+        raise CommandError(["pytest"], 1, "the tail")
+
+    monkeypatch.setattr(module, "stream", stream)
+
+    with pytest.raises(VerifyError) as caught:
+        verify(parse_target(f"emulated:{image}"), _manifest(tmp_path), folder=tmp_path)
+
+    told = str(caught.value)
+    assert f"kept: {tmp_path}/failed/test_boot.test_runs\n" in told
+    assert told.count("kept:") == 1
+    assert "0.43 at its start, 0.98 over the run" in told
+
+
 def test_a_changed_image_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Verifying must not change a byte of what is exported."""
     image = tmp_path / "image"
