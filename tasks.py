@@ -384,18 +384,29 @@ def lint(_c: Context) -> None:
         suite.lint(monitor, CHECKOUT)
 
 
-@task(auto_shortflags=False, help={"quick": "only what takes seconds: style, types, unit tests"})
-def test(_c: Context, quick: bool = False) -> None:  # noqa: FBT001, FBT002, PT028  a task
-    """Run all tests: both boards built, verified, booted, with a drive replayed (needs root)."""
+@task(
+    auto_shortflags=False,
+    help={
+        "quick": "only what takes seconds: style, types, unit tests",
+        "long": "also what takes hours: more cuts, boards on a busy machine, tests marked long",
+        "only": "these parts alone, with commas, and what they need; a run's last lines name them",
+    },
+)
+def test(_c: Context, quick: bool = False, long: bool = False, only: str = "") -> None:  # noqa: FBT001, FBT002, PT028  a task
+    """Run all tests: both boards built, verified, booted, with a drive replayed (needs root).
+
+    Each part is tried, whatever came of those before; the end tells what each took and came to.
+    """
     from glovebox.host import sandbox
     from glovebox.trials import suite
 
+    names = [name for name in only.split(",") if name]
     with _ending(OUT / "test.log") as monitor:
         if quick:
-            suite.quick(monitor, CHECKOUT)
+            suite.quick(monitor, CHECKOUT, only=names)
         else:
             sandbox.enter("test")
-            suite.everything(monitor, CHECKOUT, OUT)
+            suite.everything(monitor, CHECKOUT, OUT, only=names, long=long)
 
 
 _UNCHANGED = "stopped; nothing was changed"

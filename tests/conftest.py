@@ -7,13 +7,14 @@ import shutil
 import signal
 from typing import TYPE_CHECKING
 
+import pytest
+
 from glovebox.host.run import PATH
+from glovebox.verify.verify import LONG
 from tests.needs import missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    import pytest
 
 
 def pytest_configure() -> None:
@@ -26,6 +27,8 @@ def pytest_configure() -> None:
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Look for what the test's markers say it needs."""
+    if item.get_closest_marker("long") and not os.environ.get(LONG):
+        pytest.skip("takes long; to run it: ./invoke test --long")
     if item.get_closest_marker("root") and os.geteuid() != 0:
         missing("needs root: it mounts file systems")
     lacking = [name for name in _programs(item) if shutil.which(name, path=PATH) is None]

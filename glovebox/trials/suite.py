@@ -4,73 +4,177 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import contextmanager
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glovebox.errors import VerifyError
-from glovebox.host.run import PATH, CommandError, run, stream
+from glovebox.host.run import PATH, CommandError, end, run, start, stream
 from glovebox.plan import plan
 from glovebox.project import story
 from glovebox.project.opened import Project, lock_file, open_project
 from glovebox.store.store import Store, default_root
 from glovebox.trials import bench, reproduce
+from glovebox.trials.parts import Part, choose, try_all
+from glovebox.verify.verify import LONG
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from glovebox.host.monitor import Monitor
 
 # One recipe, two processors; both have a machine in QEMU.
 BOARDS = ("zero-w", "3")
+MORE_CUTS = ("--moments", "300", "--starts", "25")
 
 
 def lint(monitor: Monitor, checkout: Path) -> None:
     """Check types, style and shell; raises VerifyError with what was found."""
-    python = [sys.executable, "-m"]
-    _check(monitor, "ruff check", [*python, "ruff", "check", "."], checkout)
-    _check(monitor, "ruff format", [*python, "ruff", "format", "--check", "."], checkout)
-    _check(monitor, "mypy", [*python, "mypy"], checkout)
-    scripts = sorted(str(path.relative_to(checkout)) for path in _scripts(checkout))
-    _check(monitor, "shellcheck", ["shellcheck", "--shell=bash", *scripts], checkout)
+    try_all(monitor, _lint(monitor, checkout), again=_again)
 
 
-def quick(monitor: Monitor, checkout: Path) -> None:
+def quick(monitor: Monitor, checkout: Path, *, only: Sequence[str] = ()) -> None:
     """Run the ring for every save."""
-    lint(monitor, checkout)
-    _pytest(monitor, "unit tests", ["tests/unit"], checkout)
+    try_all(monitor, choose(_quick(monitor, checkout), only=only), again=_again)
 
 
-def everything(monitor: Monitor, checkout: Path, out: Path) -> None:
-    """Run every test there is."""
-    quick(monitor, checkout)
-    boards = []
-    for name in BOARDS:
+def everything(
+    monitor: Monitor, checkout: Path, out: Path, *, only: Sequence[str] = (), long: bool = False
+) -> None:
+    """Run every test there is; those that take longer than an hour only if they are asked for.
+
+    What is to run only then is a part with ``long=True``, or a test with pytest's marker ``long``.
+    """
+    quickly = _quick(monitor, checkout)
+    parts = choose([*quickly, *_boards(monitor, checkout, out)], only=only, long=long)
+    if long:
+        os.environ[LONG] = "1"  # pytest's tests see it
+    seconds = {part.name for part in quickly}
+    way = " --long" if long else ""
+
+    def again(name: str) -> str:
+        return _again(name) if name in seconds else f"./invoke test{way} --only {name}"
+
+    try_all(monitor, parts, again=again)
+
+
+def _again(name: str) -> str:
+    return f"./invoke test --quick --only {name}"
+
+
+def _lint(monitor: Monitor, checkout: Path) -> list[Part]:
+    python = [sys.executable, "-m"]
+    scripts = sorted(str(path.relative_to(checkout)) for path in _scripts(checkout))
+    commands = {
+        "style": [*python, "ruff", "check", "."],
+        "format": [*python, "ruff", "format", "--check", "."],
+        "types": [*python, "mypy"],
+        "shell": ["shellcheck", "--shell=bash", *scripts],
+    }
+    return [
+        Part(name=name, run=partial(_check, monitor, name, command, checkout))
+        for name, command in commands.items()
+    ]
+
+
+def _quick(monitor: Monitor, checkout: Path) -> list[Part]:
+    unit = partial(_pytest, monitor, "unit tests", ["tests/unit"], checkout)
+    return [*_lint(monitor, checkout), Part(name="unit", run=unit)]
+
+
+def _boards(monitor: Monitor, checkout: Path, out: Path) -> list[Part]:
+    """Give what builds and boots, in an order in which each finds what it needs."""
+
+    @cache
+    def board(name: str) -> Project:
+        return _open(monitor, checkout, out, f"board={name}")
+
+    def build(name: str) -> None:
         monitor.say(f"board {name}: build and verify in a chroot")
-        boards.append(_open(monitor, checkout, out, f"board={name}"))
-        story.build_image(boards[-1])
-    _locked_and_offline(monitor, checkout, out, boards[0])
-    _image_as_base(monitor, checkout, out, boards[0])
-    _same_bytes(monitor, checkout, boards[0])
-    # Small and once: it shows that every part of it still runs.
-    bench.measure(monitor, checkout / "image.yaml", quick=True, out=out / "bench")
-    # They take their mke2fs from the native root that the builds made.
-    _pytest(monitor, "root tests", ["tests/root"], checkout)
-    _pytest(monitor, "service tests", ["tests/service"], checkout)
-    # One after the other: an emulated board that has to share its processor runs at a fraction of
-    # its speed, and its clock with it, which a receiver's time then overtakes.
-    for board in boards:
-        monitor.say(f"board {board.board.name}: boot, plug in a receiver, drive")
-        story.verify_target(board, "emulated")
-    _cuts(monitor, checkout, boards[-1])
+        story.build_image(board(name))
+
+    def boot(name: str) -> None:
+        monitor.say(f"board {name}: boot, plug in a receiver, drive")
+        story.verify_target(board(name), "emulated")
+
+    def busy(name: str) -> None:
+        with _kept_busy():
+            boot(name)
+
+    one, other = BOARDS
+    return [
+        *(Part(name=f"build-{name}", run=partial(build, name)) for name in BOARDS),
+        Part(
+            name="offline",
+            run=lambda: _locked_and_offline(monitor, checkout, out, board(one)),
+            needs=(f"build-{one}",),
+        ),
+        Part(
+            name="base",
+            run=lambda: _image_as_base(monitor, checkout, out, board(one)),
+            needs=(f"build-{one}",),
+        ),
+        Part(
+            name="bytes",
+            run=lambda: _same_bytes(monitor, checkout, board(one)),
+            needs=(f"build-{one}",),
+        ),
+        # Small and once: it shows that every part of it still runs.
+        Part(
+            name="bench",
+            run=lambda: bench.measure(
+                monitor, checkout / "image.yaml", quick=True, out=out / "bench"
+            ),
+        ),
+        # They take their mke2fs from the native root that a build made; either's will do.
+        Part(name="root", run=lambda: _pytest(monitor, "root tests", ["tests/root"], checkout)),
+        Part(
+            name="service",
+            run=lambda: _pytest(monitor, "service tests", ["tests/service"], checkout),
+        ),
+        # One after the other: an emulated board that has to share its processor runs at a fraction
+        # of its speed, and its clock with it, which a receiver's time then overtakes.
+        *(
+            Part(name=f"emulated-{name}", run=partial(boot, name), needs=(f"build-{name}",))
+            for name in BOARDS
+        ),
+        Part(
+            name="cuts",
+            run=lambda: _cuts(monitor, checkout, board(other)),
+            needs=(f"build-{other}",),
+        ),
+        Part(
+            name="cuts-more",
+            run=lambda: _cuts(monitor, checkout, board(other), *MORE_CUTS),
+            needs=(f"build-{other}",),
+            long=True,
+        ),
+        *(
+            Part(name=f"busy-{name}", run=partial(busy, name), needs=(f"build-{name}",), long=True)
+            for name in BOARDS
+        ),
+    ]
 
 
-def _cuts(monitor: Monitor, checkout: Path, board: Project) -> None:
+@contextmanager
+def _kept_busy() -> Iterator[None]:
+    """Give every processor of this machine something else to do as well."""
+    loops = [start(["sh", "-c", "while :; do :; done"]) for _ in range(os.cpu_count() or 1)]
+    try:
+        yield
+    finally:
+        for loop in loops:
+            end(loop, grace_s=1)
+
+
+def _cuts(monitor: Monitor, checkout: Path, board: Project, *more: str) -> None:
     """Cut the first start of an arm64 board; a machine without its slow parts stands in for it."""
     builder = board.builder()
     builder.build([plan.EMULATOR])
     qemu = builder.native(plan.EMULATOR).tree
     words = ["tests/cuts", "--image", str(board.image), "--qemu-root", str(qemu)]
-    _pytest(monitor, "cuts", words, checkout)
+    _pytest(monitor, "cuts", [*words, *more], checkout)
 
 
 def _open(monitor: Monitor, checkout: Path, out: Path, *overrides: str) -> Project:
@@ -157,7 +261,9 @@ def _check(
         "PATH": f"{Path(sys.executable).parent}:{PATH}",
     }
     env |= {
-        name: os.environ[name] for name in ("CI", "GLOVEBOX_STORE", "HOME") if name in os.environ
+        name: os.environ[name]
+        for name in ("CI", "GLOVEBOX_STORE", "HOME", LONG)
+        if name in os.environ
     }
     try:
         with monitor.step(name, "running") as line:

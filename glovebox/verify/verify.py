@@ -36,6 +36,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 TESTS = "tests/image"
 JUNIT = "junit.xml"
 MEASURE = "GLOVEBOX_MEASURE"  # set: tests that only measure run too
+LONG = "GLOVEBOX_LONG"  # set: tests that take long run too
 ABOUT = "about.json"  # what tests/image/conftest.py learns of a running board
 REPORT_FORMAT = 1
 FAILED = "failed"  # of a running board: a folder for each test that failed
@@ -329,7 +330,7 @@ def _run_tests(
         "TMPDIR": gettempdir(),
     }
     # ssh finds the caller's own agent and keys by these; a build never sees them.
-    names = ("HOME", "SSH_AUTH_SOCK", "CI", "GLOVEBOX_STORE", MEASURE)
+    names = ("HOME", "SSH_AUTH_SOCK", "CI", "GLOVEBOX_STORE", MEASURE, LONG)
     caller = {name: os.environ[name] for name in names if name in os.environ}
     try:
         stream([*command, *options], line=line, cwd=PROJECT, env={**settings, **caller})
