@@ -25,10 +25,10 @@ from telematics.gpsd import monotonic_ms
 from telematics.journal import Journal
 from telematics.notify import notify, watchdog_s
 from telematics.numbers import Numbers
-from telematics.queue import Writer
 from telematics.reader import Reader
 from telematics.state import StateFile
 from telematics.stream import RedisStream
+from telematics.writer import Writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

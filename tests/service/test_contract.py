@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 from hypothesis import HealthCheck, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
-from telematics import numbers, publish, queue
+from telematics import numbers, publish, writer
 from telematics.journal import NAME, Journal
 from telematics.numbers import Numbers
 from telematics.publish import Publisher, SinkError
-from telematics.queue import Writer
 from telematics.record import Identity, decode, whole
 from telematics.stream import QueueError
+from telematics.writer import Writer
 from tests.contract_model import (
     Connection,
     ModelDisk,
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from telematics.queue import _Made
+    from telematics.writer import _Made
 
 STATE = Path("/state")
 W_MS = 2000
@@ -390,7 +390,7 @@ def lines(content: bytes) -> list[bytes]:
 def test_nothing_acknowledged_is_ever_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     """At least once, in order, within W, and what the medium destroyed is told: 1,000 faults."""
     # Small batches and blocks meet their ends, and each other, far more often.
-    monkeypatch.setattr(queue, "BATCH_MAX", 3)
+    monkeypatch.setattr(writer, "BATCH_MAX", 3)
     monkeypatch.setattr(publish, "BATCH", 7)
     monkeypatch.setattr(numbers, "BLOCK", 10)
     counted.clear()

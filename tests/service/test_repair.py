@@ -18,10 +18,10 @@ from telematics.floor import floor_ms
 from telematics.journal import Journal
 from telematics.numbers import Numbers
 from telematics.publish import Publisher
-from telematics.queue import Writer
 from telematics.record import Identity, decode
 from telematics.repair import FOLDER, KEPT, PATIENCE, Outcome, repair
 from telematics.stream import RedisStream
+from telematics.writer import Writer
 from tests.contract_model import ModelSink, epoch, maker
 from tests.contract_table import row_in_docs, write_row, writing
 from tests.queue_faults import FAULTS, HALF, RECORDS, Fault, flip

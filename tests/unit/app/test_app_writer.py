@@ -10,8 +10,8 @@ import pytest
 
 from telematics.journal import Journal
 from telematics.numbers import BLOCK, Numbers
-from telematics.queue import BATCH_MAX, Writer
 from telematics.record import Gap, Identity
+from telematics.writer import BATCH_MAX, Writer
 from tests.contract_model import ModelDisk, ModelStream, epoch, maker
 
 STATE = Path("/state")
