@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from telematics.epoch import Epoch
 from telematics.publish import SinkError
+from telematics.queue import QueueError
 from telematics.receive import Ledger
 from telematics.record import Record, decode
-from telematics.stream import QueueError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -95,7 +95,7 @@ class ModelDisk:
 
 
 @dataclass
-class ModelStream:
+class ModelQueue:
     """A queue in a list, for the writer and the publisher; each fault is used up by one call.
 
     ``refused``: nothing happened. ``reply lost``: it happened and nobody was told.
@@ -112,12 +112,12 @@ class ModelStream:
     generation: int = 0
 
     def newest(self) -> bytes:
-        """See Stream."""
+        """See Queue."""
         self._answer()
         return self.entries[-1][1] if self.entries else self.last_sent
 
     def append(self, records: Sequence[tuple[int, bytes]]) -> None:
-        """See Stream; ids must grow, as in Redis."""
+        """See Queue; ids must grow, as in Redis."""
         fault = self._answer()
         if self.full:
             raise QueueError("OOM command not allowed when used memory > 'maxmemory'")
@@ -130,7 +130,7 @@ class ModelStream:
             raise QueueError(fault)
 
     def length(self) -> int:
-        """See Stream."""
+        """See Queue."""
         self._answer()
         return len(self.entries)
 
@@ -186,19 +186,19 @@ class ModelStream:
 class Connection:
     """One process's connection to a queue: a restart of the queue breaks it once."""
 
-    queue: ModelStream
+    queue: ModelQueue
     _generation: int = -1
 
     def newest(self) -> bytes:
-        """See Stream."""
+        """See Queue."""
         return self._whole().newest()
 
     def append(self, records: Sequence[tuple[int, bytes]]) -> None:
-        """See Stream."""
+        """See Queue."""
         self._whole().append(records)
 
     def length(self) -> int:
-        """See Stream."""
+        """See Queue."""
         return self._whole().length()
 
     def sent(self) -> bytes:
@@ -213,7 +213,7 @@ class Connection:
         """See Source."""
         self._whole().drop(ident, raw)
 
-    def _whole(self) -> ModelStream:
+    def _whole(self) -> ModelQueue:
         known, self._generation = self._generation, self.queue.generation
         if known not in (-1, self.queue.generation):
             raise QueueError("connection lost")

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from telematics.notify import notify
+from telematics.queue import QueueError, RedisQueue
 from telematics.record import Gap, Head, decode, head
-from telematics.stream import QueueError, RedisStream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -203,7 +203,7 @@ def run(settings: Settings, _environ: Mapping[str, str]) -> None:
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-    queue = RedisStream(
+    queue = RedisQueue(
         socket=settings.queue_socket, key=settings.queue_key, timeout_s=QUEUE_TIMEOUT_S
     )
     publisher = Publisher(queue, sink, keep=_report_damaged)
@@ -217,7 +217,7 @@ def run(settings: Settings, _environ: Mapping[str, str]) -> None:
 
 def _loop(
     publisher: Publisher,
-    queue: RedisStream,
+    queue: RedisQueue,
     sink: Sink,
     stopping: threading.Event,
     *,

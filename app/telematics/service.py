@@ -25,9 +25,9 @@ from telematics.gpsd import monotonic_ms
 from telematics.journal import Journal
 from telematics.notify import notify, watchdog_s
 from telematics.numbers import Numbers
+from telematics.queue import RedisQueue
 from telematics.reader import Reader
 from telematics.state import StateFile
-from telematics.stream import RedisStream
 from telematics.writer import Writer
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
     from telematics.epoch import Epoch
     from telematics.files import Disk
+    from telematics.queue import Queue
     from telematics.settings import Settings
-    from telematics.stream import Stream
 
 STATUS_EVERY_MS = 5000
 # While all is well there is little to tell, and to write it takes longer than to write a record.
@@ -61,7 +61,7 @@ class Service:
         self,
         settings: Settings,
         *,
-        stream: Callable[[Reader], Stream],
+        queue: Callable[[Reader], Queue],
         state: Path,
         status_file: Path,
         disk: Disk | None = None,
@@ -82,7 +82,7 @@ class Service:
         self._merger = Merger(quiet_ms=settings.epoch_quiet_ms)
         self._frozen = FrozenWatch()
         self._writer = Writer(
-            stream(self._reader),
+            queue(self._reader),
             journal=Journal(disk, state),
             numbers=self._numbers,
             make=self._make,
@@ -322,7 +322,7 @@ def run(settings: Settings, environ: Mapping[str, str]) -> None:
     """Run the service until SIGTERM or SIGINT."""
     service = Service(
         settings,
-        stream=lambda reader: RedisStream(
+        queue=lambda reader: RedisQueue(
             socket=settings.queue_socket, key=settings.queue_key, until=reader.until
         ),
         state=Path(environ.get("STATE_DIRECTORY", status.STATE_DIRECTORY)),

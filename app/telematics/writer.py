@@ -1,7 +1,7 @@
 """The writer that fills the queue: every epoch on the medium within two seconds, in order, once.
 
-A batch goes to the Stream as one transaction, or to the spill journal where Redis is dead or full,
-which is drained before anything else enters the Stream. Either way a record has its number before
+A batch goes to the queue as one transaction, or to the spill journal where Redis is dead or full,
+which is drained before anything else enters the queue. Either way a record has its number before
 it is written anywhere, so writing it again is noticed.
 """
 
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from telematics.journal import JournalError, seq_of
 from telematics.numbers import NumbersError
+from telematics.queue import Queue, QueueError
 from telematics.record import RecordError, decode
-from telematics.stream import QueueError, Stream
 from telematics.trip import continues
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Writer:
 
     def __init__(
         self,
-        stream: Stream,
+        queue: Queue,
         *,
         journal: Journal,
         numbers: Numbers,
@@ -70,7 +70,7 @@ class Writer:
         self.last_epoch: Epoch | None = None
         self.problem = "not connected yet"
         self.journal_problem = ""
-        self._stream = stream
+        self._queue = queue
         self._journal = journal
         self._numbers = numbers
         self._make = make
@@ -168,7 +168,7 @@ class Writer:
         if not self._in_step:
             return None
         try:
-            return self._stream.length()
+            return self._queue.length()
         except QueueError as error:
             self._failed(error, 0)
             return None
@@ -206,7 +206,7 @@ class Writer:
         """Have the batch on the medium, in the queue or else in the journal."""
         if self._in_step and self._journal.empty:
             try:
-                self._stream.append([(each.seq, each.raw) for each in self._batch])
+                self._queue.append([(each.seq, each.raw) for each in self._batch])
             except QueueError as error:
                 self._failed(error, now)
             else:
@@ -237,7 +237,7 @@ class Writer:
             records, end = self._journal.peek(BATCH_MAX)
             numbered = [(decode(raw).seq, raw) for raw in records if not self._stands(raw)]
             if numbered:
-                self._stream.append(numbered)
+                self._queue.append(numbered)
                 self._in_stream = max(self._in_stream, numbered[-1][0])
             self._journal.drained(end)
         except QueueError as error:
@@ -256,7 +256,7 @@ class Writer:
 
     def _synchronise(self) -> None:
         """Learn what the queue holds, of the batch under way and of all before."""
-        newest = self._stream.newest()
+        newest = self._queue.newest()
         self._journal.reopen()
         last = seq_of(newest, installation=self._numbers.installation)
         saved = seq_of(self._journal.newest, installation=self._numbers.installation)
@@ -266,7 +266,7 @@ class Writer:
             self.vanished += lost
             log.error("the queue came back without its last %d records", lost)
         self._in_stream = last
-        # The batch whose answer was lost is in the Stream, or it is not: its last record tells.
+        # The batch whose answer was lost is in the queue, or it is not: its last record tells.
         written = [each for each in self._batch if each.seq <= last]
         self._batch = [each for each in self._batch if each.seq > last]
         self._acknowledged(written)

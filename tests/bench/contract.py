@@ -28,8 +28,8 @@ from parts import APP, COLD, KEY, START, Dongle, Gpsd, Redis, Service, free_port
 
 from glovebox.emulator.nmea import checksum, drive, encode, sentences, void  # noqa: E402
 from telematics.epoch import Epoch  # noqa: E402
+from telematics.queue import RedisQueue  # noqa: E402
 from telematics.record import Identity, of_epoch  # noqa: E402
-from telematics.stream import RedisStream  # noqa: E402
 from tests.kafka_broker import Broker  # noqa: E402
 
 if TYPE_CHECKING:
@@ -259,7 +259,7 @@ class _Truck:
 
 
 def _fill(redis: Redis) -> None:
-    stream = RedisStream(socket=str(redis.socket), key=KEY, timeout_s=60)
+    stream = RedisQueue(socket=str(redis.socket), key=KEY, timeout_s=60)
     stream.newest()
     for first in range(1, RECORDS + 1, 500):
         stream.append([(seq, _typical(seq)) for seq in range(first, first + 500)])

@@ -59,7 +59,7 @@ DRAIN, DRAIN_KEY, DRAIN_FILE = 5000, "drain", "drain.json"
 FILL = f"""python3 -I -c '
 from telematics.epoch import Epoch
 from telematics.record import Identity, of_epoch
-from telematics.stream import RedisStream
+from telematics.queue import RedisQueue
 
 def raw(seq):
     at = Epoch("/dev/gps0", seq * 1000, 1790000000000 + seq * 1000, 3, 52 + seq / 1e6, 13.0, 34.5,
@@ -67,7 +67,7 @@ def raw(seq):
     whose = Identity(device="drain", installation="k3x9w2", boot="1f0c9a")
     return of_epoch(at, identity=whose, seq=seq, trip=1).encode()
 
-queue = RedisStream(socket="{SOCKET}", key="{DRAIN_KEY}", timeout_s=60)
+queue = RedisQueue(socket="{SOCKET}", key="{DRAIN_KEY}", timeout_s=60)
 queue.newest()
 for first in range(1, {DRAIN}, 500):
     queue.append([(seq, raw(seq)) for seq in range(first, first + 500)])

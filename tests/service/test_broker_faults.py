@@ -19,7 +19,7 @@ from telematics.publish import Publisher, SinkError
 from telematics.record import Identity
 from telematics.settings import Settings
 from telematics.sink_kafka import KafkaSink
-from tests.contract_model import ModelStream, epoch, maker
+from tests.contract_model import ModelQueue, epoch, maker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,9 +100,9 @@ def cluster() -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def source() -> ModelStream:
+def source() -> ModelQueue:
     """Give a queue with records."""
-    made = ModelStream()
+    made = ModelQueue()
     make = maker(IDENTITY)
     made.append([(seq, make(epoch(seq), seq, 1, None).encode()) for seq in range(1, RECORDS + 1)])
     return made
@@ -137,7 +137,7 @@ def received(cluster: Cluster, path: Path) -> tuple[list[object], receive.Ledger
     return [int(line.split('"seq":')[1].split(",")[0]) for line in lines], book.ledger
 
 
-def publish_all(source: ModelStream, sink: KafkaSink) -> int:
+def publish_all(source: ModelQueue, sink: KafkaSink) -> int:
     """Publish until the queue is empty; give the number of tries that failed."""
     publisher, failures = Publisher(source, sink), 0
     while source.entries:
@@ -152,7 +152,7 @@ def publish_all(source: ModelStream, sink: KafkaSink) -> int:
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_every_record_arrives_in_order(
-    cluster: Cluster, source: ModelStream, tmp_path: Path, fault: str
+    cluster: Cluster, source: ModelQueue, tmp_path: Path, fault: str
 ) -> None:
     """Whatever the brokers answer: all records, in order, and the queue is trimmed only then."""
     cluster.fail(FAULTS[fault])
@@ -162,7 +162,7 @@ def test_every_record_arrives_in_order(
     assert received(cluster, tmp_path / "out")[0] == list(range(1, RECORDS + 1))
 
 
-def test_leader_changes(cluster: Cluster, source: ModelStream, tmp_path: Path) -> None:
+def test_leader_changes(cluster: Cluster, source: ModelQueue, tmp_path: Path) -> None:
     """A leader that goes away while records are under way costs time and no record."""
     cluster.lead(1)
     used = sink(cluster)
@@ -176,7 +176,7 @@ def test_leader_changes(cluster: Cluster, source: ModelStream, tmp_path: Path) -
 
 
 def test_nothing_is_removed_while_no_broker_answers(
-    cluster: Cluster, source: ModelStream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cluster: Cluster, source: ModelQueue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All brokers gone after the client was made: the queue stays whole, and is sent later."""
     monkeypatch.setattr(sink_kafka, "DELIVERY_TIMEOUT_MS", 1500)

@@ -20,14 +20,14 @@ from telematics import numbers, publish, writer
 from telematics.journal import NAME, Journal
 from telematics.numbers import Numbers
 from telematics.publish import Publisher, SinkError
+from telematics.queue import QueueError
 from telematics.record import Identity, decode, whole
-from telematics.stream import QueueError
 from telematics.writer import Writer
 from tests.contract_model import (
     Connection,
     ModelDisk,
+    ModelQueue,
     ModelSink,
-    ModelStream,
     PowerLostError,
     epoch,
     maker,
@@ -72,7 +72,7 @@ class Histories(RuleBasedStateMachine):
         self.boot = 0
         self.number = 0
         self.clock_error = 0
-        self.disk, self.stream, self.sink = ModelDisk(), ModelStream(), ModelSink()
+        self.disk, self.queue, self.sink = ModelDisk(), ModelQueue(), ModelSink()
         self.acknowledged: dict[int, tuple[str, int]] = {}
         self.destroyed: set[int] = set()
         self.disk_bad_at = -10_000
@@ -81,7 +81,7 @@ class Histories(RuleBasedStateMachine):
         self.recorder: Recorder | None = None
         self.publisher: Publisher | None = None
         self.start_recorder()
-        self.publisher = Publisher(Connection(self.stream), self.sink)
+        self.publisher = Publisher(Connection(self.queue), self.sink)
 
     # What goes on
 
@@ -109,11 +109,11 @@ class Histories(RuleBasedStateMachine):
     def publish(self) -> None:
         """Let the publisher do what it can."""
         if self.publisher is None:
-            self.publisher = Publisher(Connection(self.stream), self.sink)
+            self.publisher = Publisher(Connection(self.queue), self.sink)
         try:
             while self.publisher.step():
-                if self.first_sent is None and self.stream.last_sent:
-                    self.first_sent = decode(self.stream.last_sent).seq
+                if self.first_sent is None and self.queue.last_sent:
+                    self.first_sent = decode(self.queue.last_sent).seq
         except (SinkError, QueueError):
             pass
 
@@ -133,7 +133,7 @@ class Histories(RuleBasedStateMachine):
         boot = f"{self.boot:06x}"
         identity = Identity(device="t", installation=given.installation, boot=boot)
         self.recorder = Recorder(
-            Connection(self.stream), journal=journal, numbers=given, make=maker(identity),
+            Connection(self.queue), journal=journal, numbers=given, make=maker(identity),
             boot=boot, clock=lambda: self.now, pending_max=200,
         )  # fmt: skip
         self.recorder.acknowledged = self.acknowledged
@@ -172,30 +172,30 @@ class Histories(RuleBasedStateMachine):
     def queue_away(self) -> None:
         """Redis dies and does not come back soon."""
         self.fault("queue away")
-        self.stream.away = True
+        self.queue.away = True
 
     @rule()
     def queue_full(self) -> None:
         """Redis is at its memory limit."""
         self.fault("queue full")
-        self.stream.full = True
+        self.queue.full = True
 
     @rule()
     def queue_killed(self) -> None:
         """Redis dies and starts again with all it had."""
         self.fault("queue killed")
-        self.stream.restart()
+        self.queue.restart()
 
     @rule(what=st.sampled_from(["refused", "reply lost"]))
     def queue_stumbles(self, what: str) -> None:
         """One call fails, before or after it did its work."""
         self.fault(f"queue: {what}")
-        self.stream.faults.append(what)
+        self.queue.faults.append(what)
 
     @rule()
     def queue_back(self) -> None:
         """Redis answers and has room."""
-        self.stream.away = self.stream.full = False
+        self.queue.away = self.queue.full = False
 
     @rule()
     def disk_full(self) -> None:
@@ -241,12 +241,12 @@ class Histories(RuleBasedStateMachine):
     def outage(self, before: int, during: int, after: int) -> None:
         """Take the queue away, and then the disk for a moment, while the drive goes on."""
         self.fault("outage of queue and disk")
-        self.stream.away = True
+        self.queue.away = True
         for seconds, full in ((before, False), (during, True), (after, False)):
             self.disk.full = full
             if seconds:
                 self.drive(seconds, 1)
-        self.stream.away = False
+        self.queue.away = False
 
     # What the medium destroys: these records may be missing, but not without a word
 
@@ -254,26 +254,26 @@ class Histories(RuleBasedStateMachine):
     def queue_loses_its_end(self, count: int) -> None:
         """Redis starts anew without its last records."""
         self.fault("queue loses its end")
-        self.destroy(self.stream.restart(losing=count))
+        self.destroy(self.queue.restart(losing=count))
 
     @rule()
     def queue_lost(self) -> None:
         """Redis starts anew with nothing."""
         self.fault("queue lost")
         self.queue_was_lost = True
-        self.destroy(self.stream.restart(everything=True))
+        self.destroy(self.queue.restart(everything=True))
 
     @rule(place=st.integers(0, 10_000))
-    @precondition(lambda self: self.stream.entries)
+    @precondition(lambda self: self.queue.entries)
     def bit_flips_in_the_queue(self, place: int) -> None:
         """One bit of one record changes."""
         self.fault("bit flips in the queue")
-        index = place % len(self.stream.entries)
-        ident, raw = self.stream.entries[index]
+        index = place % len(self.queue.entries)
+        ident, raw = self.queue.entries[index]
         if not whole(raw):
             return  # a second flip could mend it
         self.destroy([raw])
-        self.stream.entries[index] = (ident, flipped(raw, place))
+        self.queue.entries[index] = (ident, flipped(raw, place))
 
     @rule(place=st.integers(0, 10_000))
     @precondition(lambda self: self.disk.size(STATE / NAME))
@@ -305,7 +305,7 @@ class Histories(RuleBasedStateMachine):
         self.disk_well()
         self.receiver_back()
         self.sink.faults.clear()
-        self.stream.faults.clear()
+        self.queue.faults.clear()
         self.start_recorder()
         self.drive(3, 1)
         for _ in range(200):
@@ -315,7 +315,7 @@ class Histories(RuleBasedStateMachine):
             self.publish()
         assert self.recorder is not None
         assert not self.recorder.waiting
-        assert not self.stream.entries
+        assert not self.queue.entries
 
         received = [int(str(line["alt"]).partition(".")[0]) for line in self.sink.received()]
         assert received == sorted(set(received)), "not in order, or twice"
@@ -362,7 +362,7 @@ class Histories(RuleBasedStateMachine):
     def power_goes(self) -> None:
         """Everything stops at once; what was flushed stands."""
         self.recorder = self.publisher = None
-        self.stream.generation += 1
+        self.queue.generation += 1
         self.boot += 1
         self.now += 30_000
 

@@ -15,11 +15,11 @@ from parts import APP, KEY, Process, Redis, free_port, until
 
 from telematics import receive
 from telematics.publish import Publisher, SinkError
+from telematics.queue import RedisQueue
 from telematics.record import Identity
 from telematics.settings import Settings
 from telematics.sink_http import HttpSink
 from telematics.sink_kafka import KafkaSink
-from telematics.stream import RedisStream
 from tests.contract_model import epoch, maker
 from tests.kafka_broker import Broker
 
@@ -81,7 +81,7 @@ class PublisherProcess(Process):
 
 def fill(queue: Redis, first: int, last: int) -> None:
     """Put records into the queue, as the recorder does."""
-    stream = RedisStream(socket=str(queue.socket), key=KEY, timeout_s=30)
+    stream = RedisQueue(socket=str(queue.socket), key=KEY, timeout_s=30)
     stream.newest()
     make = maker(IDENTITY)
     for start in range(first, last + 1, 500):
@@ -192,7 +192,7 @@ def test_password_over_tls(broker: Broker, redis: Redis, topic: str) -> None:
             publish_user="truck",
         )
     )  # fmt: skip
-    source = RedisStream(socket=str(redis.socket), key=KEY, timeout_s=10)
+    source = RedisQueue(socket=str(redis.socket), key=KEY, timeout_s=10)
 
     assert Publisher(source, sink).step() == 10
     sink.close()
@@ -221,7 +221,7 @@ def test_strangers_are_neither_believed_nor_served(
     sink = KafkaSink(settings(broker, topic, **more))
 
     with pytest.raises(SinkError):
-        Publisher(RedisStream(socket=str(redis.socket), key=KEY), sink).step()
+        Publisher(RedisQueue(socket=str(redis.socket), key=KEY), sink).step()
     assert redis.client().xlen(KEY) == 3
 
 
@@ -254,7 +254,7 @@ def test_http_receiver(redis: Redis, tmp_path: Path) -> None:
         publish_to="http", publish_servers=f"http://127.0.0.1:{server.server_port}/records",
         publish_security="plaintext", publish_secrets=str(tmp_path),
     )  # fmt: skip
-    source = RedisStream(socket=str(redis.socket), key=KEY, timeout_s=10)
+    source = RedisQueue(socket=str(redis.socket), key=KEY, timeout_s=10)
     first = HttpSink(wanted)
     first.open()
     first.send([("truck-7", raw) for _, raw in source.read("0-0", 700)])  # and then the power went

@@ -18,9 +18,9 @@ from telematics.floor import floor_ms
 from telematics.journal import Journal
 from telematics.numbers import Numbers
 from telematics.publish import Publisher
+from telematics.queue import RedisQueue
 from telematics.record import Identity, decode
 from telematics.repair import FOLDER, KEPT, PATIENCE, Outcome, repair
-from telematics.stream import RedisStream
 from telematics.writer import Writer
 from tests.contract_model import ModelSink, epoch, maker
 from tests.contract_table import row_in_docs, write_row, writing
@@ -62,9 +62,9 @@ class Board:
         writer.step(self.now)
         return writer.connected and not writer.waiting and not writer.spilling
 
-    def stream(self) -> RedisStream:
+    def stream(self) -> RedisQueue:
         """Give a connection with patience."""
-        return RedisStream(socket=str(self.redis.socket), key=KEY, timeout_s=30)
+        return RedisQueue(socket=str(self.redis.socket), key=KEY, timeout_s=30)
 
     def filled(self) -> None:
         """Record, half of it in the base and half in the increment, and die."""

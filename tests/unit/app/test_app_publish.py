@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from telematics.publish import Publisher, SinkError, sink_of
+from telematics.queue import QueueError
 from telematics.record import Gap, Identity, Record
 from telematics.settings import Settings
-from telematics.stream import QueueError
-from tests.contract_model import ModelSink, ModelStream, epoch, maker
+from tests.contract_model import ModelQueue, ModelSink, epoch, maker
 
 IDENTITY = Identity(device="t", installation="k3x9w2", boot="1f0c9a")
 
@@ -19,14 +19,14 @@ def record(seq: int, **more: object) -> Record:
     return made._replace(**more)  # type: ignore[arg-type]  # the fields a test names
 
 
-def queue(*records: Record) -> ModelStream:
+def queue(*records: Record) -> ModelQueue:
     """Make a queue that holds records."""
-    stream = ModelStream()
+    stream = ModelQueue()
     stream.append([(each.seq, each.encode()) for each in records])
     return stream
 
 
-def publish_all(publisher: Publisher, stream: ModelStream) -> int:
+def publish_all(publisher: Publisher, stream: ModelQueue) -> int:
     """Publish until the queue is empty, whatever fails; give the number of failures."""
     failures = 0
     for _ in range(100):

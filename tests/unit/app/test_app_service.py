@@ -19,7 +19,7 @@ START_MS = 5_000
 SECONDS = 60
 
 
-class MemoryStream:
+class MemoryQueue:
     """A queue that takes everything at once, and notes when."""
 
     def __init__(self, rig: FakeReader) -> None:
@@ -27,15 +27,15 @@ class MemoryStream:
         self._rig = rig
 
     def newest(self) -> bytes:
-        """See Stream."""
+        """See Queue."""
         return b""
 
     def append(self, records: Sequence[tuple[int, bytes]]) -> None:
-        """See Stream."""
+        """See Queue."""
         self._rig.written += [self._rig.now] * len(records)
 
     def length(self) -> int:
-        """See Stream."""
+        """See Queue."""
         return len(self._rig.written)
 
 
@@ -67,7 +67,7 @@ def drive(folder: Path, times: list[int], *, until: int, **settings: int) -> Fak
     reader = FakeReader(list(times))
     service = Service(
         Settings(**settings),  # type: ignore[arg-type]
-        stream=lambda _: MemoryStream(reader), state=folder, status_file=folder / "status.json",
+        queue=lambda _: MemoryQueue(reader), state=folder, status_file=folder / "status.json",
         clock=lambda: reader.now,
     )  # fmt: skip
     service._ready, service._reader = True, reader

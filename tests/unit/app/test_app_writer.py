@@ -12,7 +12,7 @@ from telematics.journal import Journal
 from telematics.numbers import BLOCK, Numbers
 from telematics.record import Gap, Identity
 from telematics.writer import BATCH_MAX, Writer
-from tests.contract_model import ModelDisk, ModelStream, epoch, maker
+from tests.contract_model import ModelDisk, ModelQueue, epoch, maker
 
 STATE = Path("/state")
 
@@ -21,7 +21,7 @@ STATE = Path("/state")
 class Rig:
     """A writer among models; ``restart`` makes another on the same disk and queue."""
 
-    stream: ModelStream = field(default_factory=ModelStream)
+    queue: ModelQueue = field(default_factory=ModelQueue)
     disk: ModelDisk = field(default_factory=ModelDisk)
     pending_max: int = 10_000
     now: int = 0
@@ -35,7 +35,7 @@ class Rig:
         self.numbers = Numbers(self.disk, STATE / "numbers", make=lambda: "k3x9w2")
         identity = Identity(device="t", installation="k3x9w2", boot="1f0c9a")
         self.writer = Writer(
-            self.stream, journal=Journal(self.disk, STATE), numbers=self.numbers,
+            self.queue, journal=Journal(self.disk, STATE), numbers=self.numbers,
             make=maker(identity), boot="1f0c9a", clock=lambda: self.now,
             pending_max=self.pending_max,
         )  # fmt: skip
@@ -52,11 +52,11 @@ class Rig:
 
     def contents(self) -> list[int]:
         """Give the epochs in the queue, by the numbers they were made with."""
-        return [int(each.alt or 0) for each in self.stream.records()]
+        return [int(each.alt or 0) for each in self.queue.records()]
 
     def seqs(self) -> list[int]:
         """Give the records' numbers."""
-        return [each.seq for each in self.stream.records()]
+        return [each.seq for each in self.queue.records()]
 
 
 def test_what_waits_is_one_batch() -> None:
@@ -66,7 +66,7 @@ def test_what_waits_is_one_batch() -> None:
 
     rig.step(1000)
 
-    assert (rig.contents(), rig.stream.batches) == ([100, 900], [2])
+    assert (rig.contents(), rig.queue.batches) == ([100, 900], [2])
 
 
 def test_batches_are_bounded() -> None:
@@ -76,7 +76,7 @@ def test_batches_are_bounded() -> None:
 
     rig.step(10_000)
 
-    assert rig.stream.batches == [BATCH_MAX, BATCH_MAX, 234]
+    assert rig.queue.batches == [BATCH_MAX, BATCH_MAX, 234]
     assert rig.contents() == list(range(1234))
 
 
@@ -86,7 +86,7 @@ def test_one_fault_neither_loses_nor_repeats(fault: str) -> None:
     rig = Rig()
     rig.put(0)
     rig.step(2000)
-    rig.stream.faults = [fault]
+    rig.queue.faults = [fault]
     rig.put(1, 2)
     for now in range(2001, 9000, 100):
         rig.step(now)
@@ -100,11 +100,11 @@ def test_one_fault_neither_loses_nor_repeats(fault: str) -> None:
 def test_dead_or_full_queue_spills_and_is_drained_in_order(how: str) -> None:
     """Without the queue records are safe in the journal, and enter before all later ones."""
     rig = Rig()
-    setattr(rig.stream, how, True)
+    setattr(rig.queue, how, True)
     rig.put(*range(700))
     rig.step(1700)
     safe = (rig.writer.recorded, rig.writer.waiting, rig.writer.spilling)
-    setattr(rig.stream, how, False)
+    setattr(rig.queue, how, False)
     rig.put(700)
     for now in range(5000, 9000, 100):
         rig.step(now)
@@ -118,11 +118,11 @@ def test_dead_or_full_queue_spills_and_is_drained_in_order(how: str) -> None:
 def test_journal_outlives_the_service() -> None:
     """What was spilled by a run that was killed is drained first by the next one."""
     rig = Rig()
-    rig.stream.away = True
+    rig.queue.away = True
     rig.put(0, 1)
     rig.step(2000)
     rig.restart()
-    rig.stream.away = False
+    rig.queue.away = False
     rig.put(2)
     for now in range(2000, 9000, 100):
         rig.step(now)
@@ -142,9 +142,9 @@ def test_any_order_of_faults_keeps_the_contract(seed: int) -> None:
             rig.put(number)
             number += 1
         if chance.random() < 0.1:
-            rig.stream.faults.append(chance.choice(["reply lost", "refused"]))
+            rig.queue.faults.append(chance.choice(["reply lost", "refused"]))
         rig.step(now)
-    rig.stream.faults = []
+    rig.queue.faults = []
     for now in range(60_000, 70_000, 500):
         rig.step(now, final=True)
 
@@ -155,18 +155,18 @@ def test_any_order_of_faults_keeps_the_contract(seed: int) -> None:
 def test_nothing_takes_records_the_oldest_are_kept() -> None:
     """With queue and disk gone the oldest epochs stay in memory; the rest is told as lost."""
     rig = Rig(pending_max=10)
-    rig.stream.away = rig.disk.full = True
+    rig.queue.away = rig.disk.full = True
     for number in range(15):
         rig.put(number)
     rig.step(20_000)
-    rig.stream.away = rig.disk.full = False
+    rig.queue.away = rig.disk.full = False
     rig.step(30_000)
     rig.put(15)
     rig.step(40_000)
 
     assert rig.contents() == [*range(10), 15]
     assert rig.writer.dropped == 5
-    assert rig.stream.records()[-1].gap == Gap(lost=5)
+    assert rig.queue.records()[-1].gap == Gap(lost=5)
     assert rig.seqs()[-2:] == [10, 16]
 
 
@@ -178,7 +178,7 @@ def test_number_that_is_not_reserved_is_not_given() -> None:
     rig.disk.full = True
     rig.put(*range(1, BLOCK + 5))
     rig.step(9000)
-    before = len(rig.stream.entries)
+    before = len(rig.queue.entries)
     problem = rig.numbers.problem
     rig.disk.full = False
     rig.step(20_000)
@@ -193,7 +193,7 @@ def test_queue_that_forgot_is_reported() -> None:
     rig = Rig()
     rig.put(*range(5))
     rig.step(9000)
-    rig.stream.entries, rig.stream.top, rig.stream.faults = [], (0, 0), ["refused"]
+    rig.queue.entries, rig.queue.top, rig.queue.faults = [], (0, 0), ["refused"]
     rig.put(5)
     rig.step(9001)
     for now in range(10_000, 20_000, 100):
@@ -208,25 +208,25 @@ def test_empty_queue_is_told_from_a_lost_one() -> None:
     for rig in (drained, lost):
         rig.put(*range(5))
         rig.step(9000, final=True)
-    drained.stream.drop("5-0", drained.stream.entries[-1][1])
-    lost.stream.entries, lost.stream.top = [], (0, 0)
+    drained.queue.drop("5-0", drained.queue.entries[-1][1])
+    lost.queue.entries, lost.queue.top = [], (0, 0)
     for rig in (drained, lost):
         rig.restart()
         rig.put(5)
         rig.step(9000)
 
-    assert [(each.seq, each.gap) for each in drained.stream.records()] == [(6, None)]
-    assert [(each.seq, each.gap) for each in lost.stream.records()] == [(6, Gap(lost=5))]
+    assert [(each.seq, each.gap) for each in drained.queue.records()] == [(6, None)]
+    assert [(each.seq, each.gap) for each in lost.queue.records()] == [(6, Gap(lost=5))]
 
 
 def test_failures_are_not_retried_in_a_rush() -> None:
     """A queue that is away is asked a few times in a second, not in a loop."""
     rig = Rig()
-    rig.stream.away = True
+    rig.queue.away = True
     for now in range(10_000):
         rig.step(now)
 
-    assert 5 <= rig.stream.asked <= 12
+    assert 5 <= rig.queue.asked <= 12
 
 
 def test_numbers_of_a_lost_installation_do_not_collide() -> None:
@@ -243,5 +243,5 @@ def test_numbers_of_a_lost_installation_do_not_collide() -> None:
     rig.step(9000)
 
     assert rig.contents() == list(range(7))
-    assert [each[0] for each in rig.stream.entries] == sorted({e[0] for e in rig.stream.entries})
-    assert [each.seq for each in rig.stream.records()[-2:]] == [1, 2]
+    assert [each[0] for each in rig.queue.entries] == sorted({e[0] for e in rig.queue.entries})
+    assert [each.seq for each in rig.queue.records()[-2:]] == [1, 2]

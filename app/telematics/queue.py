@@ -23,7 +23,7 @@ class QueueError(Exception):
     """The queue did not take what it was given, or did not answer."""
 
 
-class Stream(Protocol):
+class Queue(Protocol):
     """What the writer asks of the queue; each call raises QueueError if there is no answer."""
 
     def newest(self) -> bytes:
@@ -36,8 +36,8 @@ class Stream(Protocol):
         """Count the records that wait in the queue."""
 
 
-class RedisStream:
-    """The Stream in a Redis behind a unix socket, for the writer and for the publisher."""
+class RedisQueue:
+    """The queue in a Redis behind a unix socket, for the writer and for the publisher."""
 
     def __init__(
         self,
