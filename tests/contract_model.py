@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from telematics.epoch import Epoch
-from telematics.publish import SinkError
 from telematics.queue import QueueError
 from telematics.receive import Ledger
 from telematics.record import Record, decode
+from telematics.sink import SinkError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -135,19 +135,19 @@ class ModelQueue:
         return len(self.entries)
 
     def sent(self) -> bytes:
-        """See Source."""
+        """See Backlog."""
         self._answer()
         return self.last_sent
 
     def read(self, after: str, count: int) -> list[tuple[str, bytes]]:
-        """See Source."""
+        """See Backlog."""
         self._answer()
         low = tuple(int(part) for part in after.split("-"))
         found = [(ident, raw) for ident, raw in self.entries if ident > low][:count]
         return [(f"{ms}-{sub}", raw) for (ms, sub), raw in found]
 
     def drop(self, ident: str, raw: bytes) -> None:
-        """See Source."""
+        """See Backlog."""
         fault = self._answer()
         high = tuple(int(part) for part in ident.split("-"))
         self.entries = [each for each in self.entries if each[0] > high]
@@ -202,15 +202,15 @@ class Connection:
         return self._whole().length()
 
     def sent(self) -> bytes:
-        """See Source."""
+        """See Backlog."""
         return self._whole().sent()
 
     def read(self, after: str, count: int) -> list[tuple[str, bytes]]:
-        """See Source."""
+        """See Backlog."""
         return self._whole().read(after, count)
 
     def drop(self, ident: str, raw: bytes) -> None:
-        """See Source."""
+        """See Backlog."""
         self._whole().drop(ident, raw)
 
     def _whole(self) -> ModelQueue:

@@ -105,7 +105,7 @@ def _receive(options: argparse.Namespace) -> int:
     import threading  # noqa: PLC0415
 
     from telematics import receive  # noqa: PLC0415
-    from telematics.publish import SinkError  # noqa: PLC0415
+    from telematics.sink import SinkError  # noqa: PLC0415
     from telematics.sink_kafka import security_config  # noqa: PLC0415
 
     stopping = threading.Event()

@@ -9,20 +9,20 @@ last record before the first one that was not acknowledged.
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import threading
-from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from telematics.notify import notify
 from telematics.queue import QueueError, RedisQueue
 from telematics.record import Gap, Head, decode, head
+from telematics.sink import SinkError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from telematics.settings import Settings
+    from telematics.sink import Backlog, Sink
 
 BATCH = 2000
 QUEUE_TIMEOUT_S = 10.0
@@ -34,55 +34,16 @@ HEAD_ID = "0-0"
 log = logging.getLogger(__name__)
 
 
-class SinkError(Exception):
-    """The receiver cannot be reached, or does not want what it is given."""
-
-
-class Source(Protocol):
-    """What the publisher asks of the queue; each call raises QueueError if there is no answer."""
-
-    def length(self) -> int:
-        """Count the records that wait."""
-
-    def newest(self) -> bytes:
-        """Give the newest record that ever entered."""
-
-    def sent(self) -> bytes:
-        """Give the last record that was published; empty if none."""
-
-    def read(self, after: str, count: int) -> list[tuple[str, bytes]]:
-        """Give the oldest entries after an id: each its id and record."""
-
-    def drop(self, ident: str, raw: bytes) -> None:
-        """Remove all entries up to an id, and remember what was published last."""
-
-
-class Sink(Protocol):
-    """Where records go. Another kind of receiver is another class with these four."""
-
-    def open(self) -> None:
-        """Reach the receiver, if that is not done; SinkError if it does not answer."""
-
-    def send(self, records: Sequence[tuple[str, bytes]]) -> int:
-        """Send (device, record) in order, and give how many of the first are acknowledged."""
-
-    def live(self, device: str, raw: bytes) -> None:
-        """Show the newest position to whom it may concern; nothing depends on it."""
-
-    def close(self) -> None:
-        """Let go; the next ``open`` begins anew."""
-
-
 class Publisher:
-    """Moves records from a source to a sink; ``step`` is one batch."""
+    """Moves records from the backlog to a sink; ``step`` is one batch."""
 
     def __init__(
-        self, source: Source, sink: Sink, *, keep: Callable[[bytes], None] | None = None
+        self, backlog: Backlog, sink: Sink, *, keep: Callable[[bytes], None] | None = None
     ) -> None:
         """Prepare; ``keep`` is given the bytes of each damaged record."""
         self.published = 0
         self.damaged = 0
-        self._source = source
+        self._backlog = backlog
         self._sink = sink
         self._keep = keep or (lambda _: None)
         self._before: Head | None = None
@@ -95,11 +56,11 @@ class Publisher:
 
         Raises SinkError or QueueError; what was acknowledged until then is removed if possible.
         """
-        batch = self._source.read(HEAD_ID, BATCH)
+        batch = self._backlog.read(HEAD_ID, BATCH)
         if not batch:
             return 0
         if not self._asked:
-            self._before, self._asked = head(self._source.sent()), True
+            self._before, self._asked = head(self._backlog.sent()), True
         self._sink.open()
         ready: list[tuple[str, Head]] = []
         before = self._before
@@ -140,7 +101,7 @@ class Publisher:
         self._before = last
         if last is not None:
             self._lost_from = 0
-        self._source.drop(gone[-1], b"" if last is None else last.raw)
+        self._backlog.drop(gone[-1], b"" if last is None else last.raw)
 
 
 def with_gap(found: Head, before: Head | None, *, lost_from: int = 0) -> Head:
@@ -166,16 +127,6 @@ def with_gap(found: Head, before: Head | None, *, lost_from: int = 0) -> Head:
 def _follows(record: Head, before: Head | None) -> bool:
     other = before is None or record.installation != before.installation
     return other or (before is not None and record.seq > before.seq)
-
-
-def secret(folder: Path, name: str) -> Path:
-    """Give the place of a secret file: systemd's copy of it if there is one, see LoadCredential=.
-
-    It need not exist; whoever opens it says so.
-    """
-    given = os.environ.get("CREDENTIALS_DIRECTORY")
-    copy = Path(given or "/") / f"publish_{name}"
-    return copy if given and copy.is_file() else folder / name
 
 
 def sink_of(settings: Settings) -> Sink | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from telematics.publish import SinkError, secret
+from telematics.sink import SinkError, secret
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from telematics.publish import SinkError, secret
+from telematics.sink import SinkError, secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

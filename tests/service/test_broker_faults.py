@@ -15,9 +15,10 @@ import pytest
 from parts import until
 
 from telematics import receive, sink_kafka
-from telematics.publish import Publisher, SinkError
+from telematics.publish import Publisher
 from telematics.record import Identity
 from telematics.settings import Settings
+from telematics.sink import SinkError
 from telematics.sink_kafka import KafkaSink
 from tests.contract_model import ModelQueue, epoch, maker
 

@@ -19,9 +19,10 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 from telematics import numbers, publish, writer
 from telematics.journal import NAME, Journal
 from telematics.numbers import Numbers
-from telematics.publish import Publisher, SinkError
+from telematics.publish import Publisher
 from telematics.queue import QueueError
 from telematics.record import Identity, decode, whole
+from telematics.sink import SinkError
 from telematics.writer import Writer
 from tests.contract_model import (
     Connection,

@@ -14,10 +14,11 @@ import pytest
 from parts import APP, KEY, Process, Redis, free_port, until
 
 from telematics import receive
-from telematics.publish import Publisher, SinkError
+from telematics.publish import Publisher
 from telematics.queue import RedisQueue
 from telematics.record import Identity
 from telematics.settings import Settings
+from telematics.sink import SinkError
 from telematics.sink_http import HttpSink
 from telematics.sink_kafka import KafkaSink
 from tests.contract_model import epoch, maker

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from telematics.publish import Publisher, SinkError, sink_of
+from telematics.publish import Publisher, sink_of
 from telematics.queue import QueueError
 from telematics.record import Gap, Identity, Record
 from telematics.settings import Settings
+from telematics.sink import SinkError
 from tests.contract_model import ModelQueue, ModelSink, epoch, maker
 
 IDENTITY = Identity(device="t", installation="k3x9w2", boot="1f0c9a")
