@@ -3,7 +3,7 @@
 No library is used: PyPI's ``gps`` breaks on Python 3.9 and later (``json`` lost ``encoding=``),
 and Debian's ``python3-gps`` gives the previous report again when a read ends within a line, so a
 position would be recorded twice. The protocol is one JSON object per line, see gpsd_json(5).
-Pure: `reader.py` keeps the connection.
+Pure: `listener.py` keeps the connection.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The service: gpsd's reports in, records in the queue or, while it is away, in the journal.
 
 One thread, which comes round when gpsd speaks: it reads, merges, numbers, writes and tells. Where
-it has to wait for the queue or the card, it reads gpsd meanwhile, see `reader.py`.
+it has to wait for the queue or the card, it reads gpsd meanwhile, see `listener.py`.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from telematics.files import AsideDisk, RealDisk, write_whole
 from telematics.frozen import FrozenWatch
 from telematics.gpsd import monotonic_ms
 from telematics.journal import Journal
+from telematics.listener import Listener
 from telematics.notify import notify, watchdog_s
 from telematics.numbers import Numbers
 from telematics.queue import RedisQueue
-from telematics.reader import Reader
 from telematics.state import StateFile
 from telematics.writer import Writer
 
@@ -61,7 +61,7 @@ class Service:
         self,
         settings: Settings,
         *,
-        queue: Callable[[Reader], Queue],
+        queue: Callable[[Listener], Queue],
         state: Path,
         status_file: Path,
         disk: Disk | None = None,
@@ -69,8 +69,8 @@ class Service:
     ) -> None:
         """Put the parts together; nothing starts yet."""
         self._settings = settings
-        self._reader = Reader(settings.gpsd_host, settings.gpsd_port, clock=clock)
-        disk = disk or AsideDisk(RealDisk(), self._reader.aside)
+        self._listener = Listener(settings.gpsd_host, settings.gpsd_port, clock=clock)
+        disk = disk or AsideDisk(RealDisk(), self._listener.aside)
         self._numbers = Numbers(disk, state / "numbers")
         self._identity = record.Identity(
             device=device_name(settings.device),
@@ -82,7 +82,7 @@ class Service:
         self._merger = Merger(quiet_ms=settings.epoch_quiet_ms)
         self._frozen = FrozenWatch()
         self._writer = Writer(
-            queue(self._reader),
+            queue(self._listener),
             journal=Journal(disk, state),
             numbers=self._numbers,
             make=self._make,
@@ -116,15 +116,15 @@ class Service:
     def stop(self, *_: object) -> None:
         """End the run soon; safe in a signal handler."""
         self._stopping = True
-        self._reader.ring()
+        self._listener.ring()
 
     def turn(self) -> None:
         """Wait for reports or the next deadline, and do all there is to do."""
         now = self._clock()
-        self._reader.wait(self._wait_ms(now), now)
+        self._listener.wait(self._wait_ms(now), now)
         self._merge()
         now = self._clock()
-        # An epoch is quiet only if the reader had nothing more for it, so not before here.
+        # An epoch is quiet only if the listener had nothing more for it, so not before here.
         self._keep(self._merger.tick(now))
         # A bit before it must be: this round is here already, another one costs more than it does.
         if self._writer.deadline(self._settings.batch_ms * 3 // 4) <= now:
@@ -134,7 +134,7 @@ class Service:
         self._tell(now)
 
     def _merge(self) -> None:
-        reports = self._reader.reports
+        reports = self._listener.reports
         while reports:
             self._keep(self._merger.feed(reports.popleft()))
 
@@ -182,13 +182,13 @@ class Service:
     def _become_ready(self) -> None:
         """Say READY once both ends answer and the receiver spoke, or had its time to."""
         now = self._clock()
-        if not self._reader.watching:
+        if not self._listener.watching:
             self._watching_since = None
             return
         if self._watching_since is None:
             self._watching_since = now
         waited = now - self._watching_since >= self._settings.ready_wait_s * 1000
-        able = self._writer.connected and (self._reader.receiver_spoke or waited)
+        able = self._writer.connected and (self._listener.receiver_spoke or waited)
         if able and notify("READY=1"):
             self._ready = True
             gc.freeze()  # what is there stays: no search for garbage needs to look at it again
@@ -220,7 +220,7 @@ class Service:
         return not current.problems
 
     def _status(self, now: int) -> status.Status:
-        reader, writer, last = self._reader, self._writer, self._writer.last_epoch
+        listener, writer, last = self._listener, self._writer, self._writer.last_epoch
         position = None
         if last is not None and last.lat is not None and last.lon is not None:
             position = status.Position(
@@ -238,10 +238,10 @@ class Service:
             device=self._identity.device,
             installation=self._identity.installation,
             boot=self._identity.boot,
-            gpsd=reader.watching,
-            connections=reader.connections,
-            receivers=reader.devices,
-            satellites=reader.satellites,
+            gpsd=listener.watching,
+            connections=listener.connections,
+            receivers=listener.devices,
+            satellites=listener.satellites,
             mode=self._mode if fresh else 0,
             position=position,
             queue=writer.connected,
@@ -255,18 +255,18 @@ class Service:
             slowest_ms=writer.slowest_ms,
             late=self._merger.late,
             no_position=self._no_position,
-            garbled=reader.garbled,
-            flooded=reader.flooded,
+            garbled=listener.garbled,
+            flooded=listener.flooded,
             problems=tuple(self._problems(now, fresh=fresh)),
         )
 
     def _problems(self, now: int, *, fresh: bool) -> list[str]:
-        reader, writer = self._reader, self._writer
+        listener, writer = self._listener, self._writer
         stale_ms = self._settings.stale_s * 1000
         problems = []
-        if not reader.watching:
-            problems.append(reader.problem or "gpsd does not answer")
-        elif not reader.devices and not fresh:
+        if not listener.watching:
+            problems.append(listener.problem or "gpsd does not answer")
+        elif not listener.devices and not fresh:
             problems.append("no receiver; hint: is the dongle plugged in?")
         elif not fresh:
             problems.append("the receiver is silent")
@@ -281,8 +281,8 @@ class Service:
             problems.append(f"{writer.dropped} records were dropped while the queue was away")
         if writer.vanished:
             problems.append(f"the queue came back without {writer.vanished} records")
-        if reader.flooded:
-            problems.append(f"{reader.flooded} reports were dropped while the queue hung")
+        if listener.flooded:
+            problems.append(f"{listener.flooded} reports were dropped while the queue hung")
         return problems
 
     def _kept_elsewhere(self) -> list[str]:
@@ -304,7 +304,7 @@ class Service:
 
     def _finish(self) -> None:
         """Write what was read; a queue that is away gets a few seconds to come back."""
-        self._reader.close()
+        self._listener.close()
         self._merge()
         self._keep(self._merger.flush())
         until = self._clock() + FINAL_WRITE_MS
@@ -322,8 +322,8 @@ def run(settings: Settings, environ: Mapping[str, str]) -> None:
     """Run the service until SIGTERM or SIGINT."""
     service = Service(
         settings,
-        queue=lambda reader: RedisQueue(
-            socket=settings.queue_socket, key=settings.queue_key, until=reader.until
+        queue=lambda listener: RedisQueue(
+            socket=settings.queue_socket, key=settings.queue_key, until=listener.until
         ),
         state=Path(environ.get("STATE_DIRECTORY", status.STATE_DIRECTORY)),
         status_file=status.runtime_file(environ),

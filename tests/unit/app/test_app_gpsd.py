@@ -1,4 +1,4 @@
-"""The reader of gpsd: tolerates everything gpsd or the wire may do."""
+"""The listener of gpsd: tolerates everything gpsd or the wire may do."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from telematics import reader as reader_module
+from telematics import listener as listener_module
 from telematics.gpsd import Lines, Tpv, monotonic_ms, tpv_of
-from telematics.reader import PROBE, WATCH, Reader
+from telematics.listener import PROBE, WATCH, Listener
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -42,26 +42,26 @@ def _holds(taken: list[Tpv], count: int) -> bool:
 
 
 @contextmanager
-def reading() -> Iterator[tuple[Reader, list[Tpv], socket.socket]]:
-    """Give a reader, what it hands on, and the socket where gpsd would accept it."""
+def reading() -> Iterator[tuple[Listener, list[Tpv], socket.socket]]:
+    """Give a listener, what it hands on, and the socket where gpsd would accept it."""
     taken: list[Tpv] = []
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(5)
-        reader = Reader("127.0.0.1", server.getsockname()[1])
+        listener = Listener("127.0.0.1", server.getsockname()[1])
         ended = threading.Event()
 
         def loop() -> None:
             while not ended.is_set():
-                reader.wait(20, monotonic_ms())
-                while reader.reports:
-                    taken.append(reader.reports.popleft())
+                listener.wait(20, monotonic_ms())
+                while listener.reports:
+                    taken.append(listener.reports.popleft())
 
         thread = threading.Thread(target=loop)
         thread.start()
-        yield reader, taken, server
+        yield listener, taken, server
         ended.set()
         thread.join()
-        reader.close()
+        listener.close()
 
 
 def test_lines_may_be_cut_anywhere() -> None:
@@ -109,13 +109,13 @@ def test_unknown_mode_is_zero(mode: object) -> None:
 def test_garbled_and_unknown_lines_stop_nothing() -> None:
     """Cut JSON, other classes, deep nesting and noise are passed over; the next TPV counts."""
     noise = [b'{"class":"TPV","mo', b"\xff\xfe\x00", b"[" * 60_000, b"7", b'{"class":"NEW","x":1}']
-    with reading() as (reader, taken, server):
+    with reading() as (listener, taken, server):
         link, _ = server.accept()
         with link:
             link.sendall(WATCHED + b"\n".join(noise) + b"\n" + report(1) + b"\n")
             until(lambda: taken)
 
-            assert (len(taken), reader.garbled, reader.watching) == (1, 4, True)
+            assert (len(taken), listener.garbled, listener.watching) == (1, 4, True)
 
 
 def test_partial_read_repeats_nothing() -> None:
@@ -135,15 +135,15 @@ def test_partial_read_repeats_nothing() -> None:
 
 def test_reader_connects_again() -> None:
     """When gpsd goes away and comes back, reading goes on without a word from anyone."""
-    with reading() as (reader, taken, server):
+    with reading() as (listener, taken, server):
         for second in range(3):
             link, _ = server.accept()
             with link:
                 link.sendall(WATCHED + report(second) + b"\n")
                 until(partial(_holds, taken, second + 1))
-            until(lambda: not reader.watching)
+            until(lambda: not listener.watching)
 
-        assert reader.connections >= 3
+        assert listener.connections >= 3
 
 
 def test_burst_is_read_as_fast_as_it_comes() -> None:
@@ -160,9 +160,9 @@ def test_burst_is_read_as_fast_as_it_comes() -> None:
 
 def test_half_dead_connection_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     """A gpsd that says nothing is asked, and if it does not answer, called anew."""
-    monkeypatch.setattr(reader_module, "PROBE_AFTER_S", 0.05)
-    monkeypatch.setattr(reader_module, "ANSWER_WITHIN_S", 0.1)
-    with reading() as (reader, _, server):
+    monkeypatch.setattr(listener_module, "PROBE_AFTER_S", 0.05)
+    monkeypatch.setattr(listener_module, "ANSWER_WITHIN_S", 0.1)
+    with reading() as (listener, _, server):
         first, _ = server.accept()
         second, _ = server.accept()
         with first, second:
@@ -170,14 +170,14 @@ def test_half_dead_connection_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
 
             assert first.recv(4096) == WATCH + PROBE
             # The second is counted after it was accepted here; a third may follow, it is dead too.
-            until(lambda: reader.connections >= 2)
+            until(lambda: listener.connections >= 2)
 
 
 def test_silence_without_a_receiver_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     """A gpsd that answers the question stays connected, however long no receiver speaks."""
-    monkeypatch.setattr(reader_module, "PROBE_AFTER_S", 0.05)
-    monkeypatch.setattr(reader_module, "ANSWER_WITHIN_S", 0.5)
-    with reading() as (reader, _, server):
+    monkeypatch.setattr(listener_module, "PROBE_AFTER_S", 0.05)
+    monkeypatch.setattr(listener_module, "ANSWER_WITHIN_S", 0.5)
+    with reading() as (listener, _, server):
         link, _ = server.accept()
         with link:
             link.settimeout(5)
@@ -186,18 +186,18 @@ def test_silence_without_a_receiver_is_no_fault(monkeypatch: pytest.MonkeyPatch)
                 asked += link.recv(4096)
                 link.sendall(b'{"class":"VERSION","release":"3.25"}\n')
 
-            assert (reader.connections, reader.connected) == (1, True)
+            assert (listener.connections, listener.connected) == (1, True)
 
 
 def test_whoever_comes_late_asks_first() -> None:
     """However long nobody looked, gpsd is asked, and has its time to answer, before it is left."""
     now = [0]
     with socket.create_server(("127.0.0.1", 0)) as server:
-        reader = Reader("127.0.0.1", server.getsockname()[1], clock=lambda: now[0])
+        listener = Listener("127.0.0.1", server.getsockname()[1], clock=lambda: now[0])
 
         def connected() -> bool:
-            reader.wait(10, now[0])
-            return reader.connected
+            listener.wait(10, now[0])
+            return listener.connected
 
         until(connected)
         link, _ = server.accept()
@@ -205,61 +205,61 @@ def test_whoever_comes_late_asks_first() -> None:
             for now[0], stays in ((100_000, True), (109_000, True), (110_000, False)):
                 assert connected() is stays
             assert link.recv(4096) == WATCH + PROBE
-        reader.close()
+        listener.close()
 
 
 def test_receivers_are_known_by_name() -> None:
     """Devices that come and go are followed."""
-    with reading() as (reader, _, server):
+    with reading() as (listener, _, server):
         link, _ = server.accept()
         with link:
             link.sendall(WATCHED + b'{"class":"DEVICES","devices":[{"path":"/dev/a"},{"x":1}]}\n')
-            until(lambda: reader.devices == ("/dev/a",))
+            until(lambda: listener.devices == ("/dev/a",))
             link.sendall(b'{"class":"DEVICE","path":"/dev/b","activated":"2026-05-04T00:00:00Z"}\n')
-            until(lambda: reader.devices == ("/dev/a", "/dev/b"))
+            until(lambda: listener.devices == ("/dev/a", "/dev/b"))
             link.sendall(b'{"class":"DEVICE","path":"/dev/a","activated":0}\n')
-            until(lambda: reader.devices == ("/dev/b",))
+            until(lambda: listener.devices == ("/dev/b",))
 
 
 def test_slow_queue_keeps_nobody_from_reading() -> None:
     """While an answer is waited for, reports are read at once, with the time they came at."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        reader = Reader("127.0.0.1", server.getsockname()[1])
-        while not reader.connected:
-            reader.wait(20, monotonic_ms())
+        listener = Listener("127.0.0.1", server.getsockname()[1])
+        while not listener.connected:
+            listener.wait(20, monotonic_ms())
         link, _ = server.accept()
         answer, asked = socket.socketpair()
         with link, answer, asked:
-            began = reader._clock()
+            began = listener._clock()
             link.sendall(WATCHED + report(1) + b"\n")
-            came = reader.until(asked.fileno(), 200)
-            late = reader._clock() - began
+            came = listener.until(asked.fileno(), 200)
+            late = listener._clock() - began
             answer.sendall(b"x")
 
-            assert (came, len(reader.reports)) == (False, 1)
-            assert reader.reports[0].mono - began < late
-            assert reader.until(asked.fileno(), 5000)
-        reader.close()
+            assert (came, len(listener.reports)) == (False, 1)
+            assert listener.reports[0].mono - began < late
+            assert listener.until(asked.fileno(), 5000)
+        listener.close()
 
 
 def test_slow_card_keeps_nobody_from_reading() -> None:
     """While a thread waits for the card, reports are read; what it comes to is handed back."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        reader = Reader("127.0.0.1", server.getsockname()[1])
-        while not reader.connected:
-            reader.wait(20, monotonic_ms())
+        listener = Listener("127.0.0.1", server.getsockname()[1])
+        while not listener.connected:
+            listener.wait(20, monotonic_ms())
         link, _ = server.accept()
         with link:
             link.sendall(report(1) + b"\n")
 
             def work() -> int:
-                until(lambda: reader.reports)
-                return len(reader.reports)
+                until(lambda: listener.reports)
+                return len(listener.reports)
 
             def fault() -> None:
                 os.fsync(1 << 20)
 
-            assert reader.aside(work) == 1
+            assert listener.aside(work) == 1
             with pytest.raises(OSError, match="descriptor"):
-                reader.aside(fault)
-        reader.close()
+                listener.aside(fault)
+        listener.close()

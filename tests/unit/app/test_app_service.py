@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from telematics.gpsd import Tpv
-from telematics.reader import Reader
+from telematics.listener import Listener
 from telematics.service import Service, device_name
 from telematics.settings import Settings
 
@@ -22,7 +22,7 @@ SECONDS = 60
 class MemoryQueue:
     """A queue that takes everything at once, and notes when."""
 
-    def __init__(self, rig: FakeReader) -> None:
+    def __init__(self, rig: FakeListener) -> None:
         """Begin empty."""
         self._rig = rig
 
@@ -39,7 +39,7 @@ class MemoryQueue:
         return len(self._rig.written)
 
 
-class FakeReader(Reader):
+class FakeListener(Listener):
     """A gpsd that reports at given times: waiting makes the time pass."""
 
     def __init__(self, times: list[int]) -> None:
@@ -51,7 +51,7 @@ class FakeReader(Reader):
         super().__init__("", 0, clock=lambda: self.now)
 
     def wait(self, timeout_ms: int, now: int) -> None:
-        """See Reader."""
+        """See Listener."""
         self.rounds += 1
         until = now + timeout_ms
         if self._times and self._times[0] <= until:
@@ -62,18 +62,18 @@ class FakeReader(Reader):
         self.now = max(until, self.now)
 
 
-def drive(folder: Path, times: list[int], *, until: int, **settings: int) -> FakeReader:
+def drive(folder: Path, times: list[int], *, until: int, **settings: int) -> FakeListener:
     """Let the service go round until a time; give what it did."""
-    reader = FakeReader(list(times))
+    listener = FakeListener(list(times))
     service = Service(
         Settings(**settings),  # type: ignore[arg-type]
-        queue=lambda _: MemoryQueue(reader), state=folder, status_file=folder / "status.json",
-        clock=lambda: reader.now,
+        queue=lambda _: MemoryQueue(listener), state=folder, status_file=folder / "status.json",
+        clock=lambda: listener.now,
     )  # fmt: skip
-    service._ready, service._reader = True, reader
-    while reader.now < until:
+    service._ready, service._listener = True, listener
+    while listener.now < until:
         service.turn()
-    return reader
+    return listener
 
 
 def late(one: int) -> int:

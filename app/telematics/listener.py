@@ -44,7 +44,7 @@ LOOK_MS = 1000
 log = logging.getLogger(__name__)
 
 
-class Reader:
+class Listener:
     """Keeps a connection to gpsd; ``reports`` are what came, the attributes tell how it goes."""
 
     def __init__(self, host: str, port: int, *, clock: Callable[[], int] = monotonic_ms) -> None:
