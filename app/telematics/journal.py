@@ -3,6 +3,9 @@
 One record per line, appended and flushed; each record guards itself by its checksum. It is drained
 from its beginning before anything else enters the queue again, so the order stays. What the repair
 before the queue's start saved from a damaged queue (`repair.py`) is older and is drained first.
+
+Records are found by their checksums and not by the lines: whatever is damaged, each that is whole
+counts, also where the damage ate the end of a line.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from telematics.record import RecordError, decode, whole
+from telematics.record import REACH, RecordError, decode, records_in
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +39,6 @@ class Journal:
 
     def __init__(self, disk: Disk, folder: Path, *, size_max: int = SIZE_MAX) -> None:
         """Find what an earlier run left, and cut a torn end off."""
-        self.damaged = 0
         self._disk = disk
         self._path = folder / NAME
         self._salvaged = folder / SALVAGED
@@ -97,30 +99,30 @@ class Journal:
         self._last = records[-1]
 
     def peek(self, count: int) -> tuple[list[bytes], int]:
-        """Give up to ``count`` of the oldest records, and where in the file they end."""
+        """Give up to ``count`` of the oldest records, and where in the file they end.
+
+        What is damaged between them is passed over: the record behind it announces the number.
+        """
         records: list[bytes] = []
-        offset, rest = self._offset, b""
-        end = self._offset
-        while len(records) < count:
-            try:
-                chunk = self._disk.read_at(self._reading, offset, CHUNK)
-            except OSError as error:
-                raise JournalError(f"the spill journal: {error.strerror or error}") from error
-            if not self._salvaging:
-                chunk = chunk[: max(0, self._size - offset)]
+        start, data = self._offset, b""
+        while True:
+            chunk = self._read_on(start + len(data))
+            data += chunk
+            # A record that begins in the last bytes is looked at with the next chunk.
+            limit = len(data) - REACH if chunk else len(data)
+            end = 0
+            for place, raw in records_in(data):
+                if place >= limit:
+                    break
+                records.append(raw)
+                end = place + len(raw)
+                if len(records) == count:
+                    end += len(data) - end - len(data[end:].lstrip(b"\n"))
+                    return records, start + end
+            cut = max(end, limit)
+            start, data = start + cut, data[cut:]
             if not chunk:
-                # A last line without its end was never acknowledged.
-                end += len(rest)
-                break
-            offset += len(chunk)
-            *lines, rest = (rest + chunk).split(b"\n")
-            for line in lines[: count - len(records)]:
-                end += len(line) + 1
-                if whole(line):
-                    records.append(line)
-                elif line:
-                    self.damaged += 1
-        return records, end
+                return records, start
 
     def drained(self, end: int) -> None:
         """Forget what lies before ``end``: it stands in the queue."""
@@ -139,33 +141,42 @@ class Journal:
             self._size = 0
         self._salvaging, self._offset = False, 0
 
+    def _read_on(self, offset: int) -> bytes:
+        """Give the next bytes of what is drained; none behind what was acknowledged."""
+        try:
+            chunk = self._disk.read_at(self._reading, offset, CHUNK)
+        except OSError as error:
+            raise JournalError(f"the spill journal: {error.strerror or error}") from error
+        return chunk if self._salvaging else chunk[: max(0, self._size - offset)]
+
     def _look_through(self) -> None:
         """Find the newest record, and cut off what a power cut left behind it."""
-        sound, offset, rest = 0, 0, b""
-        while chunk := self._disk.read_at(self._path, offset, CHUNK):
-            offset += len(chunk)
-            *lines, rest = (rest + chunk).split(b"\n")
-            start = offset - len(rest)
-            for line in reversed(lines):
-                if whole(line):
-                    self._last, sound = line, max(sound, start)
-                    break
-                start -= len(line) + 1
+        self._last, sound = self._newest_in(self._path)
+        # With its end of line if that is there; without it the record counts as well.
+        sound += self._disk.read_at(self._path, sound, 1) == b"\n"
         if sound < self._size:
             log.warning("the spill journal has a torn end: %d bytes cut", self._size - sound)
             self._disk.truncate(self._path, sound)
             self._size = sound
 
     def _last_of(self, path: Path) -> bytes:
-        size = self._disk.size(path)
-        if not size:
-            return b""
         try:
-            tail = self._disk.read_at(path, max(0, size - CHUNK), CHUNK)
+            return self._newest_in(path)[0]
         except OSError as error:
             log.warning("%s: %s", path, error.strerror)
             return b""
-        return next((each for each in reversed(tail.split(b"\n")) if whole(each)), b"")
+
+    def _newest_in(self, path: Path) -> tuple[bytes, int]:
+        """Give the last whole record of a file and where it ends; looks from the end backwards."""
+        offset = self._disk.size(path)
+        while offset > 0:
+            offset = max(0, offset - CHUNK)
+            # A record may reach into what was looked through before.
+            tail = self._disk.read_at(path, offset, CHUNK + REACH)
+            place, raw = max(records_in(tail), default=(0, b""))
+            if raw:
+                return raw, offset + place + len(raw)
+        return b"", 0
 
 
 def seq_of(raw: bytes, *, installation: str) -> int:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from zlib import crc32
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from telematics.epoch import Epoch
 
@@ -31,6 +31,8 @@ HEAD = b'[1,"'
 CRC_LETTERS = 6
 BODY_AT = len(HEAD) + CRC_LETTERS + 2
 SIZE_MAX = 150
+# A later version may write more behind; a record is looked for within so many bytes.
+REACH = 2 * SIZE_MAX
 DEVICE_MAX = 12
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 BOOT_DIGITS = 6
@@ -181,6 +183,25 @@ def whole(raw: bytes) -> bool:
     )
 
 
+def records_in(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Give each whole record in bytes of any kind, and its place there: nothing else is asked."""
+    place = data.find(HEAD)
+    while place >= 0:
+        raw = _record_at(data, place)
+        if raw is not None:
+            yield place, raw
+        place = data.find(HEAD, place + (len(raw) if raw else 1))
+
+
+def _record_at(data: bytes, place: int) -> bytes | None:
+    """Give the whole record that begins there; its end is the bracket that makes the sum fit."""
+    end = place + BODY_AT
+    while 0 < (end := data.find(b"]", end) + 1) <= place + REACH:
+        if whole(data[place:end]):
+            return data[place:end]
+    return None
+
+
 class Head(NamedTuple):
     """What a publisher has to know of a record, and the record's bytes."""
 
@@ -206,7 +227,7 @@ def decode(raw: bytes) -> Record:
         raise RecordError(message)
     try:
         return _record(json.loads(raw))
-    except (ValueError, TypeError, IndexError) as error:
+    except (ValueError, TypeError, IndexError, RecursionError) as error:
         message = f"record with too few values, or wrong ones: {raw[:200]!r}"
         raise RecordError(message) from error
 
@@ -219,7 +240,7 @@ def _record(values: list[Any]) -> Record:
     rest = iter([*values[REQUIRED:], *[None] * (len(DECIMALS) + 2)])
     optional: Mapping[str, Any] = {name: next(rest) for name in DECIMALS}
     receiver, gap = next(rest), next(rest)
-    return Record(
+    record = Record(
         identity=Identity(device=device, installation=installation, boot=boot),
         seq=seq,
         trip=seq - into_trip,
@@ -232,6 +253,25 @@ def _record(values: list[Any]) -> Record:
         **optional,
         receiver=receiver,
         gap=None if gap is None else Gap(lost=gap[0], skipped=gap[1]),
+    )
+    if not _meant(record):
+        message = "a value of another kind"
+        raise TypeError(message)
+    return record
+
+
+def _meant(record: Record) -> bool:
+    """Tell whether the values are of their kinds, since anybody can make a checksum fit."""
+    counts = (record.seq, record.trip, record.mono)
+    numbers = (record.lat, record.lon, *(getattr(record, name) for name in DECIMALS))
+    return (
+        all(isinstance(name, str) for name in record.identity)
+        and all(type(count) is int for count in counts)
+        and record.seq > 0
+        and (record.time is None or type(record.time) is int)
+        and all(number is None or type(number) in {int, float} for number in numbers)
+        and (record.receiver is None or isinstance(record.receiver, str))
+        and (record.gap is None or {type(record.gap.lost), type(record.gap.skipped)} == {int})
     )
 
 

@@ -23,9 +23,9 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from telematics import record
 from telematics.files import write_through, write_whole
 from telematics.journal import SALVAGED
-from telematics.record import BODY_AT, HEAD, SIZE_MAX, decode, whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -188,11 +188,14 @@ def _scan(folder: Path) -> list[tuple[int, Path, int, int]]:
     published: dict[str, int] = {}
     for path in sorted(each for each in folder.iterdir() if each.is_file()):
         for offset, raw, sent in records_in(path):
-            record = decode(raw)
-            whose = record.identity.installation
+            try:
+                made = record.decode(raw)
+            except record.RecordError:
+                continue  # its sum fits, and it is none of ours
+            whose = made.identity.installation
             if sent:
-                published[whose] = max(published.get(whose, 0), record.seq)
-            found.setdefault((whose, record.seq), (record.seq, path, offset, len(raw)))
+                published[whose] = max(published.get(whose, 0), made.seq)
+            found.setdefault((whose, made.seq), (made.seq, path, offset, len(raw)))
     waiting = (place for (whose, seq), place in found.items() if seq > published.get(whose, 0))
     return sorted(waiting)
 
@@ -211,26 +214,15 @@ def records_in(path: Path, start: int = 0) -> Iterator[tuple[int, bytes, bool]]:
             last = len(chunk) < CHUNK
             data = kept + chunk
             # A record that begins in the last bytes is looked at with the next chunk.
-            limit = len(data) if last else len(data) - 2 * SIZE_MAX
-            place = data.find(HEAD)
-            while 0 <= place < limit:
-                raw = _record_at(data, place)
-                if raw is not None:
-                    before = data[max(0, place - SENT_NEAR) : place]
-                    yield at + place, raw, SENT in before
-                place = data.find(HEAD, place + (len(raw) if raw else 1))
+            limit = len(data) if last else len(data) - record.REACH
+            for place, raw in record.records_in(data):
+                if place >= limit:
+                    break
+                before = data[max(0, place - SENT_NEAR) : place]
+                yield at + place, raw, SENT in before
             # What lies in the overlap is found again; its number says that it is the same.
             cut = max(0, limit - SENT_NEAR)
             kept, at = data[cut:], at + cut
-
-
-def _record_at(data: bytes, place: int) -> bytes | None:
-    """Give the whole record that begins there; its end is the bracket that makes the sum fit."""
-    end = place + BODY_AT
-    while 0 < (end := data.find(b"]", end) + 1) <= place + 2 * SIZE_MAX:
-        if whole(data[place:end]):
-            return data[place:end]
-    return None
 
 
 def _holds_records(path: Path, start: int) -> bool:

@@ -82,7 +82,7 @@ class Writer:
         self._batch: list[_Made] = []
         self._before: Record | None = None
         self._last = b""
-        self._in_stream = 0
+        self._in_queue = 0
         self._in_step = False
         self._retry_at = 0
         self._journal_retry_at = 0
@@ -210,7 +210,7 @@ class Writer:
             except QueueError as error:
                 self._failed(error, now)
             else:
-                self._in_stream = self._batch[-1].seq
+                self._in_queue = self._batch[-1].seq
                 self._acknowledged(self._batch)
                 self._batch = []
                 self._well()
@@ -235,10 +235,10 @@ class Writer:
             return
         try:
             records, end = self._journal.peek(BATCH_MAX)
-            numbered = [(decode(raw).seq, raw) for raw in records if not self._stands(raw)]
+            numbered = [(seq, raw) for raw in records if (seq := self._to_drain(raw))]
             if numbered:
                 self._queue.append(numbered)
-                self._in_stream = max(self._in_stream, numbered[-1][0])
+                self._in_queue = max(self._in_queue, numbered[-1][0])
             self._journal.drained(end)
         except QueueError as error:
             self._failed(error, now)
@@ -249,10 +249,14 @@ class Writer:
             if self._journal.empty:
                 self._well()
 
-    def _stands(self, raw: bytes) -> bool:
-        """Tell whether a record of the journal is in the queue already, or was published."""
-        found = seq_of(raw, installation=self._numbers.installation)
-        return 0 < found <= self._in_stream
+    def _to_drain(self, raw: bytes) -> int:
+        """Give the number of a record of the journal that the queue never had, else 0."""
+        try:
+            record = decode(raw)
+        except RecordError:
+            return 0
+        ours = record.identity.installation == self._numbers.installation
+        return 0 if ours and record.seq <= self._in_queue else record.seq
 
     def _synchronise(self) -> None:
         """Learn what the queue holds, of the batch under way and of all before."""
@@ -261,11 +265,11 @@ class Writer:
         last = seq_of(newest, installation=self._numbers.installation)
         saved = seq_of(self._journal.newest, installation=self._numbers.installation)
         salvaged = seq_of(self._journal.salvaged, installation=self._numbers.installation)
-        lost = self._in_stream - max(last, salvaged)
+        lost = self._in_queue - max(last, salvaged)
         if lost > 0:
             self.vanished += lost
             log.error("the queue came back without its last %d records", lost)
-        self._in_stream = last
+        self._in_queue = last
         # The batch whose answer was lost is in the queue, or it is not: its last record tells.
         written = [each for each in self._batch if each.seq <= last]
         self._batch = [each for each in self._batch if each.seq > last]

@@ -21,11 +21,11 @@ def raws(*seqs: int) -> list[bytes]:
     return [maker(IDENTITY)(epoch(seq), seq, 1, None).encode() for seq in seqs]
 
 
-def drain(journal: Journal) -> list[bytes]:
+def drain(journal: Journal, *, count: int = 3) -> list[bytes]:
     """Give all that a journal holds, as the writer would take it."""
     found: list[bytes] = []
     while not journal.empty:
-        some, end = journal.peek(3)
+        some, end = journal.peek(count)
         found += some
         journal.drained(end)
     return found
@@ -91,6 +91,51 @@ def test_damaged_line_is_left_out() -> None:
     disk.files[STATE / NAME] = bytes(content)
 
     assert drain(Journal(disk, STATE)) == raws(1, 3)
+
+
+@pytest.mark.parametrize("name", [NAME, SALVAGED])
+@pytest.mark.parametrize("damage", ["a bit", "an end of line", "4 KiB of zeros", "the beginning"])
+def test_damage_in_a_long_journal_costs_what_it_hits(name: str, damage: str) -> None:
+    """Of 2,000 records each that is whole is drained, in order, whatever lies beside it."""
+    written = raws(*range(1, 2001))
+    disk = ModelDisk(files={STATE / name: b"".join(raw + b"\n" for raw in written)})
+    content = bytearray(disk.files[STATE / name])
+    ends = [place for place, byte in enumerate(content) if byte == ord("\n")]
+    if damage == "a bit":
+        content[ends[98] + 40] ^= 1
+    elif damage == "an end of line":
+        content[ends[98]] ^= 4
+    elif damage == "4 KiB of zeros":
+        content[8192:12288] = bytes(4096)
+    else:
+        del content[:50]
+    disk.files[STATE / name] = bytes(content)
+    kept = [raw for raw in written if raw in content]
+
+    assert drain(Journal(disk, STATE), count=500) == kept
+    assert len(kept) == {"a bit": 1999, "an end of line": 2000, "the beginning": 1999}.get(
+        damage, len(kept)
+    )
+    assert STATE / name not in disk.files
+
+
+def test_newest_record_is_known_whatever_lies_behind_it() -> None:
+    """Damage at the end hides no record before it, so no number counts as lost that is there."""
+    written = b"".join(raw + b"\n" for raw in raws(*range(1, 100)))
+    disk = ModelDisk(files={STATE / SALVAGED: written + b"\xff" * (200 << 10)})
+
+    assert Journal(disk, STATE).newest == raws(99)[0]
+
+
+def test_last_record_counts_without_its_end_of_line() -> None:
+    """The byte behind an acknowledged record may be what was damaged."""
+    disk = ModelDisk()
+    Journal(disk, STATE).append(raws(1, 2))
+    disk.files[STATE / NAME] = disk.files[STATE / NAME][:-1] + b"\x1a"
+    journal = Journal(disk, STATE)
+    journal.append(raws(3))
+
+    assert drain(Journal(disk, STATE)) == raws(1, 2, 3)
 
 
 def test_salvaged_records_come_first() -> None:
