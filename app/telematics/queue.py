@@ -6,7 +6,8 @@ on the medium, or none. Trimming is by identity, never by count, and nothing rea
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, cast
+import re
+from typing import TYPE_CHECKING, Protocol
 
 from telematics.resp import Client, RespError, encoded
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 FIELD = b"r"
+_IDS = re.compile(rb"\d{1,20}-\d{1,20}")
 MULTI, EXEC = encoded("MULTI"), encoded("EXEC")
 # A batch is due 1.15 s after its first epoch; with this and the journal it is safe within W = 2 s.
 TIMEOUT_S = 0.6
@@ -59,30 +61,45 @@ class RedisQueue:
         """Ask for the last entry, or what was published last; learns the last id on the way."""
         self._top = (0, 0)
         try:
-            info = cast("list[object]", self._client.ask("XINFO", "STREAM", self._key))
+            facts = self._client.ask("XINFO", "STREAM", self._key)
         except RespError as error:
             if "no such key" in str(error):
                 return self.sent()
             raise self._lost(error) from error
         except OSError as error:
             raise self._lost(error) from error
-        facts = dict(zip(cast("list[bytes]", info[::2]), info[1::2], strict=True))
-        self._top = _id(cast("bytes", facts[b"last-generated-id"]))
-        entry = cast("list[object] | None", facts[b"last-entry"])
-        return self.sent() if entry is None else cast("list[bytes]", entry[1])[1]
+        match _fact(facts, b"last-generated-id"):
+            case bytes(ident) if _IDS.fullmatch(ident):
+                self._top = _id(ident)
+            case _:
+                raise self._nonsense(facts)
+        match _fact(facts, b"last-entry"):
+            case [bytes(), [bytes(), bytes(raw)]]:
+                return raw
+            case None:
+                return self.sent()
+        raise self._nonsense(facts)
 
     def sent(self) -> bytes:
         """Ask for the last record that was published and trimmed; empty if none."""
-        return cast("bytes | None", self._ask("GET", self._sent)) or b""
+        match reply := self._ask("GET", self._sent):
+            case None:
+                return b""
+            case bytes():
+                return reply
+        raise self._nonsense(reply)
 
     def append(self, records: Sequence[tuple[int, bytes]]) -> None:
         """Write a batch as one transaction, so that a full memory or a cut takes all or nothing."""
         commands: list[bytes] = []
+        idents: list[object] = []
         top = self._top
         for seq, raw in records:
             # An id must grow, also where an installation that came before was further.
             top = (seq, 0) if seq > top[0] else (top[0], top[1] + 1)
-            commands.append(self._add(b"%d-%d" % top, raw))
+            ident = b"%d-%d" % top
+            idents.append(ident)
+            commands.append(self._add(ident, raw))
         if len(commands) > 1:  # a single one is all or nothing by itself
             commands = [MULTI, *commands, EXEC]
         try:
@@ -92,21 +109,29 @@ class RedisQueue:
         done = replies if len(commands) == 1 else replies[-1]
         answers = [*replies, *done] if isinstance(done, list) else replies
         refused = [each for each in answers if isinstance(each, RespError)]
-        if refused or not isinstance(done, list):
-            raise self._lost(refused[0] if refused else RespError("transaction refused"))
+        if refused:
+            raise self._lost(refused[0])
+        # Each answer is the id that was asked for: nothing else says that a record stands there.
+        if done != idents:
+            raise self._nonsense(done)
         self._top = top
 
     def length(self) -> int:
         """Ask for the number of entries."""
-        return cast("int", self._ask("XLEN", self._key))
+        match reply := self._ask("XLEN", self._key):
+            case int():
+                return reply
+        raise self._nonsense(reply)
 
     def read(self, after: str, count: int) -> list[tuple[str, bytes]]:
         """Give up to ``count`` of the oldest entries after an id: each its id and record."""
         try:
-            found = self._client.entries("XRANGE", self._key, f"({after}", "+", "COUNT", count)
+            entries = self._client.entries("XRANGE", self._key, f"({after}", "+", "COUNT", count)
         except (RespError, OSError) as error:
             raise self._lost(error) from error
-        return [(ident.decode(), raw) for ident, raw in found]
+        if len(entries) > count or not all(_IDS.fullmatch(ident) for ident, _ in entries):
+            raise self._nonsense(entries)
+        return [(ident.decode(), raw) for ident, raw in entries]
 
     def drop(self, ident: str, raw: bytes) -> None:
         """Trim up to and with an id, by identity and not by count; keep what was published last."""
@@ -121,9 +146,15 @@ class RedisQueue:
             replies = self._client.ask_all(commands)
         except OSError as error:
             raise self._lost(error) from error
-        for each in replies:
-            if isinstance(each, RespError):
-                raise self._lost(each)
+        done = replies[-1]
+        answers = [*replies, *done] if isinstance(done, list) else replies
+        for answer in answers:
+            if isinstance(answer, RespError):
+                raise self._lost(answer)
+        match done:
+            case [bytes(), int()]:
+                return
+        raise self._nonsense(done)
 
     def _add(self, ident: bytes, raw: bytes) -> bytes:
         return b"%b$%d\r\n%b\r\n$1\r\n%b\r\n$%d\r\n%b\r\n" % (
@@ -136,9 +167,21 @@ class RedisQueue:
         except (RespError, OSError) as error:
             raise self._lost(error) from error
 
+    def _nonsense(self, reply: object) -> QueueError:
+        """Hang up on whatever this is: what it says next would not be an answer either."""
+        return self._lost(RespError(f"no answer of a Redis: {reply!r:.80}"))
+
     def _lost(self, error: Exception) -> QueueError:
         self._client.close()
         return QueueError(str(error) or type(error).__name__)
+
+
+def _fact(reply: object, name: bytes) -> object:
+    """Find a value behind its name in a list of both; False if it is not there."""
+    if not isinstance(reply, list) or name not in reply[::2]:
+        return False
+    place = 2 * reply[::2].index(name) + 1
+    return reply[place] if place < len(reply) else False
 
 
 def _id(text: bytes) -> tuple[int, int]:
