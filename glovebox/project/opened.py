@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glovebox.boards.boards import BOARDS, Board
-from glovebox.build import imported
-from glovebox.build.builder import Builder
 from glovebox.checkout import CHECKOUT
 from glovebox.host import files, sandbox
 from glovebox.host.arch import require_emulation
@@ -23,6 +21,7 @@ from glovebox.stage import check as stage_check, pi_gen, stage
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from glovebox.build.builder import Builder
     from glovebox.config.access import AccessKeys
     from glovebox.config.schema import Config
     from glovebox.host.monitor import Monitor
@@ -60,6 +59,8 @@ class Project:
 
     def builder(self, *, shell: bool = False) -> Builder:
         """Give what runs the steps; with ``shell`` one that fails opens a shell where it did."""
+        from glovebox.build.builder import Builder  # noqa: PLC0415  a plan alone runs nothing
+
         return Builder(
             plan=self.plan,
             lock=self.lock,
@@ -159,6 +160,8 @@ def lock_file(config: Path, board: Board) -> Path:
 def _imported(base: str, store: Store, monitor: Monitor, board: Board) -> Base | None:
     if base == "debian":
         return None
+    from glovebox.build import imported  # noqa: PLC0415  most builds take no image as base
+
     sandbox.require_root("reading an image")
     return imported.bring_in(Path(base), store, monitor, arch=board.arch)
 
@@ -177,6 +180,8 @@ def _archives(settings: Config, base: Base | None, suite: str) -> list[apt.Archi
         for one in settings.archives
     ]
     if base is not None:
+        from glovebox.build import imported  # noqa: PLC0415  likewise
+
         return [*imported.archives(base, mirror), *more]
     return [*apt.archives(mirror, suite), *more] if more else []
 

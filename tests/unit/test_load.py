@@ -349,6 +349,25 @@ def test_paths_are_made_whole(tmp_path: Path) -> None:
     assert loaded.config.overlays == (str(tmp_path / "mine"),)
 
 
+@pytest.mark.parametrize(("kind", "action"), [("overlays", "overlay"), ("templates", "templates")])
+def test_a_shipped_folder_s_name_is_taken(tmp_path: Path, kind: str, action: str) -> None:
+    """Of two folders with one name nobody could say which is meant: the error names both."""
+    sub = tmp_path / "stages/queue/00-server"
+    shipped = tmp_path / kind / "queue"
+    for folder in (sub, shipped, tmp_path / "yours/queue"):
+        folder.mkdir(parents=True)
+    (sub / f"01-{action}").symlink_to(f"../../../{kind}/queue")
+
+    own = " ".join(refusal(tmp_path, f"{kind}: [./yours/queue]\n"))
+    same = " ".join(refusal(tmp_path, f"{kind}: [queue]\n"))
+
+    assert str(shipped) in own
+    assert f"stages/queue/00-server/01-{action}" in own
+    assert str(tmp_path / "yours/queue") in own
+    assert "is laid by the image's own stage already" in same
+    assert f"stages/queue/00-server/01-{action}" in same
+
+
 @pytest.mark.parametrize(
     ("override", "expected"),
     [

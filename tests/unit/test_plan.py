@@ -477,6 +477,27 @@ def test_a_passphrase_cannot_be_guessed_from_a_plan(tmp_path: Path) -> None:
     assert other[name].digest != step.inputs[name].digest
 
 
+def test_the_owner_s_templates_are_filled(tmp_path: Path) -> None:
+    """They are rendered where overlays are laid; text, values and the store's secret count."""
+    world = World.at(tmp_path)
+    before = world.keys()
+    name = "templates/mine/etc/truck"
+    world.write(name, "{{ config.timezone }} {{ config.wifi.networks[0].psk | secret }}\n")
+    world.configure(templates=("mine",))
+    first = world.plan()
+    world.configure(timezone="Europe/Berlin")
+    second = world.plan()
+    world.secret = b"another store's"
+
+    assert {name for name, key in before.items() if first.steps[name].key != key} == OWN
+    (made,) = first.steps["own files"].rendered["template 0"]
+    assert (made.name, made.text) == ("etc/truck", f"Etc/UTC {PSK}\n")
+    assert second.steps["own files"].key != first.steps["own files"].key
+    assert world.keys()["own files"] != second.steps["own files"].key
+    digest = first.steps["own files"].inputs["template 0/etc/truck"].digest
+    assert digest not in plain_hashes(f"{made.program}\n{made.text}")
+
+
 def test_identifiers_follow_from_the_plan(tmp_path: Path) -> None:
     """Identifiers are the same for the same plan, differ by purpose, and hold no settings."""
     world = World.at(tmp_path)
