@@ -26,6 +26,7 @@ from glovebox.lock import apt, archive, lock
 from glovebox.plan import details, room
 from glovebox.plan.inputs import digests
 from glovebox.plan.plan import (
+    ACCELERATOR,
     BESIDE,
     EMULATOR,
     QUILT,
@@ -126,6 +127,15 @@ class Builder:
     def native(self, name: str = TOOLS) -> native.Root:
         """Give a native root that was built."""
         return native.Root(tree=self.layer(name).tree)
+
+    def twins(self, root: Path, folder: Path) -> list[Path]:
+        """Give the layers of native programs to lay over a finished root, if they were built.
+
+        ``folder``, on the store's file system, is filled with what is shown of them.
+        """
+        step = self.plan.steps.get(ACCELERATOR)
+        built = self.store.find(step.key) if step else None
+        return accelerator.lay_over(built.tree, [root], folder) if built else []
 
     @contextmanager
     def merged(

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 BOOT = "boot/firmware"
 TARGET, TOOLS, EMULATOR, QUILT = "target", "tools", "emulator", "quilt"
+ACCELERATOR = "accelerator"
 SETTINGS_STAGE = "settings"
 
 BASE_PACKAGES = ("?essential", "apt")
@@ -416,7 +417,7 @@ class _Maker:
         self._run = run
         self._hidden = hidden
         self._quilt = (QUILT,) if quilt else ()
-        self._helpers = ("accelerator",) if accelerate else ()
+        self._helpers = (ACCELERATOR,) if accelerate else ()
 
     @property
     def key_below(self) -> str:
@@ -434,7 +435,7 @@ class _Maker:
                 value("packages", files.digest_json(list(ACCELERATOR_PACKAGES))),
                 value("architecture", self._given["ARCH"]),
             ]
-            self._add("accelerator", StepKind.ACCELERATOR, uses=(TOOLS,), inputs=inputs)
+            self._add(ACCELERATOR, StepKind.ACCELERATOR, uses=(TOOLS,), inputs=inputs)
 
     def base(self) -> None:
         inputs = [value("suite", self._lock.suite), self._packages("packages", TARGET, "base")]

@@ -67,6 +67,7 @@ def verify_tree(project: Project, builder: Builder) -> None:
             manifest,
             folder=folder,
             native_root=builder.native().tree,
+            twins=builder.twins(root, scratch / "twins"),
             line=line,
         )
     project.monitor.say(f"      {summary}")

@@ -185,13 +185,14 @@ def read_facts(path: Path) -> Facts:
         raise ConfigError(message, hint="it lies beside the image that build-image made") from error
 
 
-def verify(
+def verify(  # noqa: PLR0913  each is a choice of its own
     target: Target,
     manifest: Path,
     *,
     folder: Path,
     key: Path | None = None,
     native_root: Path | None = None,
+    twins: Sequence[Path] = (),
     report: Path | None = None,
     select: Sequence[str] = (),
     line: Callable[[str], None] = lambda _: None,
@@ -199,8 +200,10 @@ def verify(
     """Run the tests on a target; raise VerifyError naming those that failed.
 
     ``folder`` gets junit.xml and, of a running board, serial.log and what systemd says of the boot.
-    ``native_root``: it has QEMU for an emulated board, fdtoverlay for a chroot. ``select``: options
-    for pytest. A chroot target needs root and a mount namespace of its own.
+    ``native_root``: it has QEMU for an emulated board, fdtoverlay for a chroot. ``twins``: layers
+    of native programs to lay over a chroot, for questions whose answer does not depend on who is
+    asked; without them the image's own programs answer everything. ``select``: options for pytest.
+    A chroot target needs root and a mount namespace of its own.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for old in (JUNIT, ABOUT, CARD):
@@ -217,8 +220,8 @@ def verify(
     try:
         with ExitStack() as stack:
             # Each share of the tests has a view of its own: what one writes no other reads.
-            places = [stack.enter_context(_reachable(target, folder)) for _ in range(shares)]
-            _run_shares(places, folder, [*options, *select], line)
+            views = [stack.enter_context(_reachable(target, folder, twins)) for _ in range(shares)]
+            _run_shares(views, folder, [*options, *select], line)
     finally:
         # Tests that are killed cannot remove their boards' cards themselves.
         for left in folder.rglob(CARD):
@@ -284,19 +287,19 @@ def shares(items: Iterable[Path], of: int) -> dict[Path, int]:
 
 
 def _run_shares(
-    places: Sequence[Target], folder: Path, options: Sequence[str], line: Callable[[str], None]
+    views: Sequence[View], folder: Path, options: Sequence[str], line: Callable[[str], None]
 ) -> None:
     """Run the tests, shared among targets that are alike, side by side."""
-    if len(places) == 1:
-        _run_tests(places[0], folder / JUNIT, options, line)
+    if len(views) == 1:
+        _run_tests(views[0], folder / JUNIT, options, line)
         return
-    parts = [folder / f"share-{number}.xml" for number in range(len(places))]
-    with ThreadPoolExecutor(max_workers=len(places)) as pool:
+    parts = [folder / f"share-{number}.xml" for number in range(len(views))]
+    with ThreadPoolExecutor(max_workers=len(views)) as pool:
         running = [
             pool.submit(
-                _run_tests, place, part, [*options, "--share", f"{number}/{len(places)}"], line
+                _run_tests, view, part, [*options, "--share", f"{number}/{len(views)}"], line
             )
-            for number, (place, part) in enumerate(zip(places, parts, strict=True))
+            for number, (view, part) in enumerate(zip(views, parts, strict=True))
         ]
         try:
             for one in running:
@@ -313,13 +316,13 @@ def _run_shares(
 
 
 def _run_tests(
-    target: Target, junit: Path, options: Sequence[str], line: Callable[[str], None]
+    view: View, junit: Path, options: Sequence[str], line: Callable[[str], None]
 ) -> None:
     """Run pytest on its own: its plugins and its options are not those of our unit tests."""
     command = [
         sys.executable, "-m", "pytest", TESTS, "--override-ini", "addopts=--strict-markers",
         "-p", "no:cacheprovider", "--durations", "5", "--verbose",
-        "--junit-xml", str(junit), "--target", str(target),
+        "--junit-xml", str(junit), *view.options,
     ]  # fmt: skip
     settings = {
         "PYTHONPATH": f"{PROJECT}:{PROJECT / 'app'}",
@@ -340,17 +343,31 @@ def _run_tests(
             raise VerifyError(f"the tests could not run:\n{error.tail}") from error
 
 
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """What a share of the tests asks: a target, and of a chroot also one with native programs."""
+
+    target: Target
+    quick: Path | None = None
+
+    @property
+    def options(self) -> list[str]:
+        """Give the options that name it to the tests."""
+        quick = ["--quick-root", str(self.quick)] if self.quick else []
+        return ["--target", str(self.target), *quick]
+
+
 @contextmanager
-def _reachable(target: Target, folder: Path) -> Iterator[Target]:
-    """Turn a chroot target into a view that nothing written to survives."""
+def _reachable(target: Target, folder: Path, twins: Sequence[Path] = ()) -> Iterator[View]:
+    """Turn a chroot target into views that nothing written to survives."""
     if target.level is not Level.CHROOT or target.path is None:
-        yield target
+        yield View(target=target)
         return
     if not target.path.exists():
         raise ConfigError(f"{target.path} does not exist", hint="build it: ./invoke build-image")
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(TemporaryDirectory(dir=folder, prefix=_VIEW)))
-        for name in ("lower", "upper", "root", "boot"):
+        for name in ("lower", "boot"):
             (scratch / name).mkdir()
         lower = target.path
         if target.path.is_file():
@@ -358,13 +375,22 @@ def _reachable(target: Target, folder: Path) -> Iterator[Target]:
             # noload: without it even a read-only mount of ext4 replays its journal.
             options = f"loop,ro,noload,offset={start}"
             lower = stack.enter_context(mount(target.path, scratch / "lower", options=options))
-        view = stack.enter_context(
-            overlay([lower], scratch / "root", scratch=scratch, upper=scratch / "upper")
-        )
-        if target.path.is_file():
             card.copy_out(target.path, "/", scratch / "boot")
-            run(["cp", "--recursive", "--", f"{scratch / 'boot'}/.", view / "boot/firmware"])
-        yield Target(level=Level.CHROOT, path=stack.enter_context(chroot_mounts(view)))
+        roots = []
+        for name, layers in (("plain", [lower]), *([("quick", [lower, *twins])] if twins else [])):
+            own = scratch / name
+            for each in ("upper", "root"):
+                (own / each).mkdir(parents=True)
+            root = stack.enter_context(
+                overlay(layers, own / "root", scratch=own, upper=own / "upper")
+            )
+            if target.path.is_file():
+                run(["cp", "--recursive", "--", f"{scratch / 'boot'}/.", root / "boot/firmware"])
+            roots.append(stack.enter_context(chroot_mounts(root)))
+        yield View(
+            target=Target(level=Level.CHROOT, path=roots[0]),
+            quick=roots[1] if twins else None,
+        )
 
 
 def _result(case: ET.Element) -> Result:

@@ -8,7 +8,7 @@ import os
 import re
 import tempfile
 import time
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,6 +76,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options that glovebox.verify gives."""
     group = parser.getgroup("glovebox")
     group.addoption("--target", help="chroot:PATH, emulated:IMAGE or ssh:[user@]host[:port]")
+    group.addoption(
+        "--quick-root", type=Path, help="a chroot target with native programs laid over"
+    )
     group.addoption("--manifest", type=Path, help="what the image shall be, as JSON")
     group.addoption("--key", type=Path, help="private SSH key of the first user")
     group.addoption("--native-root", type=Path, help="native root: qemu-system-arm, or fdtoverlay")
@@ -266,16 +269,44 @@ def boot_writes(machine: Machine) -> Callable[[], int]:
     return lambda: count() - before
 
 
+@contextmanager
+def _entered(root: Path, facts: Facts) -> Iterator[Host]:
+    """Ask in a changed root, as root."""
+    shell = ["chroot", os.fspath(root), "/bin/sh"]
+    with closing(Standing(shell, emulator_settings(facts.arch))) as inside:
+        yield Host(inside)
+
+
+@pytest.fixture(scope="session")
+def own(
+    target: Target, facts: Facts, pytestconfig: pytest.Config, request: pytest.FixtureRequest
+) -> Iterator[Host]:
+    """Give the thing to ask whose answers are the image's own programs', each of them.
+
+    For a test that means the programs: in a chroot they are emulated.
+    """
+    if pytestconfig.getoption("quick_root") is None:
+        yield request.getfixturevalue("host")
+        return
+    assert target.path is not None
+    with _entered(target.path, facts) as inside:
+        yield inside
+
+
 @pytest.fixture(scope="session")
 def host(
     target: Target, facts: Facts, artifacts: Path, request: pytest.FixtureRequest
 ) -> Iterator[Host]:
-    """Give the thing to ask, as root."""
+    """Give the thing to ask, as root.
+
+    In a chroot shells and small tools may be native ones, which are of the same version and read
+    the same files; the rest is the image's own, emulated. See ``own``.
+    """
     if target.level is Level.CHROOT:
         assert target.path is not None
-        shell = ["chroot", os.fspath(target.path), "/bin/sh"]
-        with closing(Standing(shell, emulator_settings(facts.arch))) as inside:
-            yield Host(inside)
+        quick: Path | None = request.config.getoption("quick_root")
+        with _entered(quick or target.path, facts) as inside:
+            yield inside
         return
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="glovebox-"))

@@ -29,10 +29,10 @@ def test_suite(host: Host, facts: Facts) -> None:
     assert f"VERSION_CODENAME={facts.suite}" in release.splitlines()
 
 
-def test_architecture(host: Host, facts: Facts) -> None:
+def test_architecture(own: Host, facts: Facts) -> None:
     """Both dpkg and the programs themselves are for the board's processor."""
-    assert host.check_output("dpkg --print-architecture") == facts.arch
-    found = host.check_output(
+    assert own.check_output("dpkg --print-architecture") == facts.arch
+    found = own.check_output(
         f"set --; for each in {' '.join(SAMPLE)}; do [ -e $each ] && set -- $@ $each; done;"
         f" head --quiet --bytes {elf.HEAD} $@ | od -An -v -w{elf.HEAD} -tx1"
     )
@@ -70,10 +70,10 @@ def test_timezone(host: Host, facts: Facts) -> None:
     assert host.run("test -s /etc/localtime").succeeded
 
 
-def test_locale(host: Host, facts: Facts) -> None:
+def test_locale(own: Host, facts: Facts) -> None:
     """The language is the owner's, and it is there: a locale that is not makes perl complain."""
-    assert f"LANG={facts.locale}" in host.check_output("cat /etc/default/locale").splitlines()
-    complaint = host.run("LANG=%s LC_ALL=%s locale 2>&1 >/dev/null", facts.locale, facts.locale)
+    assert f"LANG={facts.locale}" in own.check_output("cat /etc/default/locale").splitlines()
+    complaint = own.run("LANG=%s LC_ALL=%s locale 2>&1 >/dev/null", facts.locale, facts.locale)
     assert complaint.stdout == ""
 
 
@@ -104,10 +104,10 @@ def test_authorized_keys_are_private(host: Host, facts: Facts) -> None:
     assert told.splitlines() == [f"{facts.user} 700", f"{facts.user} 600"]
 
 
-def test_sshd_settings(host: Host) -> None:
+def test_sshd_settings(own: Host) -> None:
     """What sshd takes its settings for, all files together: keys only, and never root."""
     # It wants a host key to answer, and a shipped image has none.
-    told = host.check_output(
+    told = own.check_output(
         "set -e; mkdir -p /run/sshd; folder=$(mktemp -d); "
         'ssh-keygen -q -t ed25519 -N "" -f $folder/key; sshd -T -h $folder/key; rm -r $folder'
     )

@@ -41,10 +41,10 @@ PLATFORMS = {"armel": "arm-linux-gnueabi", "arm64": "aarch64-linux-gnu"}
 
 
 @pytest.mark.level("chroot")
-def test_interpreter_works(host: Host, facts: Facts) -> None:
+def test_interpreter_works(own: Host, facts: Facts) -> None:
     """It is what its folder says, and each library it stands on does its work."""
-    python = _python(host)
-    told = json.loads(host.check_output(f"{python} -I -c %s", WORK))
+    python = _python(own)
+    told = json.loads(own.check_output(f"{python} -I -c %s", WORK))
 
     assert f"/opt/python-{told['version']}/bin/python3" == python
     assert told["prefix"] == f"/opt/python-{told['version']}"
@@ -56,14 +56,14 @@ def test_interpreter_works(host: Host, facts: Facts) -> None:
     assert told["digest"] == "e3b0c442"
     assert told["parsed"] == "b"
     assert told["tls"] is True
-    assert told["shared"] in host.check_output("dpkg-query --show libssl3t64")
+    assert told["shared"] in own.check_output("dpkg-query --show libssl3t64")
 
 
 @pytest.mark.level("chroot")
-def test_debian_s_python_stays(host: Host) -> None:
+def test_debian_s_python_stays(own: Host) -> None:
     """The system's own scripts keep the interpreter they were made for."""
-    assert host.check_output("/usr/bin/python3 -I -c 'import sys; print(sys.prefix)'") == "/usr"
-    assert host.check_output("command -v python3") == "/usr/bin/python3"
+    assert own.check_output("/usr/bin/python3 -I -c 'import sys; print(sys.prefix)'") == "/usr"
+    assert own.check_output("command -v python3") == "/usr/bin/python3"
 
 
 @pytest.mark.level("chroot", highest="chroot")

@@ -54,9 +54,9 @@ def test_the_file_is_on_the_card(host: Host) -> None:
 
 
 @pytest.mark.level("chroot")
-def test_the_board_checks_as_the_builder_does(host: Host) -> None:
+def test_the_board_checks_as_the_builder_does(own: Host) -> None:
     """Its own Python has all that is needed, and finds every example right."""
-    told = host.run("python3 -I -c %s", EXAMPLES)
+    told = own.run("python3 -I -c %s", EXAMPLES)
 
     assert told.succeeded, told.stderr
     assert {"hostname", "ssh_keys", "networks", "service", "credentials"} <= set(

@@ -26,9 +26,9 @@ DEVICES = "exec 3<>/dev/tcp/127.0.0.1/2947; echo '?DEVICES;' >&3; timeout 20 hea
 
 
 @pytest.mark.level("chroot")
-def test_gpsd_is_recent(host: Host) -> None:
+def test_gpsd_is_recent(own: Host) -> None:
     """The daemon knows the calendar: older ones jump by 1024 weeks."""
-    found = re.search(r"(\d+)\.(\d+)", host.check_output("gpsd -V"))
+    found = re.search(r"(\d+)\.(\d+)", own.check_output("gpsd -V"))
 
     assert found is not None
     assert tuple(map(int, found.groups())) >= OLDEST_GPSD

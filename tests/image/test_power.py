@@ -84,13 +84,13 @@ def left_off(power: dict[str, object]) -> list[str]:
 
 
 @pytest.mark.level("chroot", highest="chroot")
-def test_drivers_are_not_loaded_by_themselves(host: Host, power: dict[str, object]) -> None:
+def test_drivers_are_not_loaded_by_themselves(own: Host, power: dict[str, object]) -> None:
     """What udev asks modprobe for is refused for these, and not for others."""
-    version = host.check_output("ls /usr/lib/modules")
+    version = own.check_output("ls /usr/lib/modules")
     ask = "modprobe --use-blacklist --dry-run --verbose --ignore-install --set-version %s %s"
 
-    assert host.run(ask, version, "leds-gpio").stdout != "", "nothing would be loaded at all"
-    assert {each: host.run(ask, version, each).stdout for each in left_off(power)} == dict.fromkeys(
+    assert own.run(ask, version, "leds-gpio").stdout != "", "nothing would be loaded at all"
+    assert {each: own.run(ask, version, each).stdout for each in left_off(power)} == dict.fromkeys(
         left_off(power), ""
     )
 
@@ -146,9 +146,9 @@ def test_what_the_kernel_is_told(host: Host, power: dict[str, object]) -> None:
 
 
 @pytest.mark.level("chroot")
-def test_wifi_sleeps_between_beacons(host: Host, power: dict[str, object]) -> None:
+def test_wifi_sleeps_between_beacons(own: Host, power: dict[str, object]) -> None:
     """NetworkManager reads the setting: 3 is on, 2 is off."""
-    told = host.check_output("NetworkManager --print-config")
+    told = own.check_output("NetworkManager --print-config")
 
     assert f"wifi.powersave={3 if power['wifi_save'] else 2}" in told.splitlines()
 

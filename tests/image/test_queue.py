@@ -31,13 +31,13 @@ MUST = {
 
 
 @pytest.mark.level("chroot")
-def test_server_is_ours(host: Host, facts: Facts) -> None:
+def test_server_is_ours(own: Host, facts: Facts) -> None:
     """It runs here and takes its memory from libc: jemalloc is bound to one page size."""
-    told = host.check_output(f"/usr/bin/{facts.server}-server --version")
+    told = own.check_output(f"/usr/bin/{facts.server}-server --version")
 
     assert "malloc=libc" in told.split()
     assert re.search(rf"bits={'64' if facts.arch == 'arm64' else '32'}\b", told)
-    assert host.run(f"dpkg-query --search /usr/bin/{facts.server}-server").failed
+    assert own.run(f"dpkg-query --search /usr/bin/{facts.server}-server").failed
 
 
 @pytest.mark.level("chroot", highest="chroot")

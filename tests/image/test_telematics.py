@@ -27,19 +27,19 @@ print(json.dumps([confluent_kafka.__version__, dataclasses.asdict(settings)]))
 
 
 @pytest.fixture(scope="module")
-def loaded(host: Host) -> tuple[str, dict[str, object]]:
+def loaded(own: Host) -> tuple[str, dict[str, object]]:
     """Give what the board's own Python says: of its library to publish with, and of the settings.
 
     It is asked once: emulated, all these modules take a second to load.
     """
-    library, settings = json.loads(host.check_output("python3 -I -c %s", ASKED))
+    library, settings = json.loads(own.check_output("python3 -I -c %s", ASKED))
     return library, settings
 
 
 @pytest.mark.level("chroot")
-def test_command(host: Host, loaded: tuple[str, dict[str, object]]) -> None:
+def test_command(own: Host, loaded: tuple[str, dict[str, object]]) -> None:
     """The command is found, and all it loads is there, with the library it publishes with."""
-    assert host.check_output("command -v telematics") == "/usr/bin/telematics"
+    assert own.check_output("command -v telematics") == "/usr/bin/telematics"
     assert re.match(r"\d", loaded[0])
 
 
@@ -64,7 +64,7 @@ def test_unit(host: Host) -> None:
 
 
 @pytest.mark.level("chroot")
-def test_queue_is_mended_before_it_starts(host: Host) -> None:
+def test_queue_is_mended_before_it_starts(host: Host, own: Host) -> None:
     """Each start of the queue looks at its files first, and whatever that says, it starts.
 
     It does so by our command, which answers.
@@ -77,7 +77,7 @@ def test_queue_is_mended_before_it_starts(host: Host) -> None:
     assert command is not None
     assert command[1] == script
     assert host.run(f"test -x {script} -a -x {command[2]}").succeeded
-    assert host.check_output(f"{repair} /nonexistent") == "no queue yet: nothing"
+    assert own.check_output(f"{repair} /nonexistent") == "no queue yet: nothing"
     # Where it is not sure, it asks the service, by a command that is there.
     assert "exec ${REPAIR:-/usr/bin/telematics repair} --checker" in host.check_output(
         f"cat {script}"

@@ -224,19 +224,27 @@ CASE = '<testsuites><testsuite><testcase classname="t" name="{}"/></testsuite></
 
 def test_shares_are_one_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each share runs on a target of its own; together they are one result, with all failures."""
-    places = [parse_target(f"chroot:{tmp_path / name}") for name in ("one", "other")]
+    places = [
+        module.View(
+            target=parse_target(f"chroot:{tmp_path / name}"), quick=tmp_path / "quick" / name
+        )
+        for name in ("one", "other")
+    ]
     asked: dict[str, str] = {}
 
     def stream(command: list[str], **_: object) -> None:
         words = dict(pairwise(map(str, command)))
-        asked[words["--share"]] = words["--target"]
+        asked[words["--share"]] = f"{words['--target']} {words['--quick-root']}"
         Path(words["--junit-xml"]).write_text(CASE.format(words["--share"]))
         raise CommandError(["pytest"], 1, "one failed")
 
     monkeypatch.setattr(module, "stream", stream)
     module._run_shares(places, tmp_path, [], lambda _: None)
 
-    assert asked == {"0/2": str(places[0]), "1/2": str(places[1])}
+    assert asked == {
+        share: f"chroot:{tmp_path}/{name} {tmp_path}/quick/{name}"
+        for share, name in (("0/2", "one"), ("1/2", "other"))
+    }
     assert [one.test for one in read_junit(tmp_path / "junit.xml").results] == ["t::0/2", "t::1/2"]
     assert [path.name for path in tmp_path.iterdir()] == ["junit.xml"]
 
@@ -256,7 +264,9 @@ def test_a_share_that_cannot_run_ends_the_others(
     monkeypatch.setattr(module, "end_streams", ended.set)
 
     with pytest.raises(VerifyError, match="no such option"):
-        module._run_shares([parse_target("chroot:/")] * 2, tmp_path, [], lambda _: None)
+        module._run_shares(
+            [module.View(target=parse_target("chroot:/"))] * 2, tmp_path, [], lambda _: None
+        )
 
 
 @pytest.mark.parametrize("of", [1, 2, 3])
