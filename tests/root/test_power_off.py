@@ -55,13 +55,22 @@ def called(
     return calls.read_text().splitlines() if calls.exists() else []
 
 
-def stood(folder: Path, lengths: list[str], *, publishes: bool = True) -> list[str]:
-    """Let the vehicle have stood long enough, with a queue of these lengths, one after another."""
+def stood(
+    folder: Path, lengths: list[str], *, publishes: bool = True, word: str = "standing"
+) -> list[str]:
+    """Let the vehicle have stood long enough, with a queue of these lengths, one after another.
+
+    ``word``: what the recorder says when all is sent.
+    """
     (folder / "publish-to").write_text("kafka" if publishes else "")
+    (folder / "run/telematics").mkdir(parents=True)
+    (folder / "run/telematics/state").write_text(f"{word}\n")
     said = "".join(f'  "queue_length": {each},\n' for each in lengths)
     return called(
         folder, SCRIPTS / "stand-by", answers={"telematics": said},
-        variables={"PUBLISH_TO": str(folder / "publish-to"), "TRIES": "5"},
+        variables={
+            "PUBLISH_TO": str(folder / "publish-to"), "RUN": str(folder / "run"), "TRIES": "5",
+        },
     )  # fmt: skip
 
 
@@ -89,6 +98,18 @@ def test_a_queue_that_stays_full_is_not_waited_for_for_ever(
 def test_a_board_that_sends_nothing_goes_at_once(tmp_path: Path) -> None:
     """Nobody is named to publish to: nothing is waited for."""
     assert stood(tmp_path, ["7"], publishes=False) == [POWEROFF]
+
+
+@pytest.mark.parametrize(
+    ("word", "goes"), [("standing", True), ("no-fix", True), ("trouble", True), ("driving", False)]
+)
+def test_a_vehicle_that_drives_off_at_the_last_moment(
+    tmp_path: Path, word: str, *, goes: bool
+) -> None:
+    """It is asked once more, right before the board goes: what would stop it may come too late."""
+    calls = stood(tmp_path, ["3", "0"], word=word)
+
+    assert (calls[-1] == POWEROFF) is goes
 
 
 CHIPS = "gpiochip1 [raspberrypi-exp-gpio] (8 lines)\n"

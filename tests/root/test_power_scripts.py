@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 
 from glovebox.host.run import CommandError, run
+from tests.root.shown_board import BLUETOOTH, CODES, LED, RADIO, Board, told
 
 STAGES = Path(__file__).parent.parent.parent / "stages"
 COMPOSE = STAGES / "boot/00-initramfs/00-overlay/usr/lib/glovebox/compose-boot"
-SCRIPTS = STAGES / "car/01-power/02-overlay/usr/lib/glovebox"
 HOOK = "etc/kernel/postinst.d/z50-raspi-firmware"
-# Notes what it was called with.
-NOTES = '#!/bin/sh\necho "$(basename "$0") $*" >>"$CALLS"\n'
 
 
 def composed(root: Path, fragments: dict[str, str], *, debian: bool = True) -> Path:
@@ -144,131 +141,92 @@ def test_where_nobody_writes_them_anew_the_files_are_edited(tmp_path: Path) -> N
     assert (boot / "cmdline.txt").read_text() == "console=tty1 root=PARTUUID=1-02 rootwait ro\n"
 
 
-class Board:
-    """Files that stand for a board's: an LED, two radios, and programs that note their call."""
+@pytest.fixture
+def board(tmp_path: Path) -> Board:
+    """Give a board with an LED and a radio."""
+    return complete(tmp_path)
 
-    def __init__(self, folder: Path, **settings: object) -> None:
-        """Lay them out."""
-        self.led = folder / "sys/class/leds/ACT"
-        self.led.mkdir(parents=True)
-        (self.led / "trigger").write_text("none [heartbeat] timer mmc0\n")
-        self.radios = {}
-        for name, kind in (("rfkill0", "wlan"), ("rfkill1", "bluetooth")):
-            place = folder / "sys/class/rfkill" / name
-            place.mkdir(parents=True)
-            (place / "type").write_text(f"{kind}\n")
-            (place / "soft").write_text("0\n")
-            self.radios[kind] = place / "soft"
-        given = {"led": "codes", "radio": "standing", "off_after": 0, **settings}
-        (folder / "etc/glovebox").mkdir(parents=True)
-        (folder / "etc/glovebox/state.conf").write_text(
-            "".join(f"{name}={value}\n" for name, value in given.items())
-        )
-        self.calls = folder / "calls"
-        self.calls.touch()
-        (folder / "bin").mkdir()
-        for name in ("systemctl", "modprobe"):
-            (folder / "bin" / name).write_text(NOTES)
-            (folder / "bin" / name).chmod(0o755)
-        self._variables = {
-            "SYS": str(folder / "sys"),
-            "ETC": str(folder / "etc"),
-            "NM": str(folder / "NetworkManager.state"),
-            "CALLS": str(self.calls),
-            "PATH": f"{folder / 'bin'}:{os.environ['PATH']}",
-        }
 
-    def show(self, state: str, **variables: str) -> str:
-        """Show a state; give what was called."""
-        self.calls.write_text("")
-        run(["sh", SCRIPTS / "show-state", state], env={**self._variables, **variables})
-        return self.calls.read_text()
+def complete(folder: Path, **settings: object) -> Board:
+    """Lay out a board with an LED and a radio."""
+    made = Board(folder, **settings)
+    made.come(LED, RADIO)
+    return made
 
-    @property
-    def code(self) -> tuple[str, ...]:
-        """Give the trigger, and of a timer its times."""
-        trigger = (self.led / "trigger").read_text().strip()
-        times = (self.led / "delay_on", self.led / "delay_off")
-        return (trigger, *(each.read_text().strip() for each in times if trigger == "timer"))
+
+@pytest.mark.parametrize(("word", "code"), CODES.items())
+def test_the_codes(board: Board, word: str, code: tuple[str, ...]) -> None:
+    """Each word has its code."""
+    board.come(told(word))
+    board.settle()
+
+    assert board.code == code
 
 
 @pytest.mark.parametrize(
-    ("state", "result", "code"),
-    [
-        ("driving", "", ("timer", "40", "2960")),
-        ("standing", "", ("timer", "40", "2960")),
-        ("no-fix", "", ("timer", "500", "500")),
-        ("trouble", "", ("timer", "80", "250")),
-        ("stopped", "success", ("heartbeat",)),
-        ("stopped", "watchdog", ("timer", "80", "250")),
-        ("stopped", "signal", ("timer", "80", "250")),
-        ("something new", "", ("heartbeat",)),
-    ],
+    ("result", "word"),
+    [("success", "stopped"), ("watchdog", "trouble"), ("signal", "trouble")],
 )
-def test_the_codes(tmp_path: Path, state: str, result: str, code: tuple[str, ...]) -> None:
-    """Each state has its code; a recorder that ended by a fault is trouble, one told to is not."""
-    board = Board(tmp_path)
-    board.show(state, **({"SERVICE_RESULT": result} if result else {}))
+def test_the_code_of_an_end(board: Board, result: str, word: str) -> None:
+    """A recorder that ended by a fault is trouble, one told to is not."""
+    board.die(result)
 
-    assert board.code == code
+    assert board.code == CODES[word]
 
 
 @pytest.mark.parametrize("led", ["activity", "off"])
 def test_an_led_that_is_not_to_tell_is_left_alone(tmp_path: Path, led: str) -> None:
     """Without codes the trigger stays what udev made it."""
-    board = Board(tmp_path, led=led)
+    board = complete(tmp_path, led=led)
+    before = board.code
     board.show("trouble")
 
-    assert board.code == ("none [heartbeat] timer mmc0",)
+    assert board.code == before
 
 
-def test_the_timers_module_is_loaded_when_it_is_missing(tmp_path: Path) -> None:
+def test_the_timers_module_is_loaded_when_it_is_missing(board: Board) -> None:
     """A kernel that has it as a module gets it with the first code."""
-    board = Board(tmp_path)
     (board.led / "trigger").write_text("none [heartbeat] mmc0\n")
 
     assert "modprobe -q ledtrig_timer" in board.show("no-fix")
 
 
 def test_a_board_without_that_led_or_a_radio(tmp_path: Path) -> None:
-    """Nothing is there to be set, and nothing fails."""
+    """Nothing is there to be set, nothing fails, and no driver of radios is asked for."""
     board = Board(tmp_path)
-    (board.led / "trigger").unlink()
-    for each in board.radios.values():
-        each.unlink()
 
     assert board.show("driving") == ""
+    assert (tmp_path / "dev/rfkill").read_bytes() == b""
 
 
-def test_the_radio_is_off_only_while_driving(tmp_path: Path) -> None:
+def test_the_radio_is_off_only_while_driving(board: Board) -> None:
     """Wi-Fi alone is blocked, and everything but driving gives it back."""
-    board = Board(tmp_path)
+    board.come(BLUETOOTH)
     found = {}
-    for state in ("driving", "no-fix", "driving", "standing", "driving", "trouble", "stopped"):
-        board.show(state)
-        found[state] = board.radios["wlan"].read_text().strip()
+    for word in ("driving", "no-fix", "driving", "standing", "driving", "trouble", "stopped"):
+        board.show(word)
+        found[word] = board.blocked()
 
     assert found == {"driving": "1", "no-fix": "0", "standing": "0", "trouble": "0", "stopped": "0"}
-    assert board.radios["bluetooth"].read_text() == "0\n"
+    assert board.blocked("rfkill1") == "0"
 
 
-def test_a_radio_that_is_to_be_off_stays_off(tmp_path: Path) -> None:
+def test_a_radio_that_is_to_be_off_stays_off(board: Board, tmp_path: Path) -> None:
     """One that NetworkManager keeps off, for want of a country, is not given back by standing."""
-    board = Board(tmp_path)
+    board.show("driving")
     (tmp_path / "NetworkManager.state").write_text("[main]\nWirelessEnabled=false\n")
-    board.radios["wlan"].write_text("1\n")
     board.show("standing")
 
-    assert board.radios["wlan"].read_text() == "1\n"
+    assert board.blocked() == "1"
 
 
 def test_a_radio_that_is_always_on_is_left_alone(tmp_path: Path) -> None:
     """Not even one that somebody else has blocked is touched."""
-    board = Board(tmp_path, radio="always")
-    board.radios["wlan"].write_text("1\n")
+    board = complete(tmp_path, radio="always")
+    (tmp_path / "sys/class/rfkill/rfkill7/soft").write_text("1\n")
     board.show("standing")
 
-    assert board.radios["wlan"].read_text() == "1\n"
+    assert board.blocked() == "1"
 
 
 @pytest.mark.parametrize(
@@ -285,7 +243,7 @@ def test_the_timers_that_switch_off(
     tmp_path: Path, state: str, started: list[str], stopped: list[str]
 ) -> None:
     """Standing starts one, not knowing a longer one, and driving ends all of it."""
-    calls = [line.split() for line in Board(tmp_path, off_after=10).show(state).splitlines()]
+    calls = [line.split() for line in complete(tmp_path, off_after=10).show(state).splitlines()]
     found = {
         verb: [call[-1].removeprefix("glovebox-") for call in calls if verb in call]
         for verb in ("start", "stop")
@@ -294,6 +252,6 @@ def test_the_timers_that_switch_off(
     assert found == {"start": started, "stop": stopped}
 
 
-def test_nothing_is_switched_off_unless_asked(tmp_path: Path) -> None:
+def test_nothing_is_switched_off_unless_asked(board: Board) -> None:
     """Without off_after no timer is touched."""
-    assert "systemctl" not in Board(tmp_path).show("standing")
+    assert "systemctl" not in board.show("standing")

@@ -1,0 +1,123 @@
+"""LED, radio and the recorder's state come in any order, and while another is being shown."""
+
+from __future__ import annotations
+
+import time
+from itertools import permutations
+from threading import Thread
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.root.shown_board import CODES, LED, RADIO, Board, told
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+THINGS = {"led": LED, "radio": RADIO, "no-fix": told("no-fix"), "driving": told("driving")}
+ORDERS = sorted(permutations(THINGS))
+# More than the script starts for a word: what comes later comes after it.
+PROGRAMS = 7
+WAIT = 'touch "$BOARD/here"; while [ ! -e "$BOARD/on" ]; do sleep 0.01; done'
+POLL_S = 0.01
+
+
+def is_right(board: Board, word: str) -> bool:
+    """Tell whether LED and radio are as a word asks for."""
+    return board.code == CODES[word] and board.blocked() == str(int(word == "driving"))
+
+
+@pytest.mark.parametrize("order", ORDERS, ids="-".join)
+def test_any_order(tmp_path: Path, order: tuple[str, ...]) -> None:
+    """Whatever comes last, and at whichever moment of a run, all is right in the end.
+
+    The first thing comes, and is shown; each of the others comes so many programs later, the first
+    of them while the script runs.
+    """
+    last = next(each for each in reversed(order) if each in CODES)
+    wrong = []
+    for delay in range(1, PROGRAMS):
+        (tmp_path / str(delay)).mkdir()
+        board = Board(tmp_path / str(delay))
+        board.come(THINGS[order[0]])
+        board.come_while_shown({delay * n: THINGS[each] for n, each in enumerate(order[1:], 1)})
+        board.settle()
+        if not is_right(board, last):
+            wrong.append((delay, board.code, board.blocked()))
+
+    assert wrong == []
+
+
+@pytest.mark.parametrize("moment", range(1, PROGRAMS))
+def test_a_recorder_dies_while_its_last_word_is_shown(tmp_path: Path, moment: int) -> None:
+    """What is shown at last is its end, not its word: trouble, and the radio is back."""
+    board = Board(tmp_path)
+    board.come(LED, RADIO, told("driving"))
+    # The script stops there until the end of the recorder is told by another one beside it.
+    board.come_while_shown({moment: WAIT})
+    slow = Thread(target=board.settle)
+    slow.start()
+    while slow.is_alive() and not (tmp_path / "here").exists():
+        time.sleep(POLL_S)
+    death = Thread(target=board.die, args=["watchdog"])
+    death.start()
+    # It has done what it can while the other one stands there.
+    while death.is_alive() and not (tmp_path / "beside-flock").exists():
+        time.sleep(POLL_S)
+    (tmp_path / "on").touch()
+    for each in (slow, death):
+        each.join()
+    board.settle()
+
+    assert is_right(board, "trouble")
+
+
+def test_a_dead_recorder_stays_trouble_until_the_next_one_speaks(tmp_path: Path) -> None:
+    """Its folder goes, and an LED comes: trouble all the same; then the new one's word counts."""
+    board = Board(tmp_path)
+    board.come(RADIO, told("driving"))
+    board.settle()
+    board.die("signal")
+    board.come(LED)
+    board.settle()
+    assert is_right(board, "trouble")
+
+    board.come(told("no-fix"))
+    board.settle()
+    assert is_right(board, "no-fix")
+
+
+def test_a_recorder_that_was_told_to_stop(tmp_path: Path) -> None:
+    """It is no trouble, whatever its last word was."""
+    board = Board(tmp_path)
+    board.come(LED, RADIO, told("trouble"))
+    board.settle()
+    board.die("success")
+    board.settle()
+
+    assert is_right(board, "stopped")
+
+
+def test_a_radio_that_comes_while_driving_is_blocked_by_the_kernel(tmp_path: Path) -> None:
+    """It is from its first moment on, before anybody is asked about it."""
+    board = Board(tmp_path)
+    board.come(RADIO, told("driving"))
+    board.settle()
+    board.come("""
+        mkdir "$BOARD/sys/class/rfkill/rfkill8"
+        cat "$BOARD/global1" >"$BOARD/sys/class/rfkill/rfkill8/soft"
+    """)
+
+    assert board.blocked("rfkill8") == "1"
+
+
+def test_a_timer_that_nobody_heard_of_is_asked_for_again(tmp_path: Path) -> None:
+    """Where systemd did not listen, the script fails, and its unit runs it again."""
+    board = Board(tmp_path, off_after=10)
+    (tmp_path / "bin/systemctl").write_text("#!/bin/sh\nexit 1\n")
+    board.come(LED, RADIO, told("standing"))
+
+    with pytest.raises(Exception, match="status 1"):
+        board.show()
+
+    assert is_right(board, "standing")
