@@ -1,30 +1,48 @@
 """Epochs: all reports of one receiver for one instant, made one.
 
-gpsd may send several TPVs for one instant, one per NMEA sentence (gpsd_json(5)). Pure: time comes
-in with the reports and by ``tick``; nothing here reads a clock. Nothing is ever left out because
-of where it is or what any clock says.
+gpsd may send several TPVs for one instant, one per NMEA sentence (gpsd_json(5)), and a receiver may
+tell one time for several instants: it has whole seconds at 10 Hz, or its clock stands or is set
+back. Which of the two it is, the receiver's own cycle of reports tells, and time confirms it:
+
+- Another time than before begins another instant, also an earlier one.
+- Reports of one time wait for what follows. If they came as a beat and time goes on as that beat
+  says, each beat is an instant; if they came at once, or oddly spaced within the step of time, they
+  are parts of one.
+- A receiver that was found to repeat its time is believed from then on.
+
+Place alone decides nothing. Pure: time comes in with the reports and by ``tick``; nothing here
+reads a clock.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import reduce
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from telematics.gpsd import Tpv
 
 MODE_2D = 2
 MODE_3D = 3
-# A receiver that repeats one time for longer than this has a stuck clock, not a long epoch.
+# What is not decided after so long is decided without what follows, so that it is written in time.
 OPEN_MAX_MS = 1000
-# Within this long after an epoch began, a report of its time is late. After it, either a clock is
-# stuck or this computer was: what comes next tells, see ``_Receiver.repeated``.
-LATE_MS = 900
-REMEMBERED = 16
+# Reports that follow each other five times as quick as the longest pause belong together.
+PAUSE = 5
+# The longest of a few beats, and of many, in parts of their mean: what is longer is no beat.
+EVEN_FEW, EVEN_MANY, FEW, MANY = 1.4, 2.0, 3, 4
+# So far from the step of time a beat may be, and all beats together.
+LEAST, LEAST_TOGETHER, MOST = 0.7, 0.5, 1.3
+# A longer step says that the clock was set, or that nothing was heard for long.
+STEP_MAX_MS = 60_000
+# No receiver tells more than 25 positions a second.
+QUICKEST_MS = 40
+# So many times a receiver has to be found repeating, or found not to, before it is a habit.
+REPEATS, STRAYS = 2, 5
 FIXES_TO_BELIEVE = 3
 # 1024 weeks: a receiver after its roll-over is wrong by 19.6 years, so 19 years tell it apart.
 FIRST_YEAR, LAST_YEAR = 2025, 2044
@@ -62,14 +80,20 @@ class Epoch(NamedTuple):
 
 @dataclass(kw_only=True, slots=True)
 class _Receiver:
-    """What is remembered of one receiver."""
+    """What is remembered of one receiver, of the time it told last above all."""
 
-    open: Tpv | None = None
+    time: int | None = None
+    # Reports of that time that are not given yet, and what was given of it last.
+    waiting: list[Tpv] = field(default_factory=list)
+    given: Tpv | None = None
     touched: int = 0
-    # ``open`` has time and place of an epoch already given, though it came long after that began:
-    # an epoch of its own if the receiver's clock stands still, late if that clock moves on.
-    repeated: bool = False
-    emitted: deque[Tpv] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+    # Nothing tells when the first time that is heard of a receiver began.
+    joined: bool = True
+    # Whether each report is an instant though the time repeats, and what speaks for and against.
+    repeats: bool = False
+    found: int = 0
+    strays: int = 0
+    beats: list[int] = field(default_factory=list)
     good_fixes: int = 0
     last: tuple[int, int] | None = None
 
@@ -85,45 +109,41 @@ class Merger:
 
     def feed(self, tpv: Tpv) -> list[Epoch]:
         """Take in a report; give the epochs that it, or the time until it came, completed."""
-        complete = self.tick(tpv.mono)
         receiver = self._receivers.get(tpv.device)
         if receiver is None:
             receiver = self._receivers[tpv.device] = _Receiver()
+        another = tpv.time is not None and tpv.time != receiver.time
+        # What follows is known, so it decides, also where it was waited for too long already.
+        complete = self._settle(receiver, tpv.mono, follows=tpv.time) if another else []
+        complete += self.tick(tpv.mono)
         if tpv.time is None:
             return complete + self._undated(receiver, tpv)
-        stuck = False
-        if receiver.open is not None and receiver.open.time == tpv.time:
-            stuck = receiver.repeated and tpv.mono - receiver.open.mono >= LATE_MS
-            if not stuck:
-                receiver.open = union(receiver.open, tpv)
-                receiver.touched = tpv.mono
-                return complete
-        given = None
-        for one in receiver.emitted:
-            if one.time == tpv.time:
-                given = one
-                break
-        if given is not None and tpv.mono - given.mono < LATE_MS:
-            self.late += 1
-            return complete
-        if receiver.repeated and not stuck:
-            self._forget(receiver)
-        complete += self._close(receiver)
-        receiver.open, receiver.touched = tpv, tpv.mono
-        receiver.repeated = given is not None and _same_place(given, tpv)
+        if another:
+            self._begin(receiver, tpv)
+        elif receiver.repeats:
+            complete += self._settle(receiver, tpv.mono)
+            receiver.beats.append(tpv.mono)
+        elif receiver.given is not None and not _placed(receiver.given):
+            receiver.given = None  # it made no record, so whatever comes now is the first
+        receiver.waiting.append(tpv)
+        receiver.touched = tpv.mono
         return complete
 
     def tick(self, now: int) -> list[Epoch]:
         """Give the epochs that are complete because nothing more came for them."""
         epochs: list[Epoch] = []
         for receiver in self._receivers.values():
-            if receiver.open is not None and self._due(receiver, receiver.open) <= now:
-                epochs += self._close(receiver)
+            if receiver.waiting and self._due(receiver) <= now:
+                epochs += self._settle(receiver, now)
         return epochs
 
     def flush(self) -> list[Epoch]:
         """Give every epoch that is still open: there will be no more reports."""
-        return [epoch for receiver in self._receivers.values() for epoch in self._close(receiver)]
+        return [
+            epoch
+            for receiver in self._receivers.values()
+            for epoch in self._settle(receiver, receiver.touched)
+        ]
 
     def deadline(self, age_ms: int = 0) -> int | None:
         """Give the time at which ``tick`` will have something that began ``age_ms`` before.
@@ -131,41 +151,134 @@ class Merger:
         None while nothing is open.
         """
         first = None
-        for each in self._receivers.values():
-            if each.open is not None:
-                due = max(self._due(each, each.open), each.open.mono + age_ms)
+        for receiver in self._receivers.values():
+            if receiver.waiting:
+                due = max(self._due(receiver), receiver.waiting[0].mono + age_ms)
                 if first is None or due < first:
                     first = due
         return first
 
-    def _due(self, receiver: _Receiver, tpv: Tpv) -> int:
-        longest = tpv.mono + OPEN_MAX_MS
-        return longest if receiver.repeated else min(receiver.touched + self._quiet_ms, longest)
+    def _due(self, receiver: _Receiver) -> int:
+        waiting = receiver.waiting
+        longest = waiting[0].mono + OPEN_MAX_MS
+        quiet = self._quiet_ms
+        if receiver.given is not None and not receiver.repeats:
+            return longest  # a part that is late, or a clock that stands: what follows tells
+        if len(waiting) > 1:  # until it is sure that they came at once
+            quiet = max(quiet, PAUSE * max(b.mono - a.mono for a, b in pairwise(waiting)))
+        return min(receiver.touched + quiet, longest)
 
     def _undated(self, receiver: _Receiver, tpv: Tpv) -> list[Epoch]:
         # Without a time nothing tells whether two positions are one instant: keep both.
-        if receiver.open is not None and tpv.lat is None and tpv.lon is None:
-            receiver.open = union(receiver.open, tpv)
+        if receiver.waiting and tpv.lat is None and tpv.lon is None:
+            receiver.waiting[-1] = union(receiver.waiting[-1], tpv)
             receiver.touched = tpv.mono
             return []
-        return [*self._close(receiver), Epoch(*tpv, time_ok=False)]
+        return [*self._settle(receiver, tpv.mono), Epoch(*tpv, time_ok=False)]
 
-    def _forget(self, receiver: _Receiver) -> None:
-        """Leave out what repeats an epoch: the receiver's clock has moved on since."""
-        receiver.open, receiver.repeated = None, False
-        self.late += 1
+    def _begin(self, receiver: _Receiver, tpv: Tpv) -> None:
+        """Begin another time; see whether the one before was a beat, where that is the habit."""
+        if receiver.repeats and len(beats := receiver.beats) > 1:
+            receiver.strays = 0 if _even([*beats, tpv.mono]) else receiver.strays + 1
+            receiver.repeats = receiver.strays < STRAYS
+        receiver.joined = receiver.time is None
+        receiver.time, receiver.given = tpv.time, None
+        receiver.beats = [tpv.mono] if receiver.repeats else []
 
-    def _close(self, receiver: _Receiver) -> list[Epoch]:
-        tpv, receiver.open, receiver.repeated = receiver.open, None, False
-        if tpv is None:
+    def _settle(self, receiver: _Receiver, now: int, *, follows: int | None = None) -> list[Epoch]:
+        """Decide what the reports that wait are, now that another time ``follows`` or none does."""
+        waiting, given = receiver.waiting, receiver.given
+        if not waiting:
             return []
-        if tpv.time is not None:
-            receiver.emitted.appendleft(tpv)  # the newest first, since a stuck clock repeats it
-        return [Epoch(*tpv, time_ok=_believe(receiver, tpv))]
+        receiver.waiting = []
+        if len(waiting) == 1 and (given is None or receiver.repeats):
+            return [_give(receiver, waiting[0])]
+        beats = _beats(waiting if given is None else [given, *waiting], now)
+        # At the end of a run nothing follows that could tell.
+        known = now > receiver.touched or receiver.found > 0
+        if known and len(beats) > 1 and _each(receiver, beats, now, follows=follows):
+            receiver.found += 1
+            alone = len(beats) == len(waiting) + (given is not None)
+            receiver.repeats = alone and (receiver.found >= REPEATS or len(beats) >= MANY)
+            receiver.strays = 0
+            return [_give(receiver, beat) for beat in beats[given is not None :]]
+        receiver.found = 0
+        if given is not None:
+            self.late += len(waiting)
+            return []
+        return [_give(receiver, reduce(union, waiting))]
 
 
-def _same_place(one: Tpv, other: Tpv) -> bool:
-    return other.lat is None or (one.lat, one.lon) == (other.lat, other.lon)
+def _give(receiver: _Receiver, tpv: Tpv) -> Epoch:
+    receiver.given = tpv
+    return Epoch(*tpv, time_ok=_believe(receiver, tpv))
+
+
+def _placed(tpv: Tpv) -> bool:
+    return tpv.mode >= MODE_2D and tpv.lat is not None and tpv.lon is not None
+
+
+def _beats(reports: Sequence[Tpv], now: int) -> list[Tpv]:
+    """Make one of what came at once, compared with the longest pause until now."""
+    pauses = [later.mono - earlier.mono for earlier, later in pairwise(reports)]
+    longest = max(*pauses, now - reports[-1].mono)
+    beats = [reports[0]]
+    for pause, report in zip(pauses, reports[1:], strict=True):
+        if pause * PAUSE < longest:
+            beats[-1] = union(beats[-1], report)
+        else:
+            beats.append(report)
+    return beats
+
+
+def _each(receiver: _Receiver, beats: Sequence[Tpv], now: int, *, follows: int | None) -> bool:
+    """Tell whether each beat of one time is an instant."""
+    begins = [beat.mono for beat in beats]
+    until_now = now - begins[-1]
+    if follows is None:
+        # The time stands still as far as anybody knows. The pause that goes on still says little
+        # beside others, unless it is long already.
+        mean = (begins[-1] - begins[0]) / (len(begins) - 1)
+        if until_now > mean or len(begins) < FEW:
+            begins.append(now)
+        within = mean < OPEN_MAX_MS / 2  # so many that they may be sentences of one instant
+        return mean >= QUICKEST_MS and _even(begins) and (_alike(beats) or not within)
+    step, taken = follows - (beats[0].time or 0), now - begins[0]
+    pauses = [later - earlier for earlier, later in pairwise([*begins, now])]
+    if step > 0 and all(LEAST * step <= pause <= MOST * step for pause in pauses):
+        return True  # the clock told one time twice and went on: a leap second, or it was set back
+    if taken < QUICKEST_MS * len(beats) or not _even([*begins, now]):
+        return False
+    if step <= 0 or step > STEP_MAX_MS:
+        return True  # the clock was set, so time confirms nothing
+    confirmed = taken <= MOST * step and (receiver.joined or taken >= LEAST_TOGETHER * step)
+    return confirmed and _alike(beats)
+
+
+def _even(begins: Sequence[int]) -> bool:
+    """Tell whether these are the times of a beat."""
+    pauses = [later - earlier for earlier, later in pairwise(begins)]
+    most = EVEN_FEW if len(pauses) < MANY else EVEN_MANY
+    return max(pauses) * len(pauses) <= most * sum(pauses)
+
+
+def _alike(beats: Sequence[Tpv]) -> bool:
+    """Tell whether these may be reports of several instants, and not sentences of one."""
+    same_kind = len({_kind(beat) for beat in beats}) == 1
+    return same_kind or (len(beats) >= MANY and not _grows(beats))
+
+
+def _kind(tpv: Tpv) -> tuple[bool, ...]:
+    """Give what a report tells of; a sentence of a receiver always tells of the same."""
+    return tuple(value is None for value in tpv[4:])
+
+
+def _grows(beats: Sequence[Tpv]) -> bool:
+    """Tell whether each tells what the one before told, and more: sentences of one instant."""
+    return all(
+        all(value is None or value == after for value, after in zip(one[4:], two[4:], strict=True))
+        for one, two in pairwise(beats)
+    )
 
 
 def union(first: Tpv, second: Tpv) -> Tpv:

@@ -1,9 +1,18 @@
 """Epochs: one per instant and receiver, whatever the clocks and places say."""
 
+from __future__ import annotations
+
+import random
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
 
 from telematics.epoch import Epoch, Merger
 from telematics.gpsd import Tpv
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 START = int(datetime(2026, 5, 4, tzinfo=UTC).timestamp() * 1000)
 
@@ -116,13 +125,162 @@ def test_stuck_clock_is_not_held_back_for_long() -> None:
     assert len(merger.tick(2000)) == 1
 
 
-def test_long_epoch_is_bounded() -> None:
-    """Reports of one time without a pause do not hold the epoch back for ever."""
+def test_what_waits_is_given_within_a_second() -> None:
+    """Reports of one time without a pause hold nothing back for ever: then the beat has decided."""
     merger = Merger(quiet_ms=500)
 
-    first = [merger.feed(tpv(0, mono=n * 100)) for n in range(11)]
+    given = [len(merger.feed(tpv(0, mono=n * 100))) for n in range(13)]
 
-    assert [len(each) for each in first] == [0] * 10 + [1]
+    assert given == [0] * 10 + [10, 1, 1]
+    assert merger.deadline() == 1200 + 500
+
+
+def shaken(seed: int, most_ms: int = 20) -> Callable[[], int]:
+    """Give how late gpsd is with each report; the same in each run."""
+    chance = random.Random(seed)  # noqa: S311
+    return lambda: chance.randint(0, most_ms)
+
+
+SEEDS = pytest.mark.parametrize("seed", range(20))
+
+
+@SEEDS
+@pytest.mark.parametrize("hz", [2, 4, 5, 10, 20])
+def test_whole_seconds_at_many_hertz_lose_nothing(seed: int, hz: int) -> None:
+    """A receiver that tells whole seconds many times a second is recorded each time, also parked.
+
+    It begins anywhere within a second.
+    """
+    late = shaken(seed, 100 // hz)
+    epochs = merged(
+        *(tpv((n + seed % hz) // hz, mono=n * 1000 // hz + late()) for n in range(10 * hz)),
+        quiet_ms=300,
+    )
+
+    assert len(epochs) == 10 * hz
+
+
+@SEEDS
+def test_whole_seconds_of_a_moving_receiver_lose_nothing(seed: int) -> None:
+    """Values that come and go, as a course near standstill does, make no parts of one instant."""
+    late, chance = shaken(seed), random.Random(seed)  # noqa: S311
+    epochs = merged(
+        *(
+            tpv(n // 10, mono=n * 100 + late(), lat=52 + n / 1e5, speed=chance.choice([None, 0.4]))
+            for n in range(100)
+        ),
+        quiet_ms=300,
+    )
+
+    assert [each.lat for each in epochs] == [52 + n / 1e5 for n in range(100)]
+
+
+@SEEDS
+def test_instant_told_late_is_recorded_once(seed: int) -> None:
+    """A SiRFstarV tells each instant twice, 0.89 s apart and at another place: it is one record."""
+    late = shaken(seed)
+    epochs = merged(
+        *(
+            tpv(n, mono=n * 1000 + after + late(), lat=52.5 + after / 1e9)
+            for n in range(25)
+            for after in (0, 890)
+        ),
+        quiet_ms=300,
+    )
+
+    assert [each.time for each in epochs] == [START + n * 1000 for n in range(25)]
+
+
+def sentences(second: int, *mono: int) -> list[Tpv]:
+    """Make the reports of one instant, sentence by sentence: GGA first, each knows more."""
+    place = tpv(second, mono=0, mode=2)
+    height: dict[str, Any] = {"alt_msl": 34.0, "mode": 3}
+    told = (place, place._replace(**height), place._replace(**height, speed=1.0))
+    return [told[min(n, 2)]._replace(mono=at) for n, at in enumerate(mono)]
+
+
+@SEEDS
+def test_sentences_of_one_instant_are_one_record(seed: int) -> None:
+    """At a start gpsd reports after each sentence, later after the last one."""
+    late = shaken(seed)
+    epochs = merged(
+        *sentences(0, *(n * 110 + late() for n in range(4))),
+        *(sentences(n, 0, 0, n * 1000 + late())[2] for n in range(1, 10)),
+        quiet_ms=300,
+    )
+
+    assert [each.time for each in epochs] == [START + n * 1000 for n in range(10)]
+    assert all(each.speed for each in epochs)
+
+
+@SEEDS
+def test_sentences_that_fill_a_second_are_one_record(seed: int) -> None:
+    """At 4800 baud the sentences of one instant take as long as a second has."""
+    late = shaken(seed)
+    epochs = merged(
+        *(
+            report
+            for n in range(10)
+            for report in sentences(n, *(n * 1000 + k * 240 + late() for k in range(4)))
+        ),
+        quiet_ms=300,
+    )
+
+    assert [each.time for each in epochs] == [START + n * 1000 for n in range(10)]
+
+
+@SEEDS
+@pytest.mark.parametrize("back", [100, 400, 900, 1000])
+def test_clock_that_is_set_back_loses_nothing(seed: int, back: int) -> None:
+    """At 10 Hz each report is a record, also those whose time was told before."""
+    late = shaken(seed)
+    seconds = [n / 10 - (back / 1000 if n >= 30 else 0) for n in range(64)]
+    epochs = merged(*(tpv(s, mono=n * 100 + late()) for n, s in enumerate(seconds)), quiet_ms=300)
+
+    assert len(epochs) == 64
+
+
+@SEEDS
+@pytest.mark.parametrize("after", [880, 1000, 1100])
+def test_leap_second_is_recorded_twice(seed: int, after: int) -> None:
+    """A receiver that repeats a second at a leap second, or whose clock was set back by one."""
+    late = shaken(seed)
+    first = [tpv(n, mono=n * 1000 + late()) for n in range(10)]
+    rest = [tpv(n, mono=n * 1000 + after + late()) for n in range(9, 20)]
+
+    assert len(merged(*first, *rest, quiet_ms=300)) == 21
+
+
+def test_position_after_a_report_without_one_counts() -> None:
+    """An instant that came first without a fix is a record once its position comes."""
+    epochs = merged(
+        *(
+            tpv(n, mono=n * 1000 + after, mode=mode, lat=lat)
+            for n in range(20)
+            for after, mode, lat in ((0, 0, None), (600, 3, 52.5))
+        ),
+        quiet_ms=300,
+    )
+
+    assert [each.time for each in epochs if each.positioned] == [
+        START + n * 1000 for n in range(20)
+    ]
+
+
+@SEEDS
+def test_habit_ends_when_the_receiver_changes(seed: int) -> None:
+    """A receiver set from 10 Hz of whole seconds to 1 Hz in sentences is recorded once a second."""
+    late = shaken(seed)
+    before = [tpv(n // 10, mono=n * 100 + late()) for n in range(100)]
+    after = [
+        tpv(n, mono=n * 1000 + k * 30 + late(), speed=float(k))
+        for n in range(10, 40)
+        for k in (0, 3)
+    ]
+    epochs = merged(*before, *after, quiet_ms=300)
+
+    assert len(epochs) <= 100 + 30 + 6
+    assert [each.time for each in epochs[-20:]] == [START + n * 1000 for n in range(20, 40)]
 
 
 def test_receivers_do_not_mix() -> None:
