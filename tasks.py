@@ -320,7 +320,7 @@ def reproduce(
         only="these parts alone, with commas; the others keep what they found before",
         rounds="how often what takes seconds is measured; the median counts",
         quick="once and small: shows that the harness works, its figures mean little",
-        readme="put the table into the README",
+        publish="put the table into docs/benchmarks.md",
     ),
 )
 def bench(
@@ -328,7 +328,7 @@ def bench(
     only: str = "",
     rounds: int = 3,
     quick: bool = False,  # noqa: FBT001, FBT002
-    readme: bool = False,  # noqa: FBT001, FBT002
+    publish: bool = False,  # noqa: FBT001, FBT002
     config: str = "image.yaml",
 ) -> None:
     """Measure builds, and what others take for the same; into out/bench.json and out/bench.md."""
@@ -343,8 +343,8 @@ def bench(
         )
         # What was measured once and small is not kept.
         report.measured(found if quick else bench_.keep(found, OUT, add=bool(names)))
-        if readme and not quick:
-            bench_.into_readme(OUT, CHECKOUT / "README.md")
+        if publish and not quick:
+            bench_.into_docs(OUT, CHECKOUT / "docs")
 
 
 @task(

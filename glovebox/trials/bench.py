@@ -338,13 +338,13 @@ def keep(report: Report, out: Path, *, add: bool) -> Report:
     return report
 
 
-def into_readme(out: Path, readme: Path) -> None:
-    """Put what was kept into the README, and what the contract costs into its page."""
+def into_docs(out: Path, docs: Path) -> None:
+    """Put what was kept into its page, and what the contract costs into the contract."""
     found = measures.load((out / "bench.json").read_text())
     builds, costs = bench_contract.parted(found)
-    measures.put_into(readme, measures.markdown(builds))
+    measures.put_into(docs / "benchmarks.md", measures.markdown(builds))
     if costs.rows:
-        measures.put_into(readme.parent / bench_contract.DOCS, measures.markdown(costs))
+        measures.put_into(docs / bench_contract.PAGE, measures.markdown(costs))
 
 
 def with_ratios(report: Report) -> Report:

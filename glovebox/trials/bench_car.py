@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from glovebox.trials.desk import Bench
 
 BASELINE = "68c1be0"
-BASELINE_NAME = "the image as the issue Walk left it"
+BASELINE_NAME = f"an image of commit {BASELINE}, before anything was done for a vehicle"
 FIRST_TIMEOUT_S = 600
 SETTLE_TIMEOUT_S = 300
 MINUTE_S = 60

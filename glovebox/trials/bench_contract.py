@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from glovebox.host.monitor import Monitor
     from glovebox.trials.desk import Bench
 
-DOCS = "docs/contract.md"
+PAGE = "contract.md"
 DRAIN = "drain.json"  # what tests/image/test_publish.py writes
 PREFIX = "contract: "
 _UNITS = {"times": TIMES}

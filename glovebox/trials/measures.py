@@ -1,4 +1,4 @@
-"""What a benchmark found, as a table: text, JSON, Markdown, and between the README's markers."""
+"""What a benchmark found, as a table: text, JSON, Markdown, and between the markers of a page."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def machine() -> dict[str, str]:
 
 
 def markdown(report: Report) -> str:
-    """Give the table for the README."""
+    """Give the table for the page."""
     lines = ["| what | measured | target | |", "|---|---|---|---|"]
     for row in report.rows:
         mark = {True: "✓", False: "✗", None: ""}[row.met]

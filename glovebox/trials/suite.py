@@ -73,11 +73,18 @@ def _lint(monitor: Monitor, checkout: Path) -> list[Part]:
         "format": [*python, "ruff", "format", "--check", "."],
         "types": [*python, "mypy"],
         "rooms": ["lint-imports", "--no-cache"],
-        "shell": ["shellcheck", "--shell=bash", *scripts(checkout)],
     }
+
+    def shell() -> None:
+        command = ["shellcheck", "--shell=bash", *scripts(checkout)]
+        _check(monitor, "shell", command, checkout)
+
     return [
-        Part(name=name, run=partial(_check, monitor, name, command, checkout))
-        for name, command in commands.items()
+        *(
+            Part(name=name, run=partial(_check, monitor, name, command, checkout))
+            for name, command in commands.items()
+        ),
+        Part(name="shell", run=shell),
     ]
 
 

@@ -22,7 +22,7 @@ def test_row_knows_whether_its_target_is_met(target: str, value: float, met: boo
 
 
 def test_rows_of_the_contract_go_to_its_page() -> None:
-    """The README has the builds' rows, the contract's page the others under their plain names."""
+    """Builds have their own page; the contract's rows go to it under their plain names."""
     rows = tuple(Row(name=name, unit="s", values=(1.0,)) for name in ("cold", f"{PREFIX}drain"))
 
     builds, costs = parted(Report(machine={}, rows=rows))

@@ -1,4 +1,4 @@
-"""What a benchmark found survives being written, and the README has it in the form it writes."""
+"""What a benchmark found survives being written, and the docs have it in the form it writes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from glovebox.errors import ConfigError
 from glovebox.trials import bench, measures
 from glovebox.trials.measures import BEGIN, END, TIMES, Report, Row, StepTime
 
-README = Path(__file__).parent.parent.parent / "README.md"
+PAGE = Path(__file__).parent.parent.parent / "docs/benchmarks.md"
 MACHINE = {"processor": "a CPU", "cores": "2", "memory": "24 GiB", "kernel": "6.1"}
 REPORT = Report(
     machine=MACHINE,
@@ -61,7 +61,7 @@ def test_parts_are_added_to_what_was_found_before() -> None:
 
 def test_the_table_goes_between_the_markers(tmp_path: Path) -> None:
     """What stands around the markers stays; a file without them is refused."""
-    page = tmp_path / "README.md"
+    page = tmp_path / "page.md"
     page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
     measures.put_into(page, "new\n")
     assert page.read_text() == f"before\n{BEGIN}\nnew\n{END}\nafter\n"
@@ -72,8 +72,8 @@ def test_the_table_goes_between_the_markers(tmp_path: Path) -> None:
 
 
 def test_the_readme_has_a_table_of_this_form() -> None:
-    """The README's table is what the benchmark writes: its head, its rows, and a row per goal."""
-    table = README.read_text().partition(BEGIN)[2].partition(END)[0].strip().splitlines()
+    """The page's table is what the benchmark writes: its head, its rows, and a row per goal."""
+    table = PAGE.read_text().partition(BEGIN)[2].partition(END)[0].strip().splitlines()
     head = measures.markdown(REPORT).splitlines()[:2]
 
     assert table[:2] in (head, [])
