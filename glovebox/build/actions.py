@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glovebox.build import failure, patches, workdir
+from glovebox.build import failure, modes, patches, workdir
 from glovebox.build.accelerator import HOME
 from glovebox.errors import StepError
 from glovebox.host import chroot
@@ -66,8 +66,10 @@ def _run_action(action: stage.Action, step: Step, sub: stage.SubStage, site: Sit
             patches.apply(action, site)
         case stage.Kind.OVERLAY:
             lay(action.path, site.root)
+            modes.give(action.path, site.root)
         case stage.Kind.TEMPLATES:
             write(step.rendered[action.number], site.root)
+            modes.give(action.path, site.root, rendered=True)
         case stage.Kind.RUN | stage.Kind.PRERUN:
             _run_on_host(action, sub, site)
         case stage.Kind.RUN_CHROOT:

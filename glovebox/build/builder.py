@@ -10,13 +10,22 @@ import shutil
 import time
 from collections import deque
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glovebox.build import accelerator, actions as runner, download, failure, layer, workdir
+from glovebox.build import (
+    accelerator,
+    actions as runner,
+    download,
+    failure,
+    layer,
+    modes,
+    snapshot,
+    workdir,
+)
 from glovebox.build.site import Site
 from glovebox.errors import GloveboxError, StepError
 from glovebox.host import chroot, clock, files, mounts, native, shell
@@ -24,7 +33,7 @@ from glovebox.host.arch import host_arch
 from glovebox.host.run import CommandError, end_streams, run, stream
 from glovebox.lock import apt, archive, lock
 from glovebox.plan import details, room
-from glovebox.plan.inputs import digests
+from glovebox.plan.inputs import InputKind, by_label, digests
 from glovebox.plan.plan import (
     ACCELERATOR,
     BESIDE,
@@ -34,8 +43,11 @@ from glovebox.plan.plan import (
     TOOLS,
     Step,
     StepKind,
+    compiled_from,
+    laid_from,
     libraries_chain,
     order,
+    read_by,
     tools_chain,
 )
 from glovebox.stage import sources, stage, wordlist
@@ -91,7 +103,11 @@ class Builder:
         reused = [step for step in self.plan.steps.values() if step.name in standing]
         if reused:
             self.monitor.say(f"  {len(reused)} of {len(reused) + len(steps)} steps are cached")
-        _run_all(self.plan, steps, lambda step: self._run(step, fresh=fresh))
+        with (
+            self.store.scratch() as folder,
+            snapshot.Snapshots(folder, epoch=self.plan.epoch) as copies,
+        ):
+            _run_all(self.plan, steps, lambda step: self._run(step, copies, fresh=fresh))
 
     def _standing(self, wanted: Sequence[str]) -> frozenset[str]:
         """Name the steps whose results are there; what is damaged and would be used is removed."""
@@ -196,7 +212,7 @@ class Builder:
         ]
         apt.fetch(firmware, self.store.root / "sources")
 
-    def _run(self, step: Step, *, fresh: bool) -> None:
+    def _run(self, step: Step, copies: snapshot.Snapshots, *, fresh: bool) -> None:
         if step.kind is StepKind.IMAGE:
             return
         with ExitStack() as stack:
@@ -215,8 +231,12 @@ class Builder:
                 tree.mkdir(parents=True)
                 tree.chmod(0o755)
                 begun = time.monotonic()
+                places = self._places(step)
+                copies.show(places)
+                self._require_same(step)
                 with room.blamed(self.store.root), failure.explained(step.name):
                     self._fill(step, tree, scratch, line)
+                copies.require_shown(places, step=step.name)
                 if step.kind not in (StepKind.NATIVE_ROOT, StepKind.ACCELERATOR):
                     layer.scrub(tree)
                     layer.settle_times(tree, started_ns=started_ns, epoch=self.plan.epoch)
@@ -231,6 +251,37 @@ class Builder:
                     "seconds": round(time.monotonic() - begun, 1),
                 }
                 self.store.commit(step.key, scratch / "result", meta)
+
+    def _places(self, step: Step) -> list[Path]:
+        """Give the files and folders that a step reads, and a person may change."""
+        given = [one.path for one in step.inputs.values() if one.path is not None]
+        sub = step.sub_stage
+        if sub is None:
+            return given
+        if any((one.path / "EDIT").exists() for one in sub.of(stage.Kind.PATCHES)):
+            return []  # they are edited while they are applied, where they lie
+        return [*([] if sub.of(stage.Kind.PRERUN) else [sub.path]), *given]
+
+    def _require_same(self, step: Step) -> None:
+        """Raise StepError when what a step reads is no more what its plan found."""
+        sub, action, given = step.sub_stage, step.action, self.plan.variables
+        if sub is None:
+            now = by_label(laid_from(step.overlays))
+        elif action is None:
+            now = by_label(read_by(sub.read_again(), given=given, lock=self.lock))
+        else:
+            now = by_label(
+                compiled_from(sub, action, given=given, lock=self.lock, checkout=self.checkout)
+            )
+        kinds = {InputKind.FILES, InputKind.PACKAGES, InputKind.DEBIAN_SOURCE, InputKind.DOWNLOAD}
+        if sub is None:
+            kinds = {InputKind.FILES}
+        planned = {label: one for label, one in step.inputs.items() if one.kind in kinds}
+        snapshot.require_same(digests(planned), digests(now), step=step.name)
+
+    def holding(self, *names: str) -> AbstractContextManager[None]:
+        """Keep the files of these results while the block runs, where the plan has such steps."""
+        return self.store.hold([self.layer(name) for name in names if name in self.plan.steps])
 
     def _before(self, step: Step) -> dict[str, str]:
         names = (*((step.below,) if step.below else ()), *step.uses)
@@ -452,6 +503,7 @@ class Builder:
         with self._mounted(step, tree, scratch) as root:
             for folder in step.overlays:
                 runner.lay(folder, root)
+                modes.give(folder, root)
             for made in step.rendered.values():
                 runner.write(made, root)
             for one in step.firmware:
@@ -498,6 +550,8 @@ class Builder:
                 line=line,
                 warn=self.monitor.warn,
             )
+            if step.sub_stage and self._places(step):  # a copy, not the originals
+                modes.give_files(step.sub_stage.path / "files", root)
             try:
                 runner.run_sub_stage(step, site)
             except StepError as error:

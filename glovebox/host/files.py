@@ -216,7 +216,8 @@ def digest_tree(root: Path) -> str:
     beside its sources.
     """
     if not root.is_dir():
-        return digest(*_entry(root, root.name))
+        # A link is given in place of the file it leads to: what is read is that.
+        return digest(*_entry(root.resolve() if root.exists() else root, root.name))
     found = ((path, path.relative_to(root)) for path in walk(root))
     return digest(
         *(

@@ -21,7 +21,7 @@ from glovebox.host import files
 from glovebox.host.arch import ARCHES, host_arch
 from glovebox.lock.lock import Chain, Request
 from glovebox.plan.inputs import Input, InputKind, Inputs, by_label, digests, value
-from glovebox.stage import pi_gen, sources, stage, template, untracked, wordlist
+from glovebox.stage import modes, pi_gen, sources, stage, template, untracked, wordlist
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -426,7 +426,7 @@ class _Maker:
     def native_roots(self) -> None:
         for chain in (TOOLS, EMULATOR, *self._quilt):
             inputs = [
-                self._packages(f"packages of {name}", chain, name)
+                _packages(self._lock, f"packages of {name}", chain, name)
                 for name in self._lock.chains[chain]
             ]
             self._add(chain, StepKind.NATIVE_ROOT, inputs=inputs)
@@ -438,7 +438,10 @@ class _Maker:
             self._add(ACCELERATOR, StepKind.ACCELERATOR, uses=(TOOLS,), inputs=inputs)
 
     def base(self) -> None:
-        inputs = [value("suite", self._lock.suite), self._packages("packages", TARGET, "base")]
+        inputs = [
+            value("suite", self._lock.suite),
+            _packages(self._lock, "packages", TARGET, "base"),
+        ]
         self._layer("base/extract", StepKind.EXTRACT, inputs=inputs)
         self._layer("base/unpack", StepKind.UNPACK, helped_by=self._helpers)
         self._layer("base/configure", StepKind.CONFIGURE, helped_by=self._helpers)
@@ -465,7 +468,11 @@ class _Maker:
             action.number: template.render(action.path, context)
             for action in sub.of(stage.Kind.TEMPLATES)
         }
-        inputs = [*self._read_by(sub), *self._variables(sub)]
+        inputs = [
+            *self._this_run(sub),
+            *read_by(sub, given=self._given, lock=self._lock),
+            *self._variables(sub),
+        ]
         for action in sub.of(stage.Kind.TEMPLATES):
             inputs += _rendered(action.path.name, rendered[action.number], secret)
         uses = [self._on_tools(sub, action) for action in sub.of(stage.Kind.ON_TOOLS)]
@@ -476,42 +483,6 @@ class _Maker:
             f"{sub.name}{branch}", StepKind.SUB_STAGE, uses=tuple(uses), helped_by=helpers,
             inputs=inputs, sub_stage=sub, rendered=rendered, untracked=untracked.inputs(sub),
         )  # fmt: skip
-
-    def _packages(self, label: str, chain: str, request: str, *words: str) -> Input:
-        """Name the packages of a request; ``words`` count as they are."""
-        return Input(
-            kind=InputKind.PACKAGES,
-            label=label,
-            digest=files.digest(*words, self._lock.identities(chain, request)),
-            request=(chain, request),
-        )
-
-    def _read_by(self, sub: stage.SubStage) -> Iterator[Input]:
-        """Give the files and packages a sub-stage is made of; of a volatile one, the run too."""
-        yield from self._this_run(sub)
-        for action in sub.actions:
-            match action.kind:
-                case stage.Kind.PACKAGES | stage.Kind.PACKAGES_NR:
-                    # A word that adds nothing still marks its package as wanted for itself.
-                    words = wordlist.words_of(action.path, self._given)
-                    yield self._packages(
-                        action.path.name, TARGET, f"{sub.name}/{action.path.name}", *words
-                    )
-                case (
-                    stage.Kind.SOURCES
-                    | stage.Kind.TOOLS
-                    | stage.Kind.LIBRARIES
-                    | stage.Kind.ON_TOOLS
-                ):
-                    pass  # they belong to the step that compiles them
-                case stage.Kind.TEMPLATES:
-                    pass  # rendered, they are inputs
-                case _:
-                    yield _files(action.path.name, action.path)
-        for entry in sub.others():
-            yield _files(entry.name, entry)
-        for entry in sub.shared():
-            yield _files(f"../{entry.name}", entry)
 
     def _this_run(self, sub: stage.SubStage) -> Iterator[Input]:
         if sub.volatile:
@@ -528,17 +499,12 @@ class _Maker:
             yield Input(kind=InputKind.VARIABLE, label=f"${name}", digest=told)
 
     def _on_tools(self, sub: stage.SubStage, action: stage.Action) -> str:
-        inputs = [_files(action.path.name, action.path)]
-        for listing, source in sources.for_action(sub, action, self._given):
-            inputs.append(self._source(listing, source))
-        for kind, chain_of in BESIDE.items():
-            beside = sub.beside(action, kind)
-            if beside:
-                name = beside.path.name
-                inputs.append(self._packages(name, chain_of(sub, beside), name))
-        inputs += self._variables(sub)
-        if (sub.path / "files").is_dir():
-            inputs.append(_files("files", sub.path / "files"))
+        inputs = [
+            *compiled_from(
+                sub, action, given=self._given, lock=self._lock, checkout=self._checkout
+            ),
+            *self._variables(sub),
+        ]
         inputs.append(value("time", str(self._lock.epoch)))
         inputs += self._this_run(sub)
         uses = [TOOLS]
@@ -550,32 +516,17 @@ class _Maker:
         )
         return name
 
-    def _source(self, listing: stage.Action, source: sources.Source) -> Input:
-        label = f"{source.origin}:{source.what}"
-        match source.origin:
-            case sources.Origin.DEBIAN:
-                found = self._lock.sources[source.what]
-                digest = files.digest_json([[one.name, one.sha256] for one in found])
-                return Input(kind=InputKind.DEBIAN_SOURCE, label=label, digest=digest)
-            case sources.Origin.URL:
-                return Input(kind=InputKind.DOWNLOAD, label=label, digest=source.sha256)
-            case sources.Origin.PATH:
-                folder = self._checkout / source.what
-                if not folder.exists():
-                    raise ConfigError(f"{listing.path}: path:{source.what}: there is no {folder}")
-                return _files(label, folder)
-
     def own_files(
         self, config: Config, *, context: Mapping[str, Any], secret: bytes, branch: str = ""
     ) -> None:
         """Add the owner's overlays, templates and firmware files, if there are any."""
-        folders = tuple(_own_folder("overlays", name, self._checkout) for name in config.overlays)
-        templates = [_own_folder("templates", name, self._checkout) for name in config.templates]
+        folders = tuple(own_folder("overlays", name, self._checkout) for name in config.overlays)
+        templates = [own_folder("templates", name, self._checkout) for name in config.templates]
         rendered = {
             f"template {n}": template.render(folder, context) for n, folder in enumerate(templates)
         }
         if folders or templates or config.firmware:
-            inputs = [_files(f"overlay {n}", path) for n, path in enumerate(folders)]
+            inputs = list(laid_from(folders))
             for label, made in rendered.items():
                 inputs += _rendered(label, made, secret)
             inputs += [
@@ -644,6 +595,93 @@ class _Maker:
         )
 
 
+def read_by(sub: stage.SubStage, *, given: Mapping[str, str], lock: Lock) -> Iterator[Input]:
+    """Give the files and packages that a sub-stage is made of."""
+    for action in sub.actions:
+        match action.kind:
+            case stage.Kind.PACKAGES | stage.Kind.PACKAGES_NR:
+                # A word that adds nothing still marks its package as wanted for itself.
+                words = wordlist.words_of(action.path, given)
+                name = action.path.name
+                yield _packages(lock, name, TARGET, f"{sub.name}/{name}", *words)
+            case stage.Kind.SOURCES | stage.Kind.TOOLS | stage.Kind.LIBRARIES | stage.Kind.ON_TOOLS:
+                pass  # they belong to the step that compiles them
+            case stage.Kind.TEMPLATES:
+                pass  # rendered, they are inputs
+            case _:
+                yield _files(action.path.name, action.path)
+        if action.kind in (stage.Kind.OVERLAY, stage.Kind.TEMPLATES):
+            yield from _modes_elsewhere(action.path)
+    for entry in sub.others():
+        yield _files(entry.name, entry)
+    for entry in sub.shared():
+        yield _files(f"../{entry.name}", entry)
+    for name, path in sub.linked().items():
+        yield _files(name, path)
+
+
+def _modes_elsewhere(folder: Path) -> Iterator[Input]:
+    """Name the list of modes beside what a link leads to; one beside the link counts anyway."""
+    listing = modes.listing_of(folder)
+    if listing is not None and listing.parent != folder.parent:
+        yield _files(f"{folder.name}.modes", listing)
+
+
+def compiled_from(
+    sub: stage.SubStage,
+    action: stage.Action,
+    *,
+    given: Mapping[str, str],
+    lock: Lock,
+    checkout: Path,
+) -> Iterator[Input]:
+    """Give the files, packages and sources that a compiling program works on."""
+    yield _files(action.path.name, action.path)
+    for listing, source in sources.for_action(sub, action, given):
+        yield _source(listing, source, lock, checkout)
+    for kind, chain_of in BESIDE.items():
+        beside = sub.beside(action, kind)
+        if beside:
+            yield _packages(lock, beside.path.name, chain_of(sub, beside), beside.path.name)
+    if (sub.path / "files").is_dir():
+        yield _files("files", sub.path / "files")
+
+
+def laid_from(folders: Sequence[Path]) -> Iterator[Input]:
+    """Give what the owner's overlays hold, and the modes that are named for it."""
+    for number, path in enumerate(folders):
+        yield _files(f"overlay {number}", path)
+        listing = modes.listing_of(path)
+        if listing is not None:
+            yield _files(f"modes of overlay {number}", listing)
+
+
+def _packages(lock: Lock, label: str, chain: str, request: str, *words: str) -> Input:
+    """Name the packages of a request; ``words`` count as they are."""
+    return Input(
+        kind=InputKind.PACKAGES,
+        label=label,
+        digest=files.digest(*words, lock.identities(chain, request)),
+        request=(chain, request),
+    )
+
+
+def _source(listing: stage.Action, source: sources.Source, lock: Lock, checkout: Path) -> Input:
+    label = f"{source.origin}:{source.what}"
+    match source.origin:
+        case sources.Origin.DEBIAN:
+            found = lock.sources[source.what]
+            digest = files.digest_json([[one.name, one.sha256] for one in found])
+            return Input(kind=InputKind.DEBIAN_SOURCE, label=label, digest=digest)
+        case sources.Origin.URL:
+            return Input(kind=InputKind.DOWNLOAD, label=label, digest=source.sha256)
+        case sources.Origin.PATH:
+            folder = checkout / source.what
+            if not folder.exists():
+                raise ConfigError(f"{listing.path}: path:{source.what}: there is no {folder}")
+            return _files(label, folder)
+
+
 def wants_sysroot(action: stage.Action) -> bool:
     """Tell whether a compiling program asks for the target's root: then that decides its result."""
     return re.search(rb"\bSYSROOT\b", action.path.read_bytes()) is not None
@@ -655,7 +693,7 @@ def _hard_to_guess(name: str, value: str) -> str:
     return hashlib.scrypt(value.encode(), salt=name.encode(), n=1 << 14, r=8, p=1).hex()
 
 
-def _own_folder(kind: str, name: str, checkout: Path) -> Path:
+def own_folder(kind: str, name: str, checkout: Path) -> Path:
     """Give a folder of the owner's: a name below ``overlays/`` or ``templates/``, or a path."""
     path = checkout / kind / name
     return path if path.is_dir() else checkout / name

@@ -87,7 +87,7 @@ def _assemble(project: Project, builder: Builder, part: Path) -> None:
     with (
         builder.merged(top, hide=[project.plan.boot]) as root,
         builder.merged(top) as whole,
-        project.store.hold([builder.layer(TOOLS)]),
+        builder.holding(TOOLS),
         project.store.scratch() as scratch,
     ):
         assemble.assemble(

@@ -16,7 +16,7 @@ from glovebox.lock import apt, lock
 from glovebox.plan import plan
 from glovebox.project import keys
 from glovebox.project.load import Loaded, load
-from glovebox.stage import check as stage_check, pi_gen, stage
+from glovebox.stage import check as stage_check, modes, pi_gen, stage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -106,6 +106,9 @@ def open_project(  # noqa: PLR0913  what a person can ask of a run
     if not quiet:
         for warning in stage_check.warnings(stages, pi_gen.dated(given, 0), exports):
             monitor.warn(warning)
+        for name in settings.overlays:
+            for warning in modes.warnings(plan.own_folder("overlays", name, CHECKOUT)):
+                monitor.warn(warning)
     base = _imported(settings.base, store, monitor, board)
     suite = base.suite if base else settings.suite
     chains = plan.chains(board, stages, given, installed=base.status if base else None)

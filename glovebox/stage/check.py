@@ -6,7 +6,7 @@ import os
 import re
 from typing import TYPE_CHECKING
 
-from glovebox.stage import pi_gen, stage, wordlist
+from glovebox.stage import modes, pi_gen, stage, wordlist
 from glovebox.stage.stage import Kind
 
 if TYPE_CHECKING:
@@ -118,6 +118,9 @@ def _of_stage(one: stage.Stage) -> Iterator[str]:
 
 
 def _of_sub_stage(sub: stage.SubStage, given: Mapping[str, str]) -> Iterator[str]:
+    laid = [action.path for action in sub.of(Kind.OVERLAY)]
+    for folder in (*laid, *([] if sub.of(Kind.PRERUN) else [sub.path / "files"])):
+        yield from modes.warnings(folder)
     if not sub.of(Kind.PRERUN):
         used = (*_SCRIPTS, Kind.ON_TOOLS)
         yield from _unused(sub.path / "files", [action.path for action in sub.of(*used)])

@@ -96,6 +96,39 @@ class SubStage:
             return shared(self.path)
         return beside
 
+    def linked(self) -> dict[str, Path]:
+        """Give what links inside its folders lead to, elsewhere beside its stage, by a name.
+
+        Absolute links and those out of the folder that holds the stages mean the image, or are
+        said to be untracked; those of an overlay are laid as links, and nobody reads through them.
+        """
+        laid = {action.path for action in self.of(Kind.OVERLAY, Kind.TEMPLATES)}
+        roots = [*(action.path for action in self.actions), *self.others(), *self.shared()]
+        inside = [path.resolve() for path in (self.path, *roots)]
+        found: dict[str, Path] = {}
+        for link in (one for root in roots if root not in laid for one in _links(root)):
+            target = (link.parent / link.readlink()).resolve()
+            if link.readlink().is_absolute() or not target.exists():
+                continue
+            if any(target.is_relative_to(one) for one in inside if one != self.path.resolve()):
+                continue
+            if target.is_relative_to(self.base) and not self.path.resolve().is_relative_to(target):
+                where = os.path.relpath(target, self.path.resolve())
+                found[f"{os.path.relpath(link, self.path)} → {where}"] = target
+        return found
+
+    @property
+    def base(self) -> Path:
+        """The folder that holds the stages."""
+        stage = self.path if self.of(Kind.PRERUN) else self.path.parent
+        return stage.resolve().parent
+
+    def read_again(self) -> SubStage:
+        """Give the sub-stage as its folder is now."""
+        if self.of(Kind.PRERUN):
+            return self
+        return read_sub_stage(self.path, self.name, volatile=self.volatile)
+
     def shared(self) -> list[Path]:
         """Give what its scripts may read of the stage's own folder, if they look there."""
         if self.of(Kind.PRERUN):
@@ -224,7 +257,16 @@ def files_of(sub_stage: SubStage) -> list[Path]:
     """Give every file of a sub-stage, and what it reads of its stage's folder."""
     found: list[Path] = []
     for path in (*(action.path for action in sub_stage.actions), *sub_stage.others(),
-                 *sub_stage.shared()):  # fmt: skip
-        below = sorted(path.rglob("*")) if path.is_dir() else [path]
-        found += [one for one in below if one.is_file() and not one.is_symlink()]
+                 *sub_stage.shared(), *sub_stage.linked().values()):  # fmt: skip
+        if not path.is_dir():
+            found += [path] if path.is_file() else []
+            continue
+        found += [one for one in sorted(path.rglob("*")) if one.is_file() and not one.is_symlink()]
     return found
+
+
+def _links(root: Path) -> Iterator[Path]:
+    """Give the links below a folder, not itself."""
+    for path in sorted(root.rglob("*")) if root.is_dir() else ():
+        if path.is_symlink():
+            yield path

@@ -32,7 +32,11 @@ _INPUTS = {
     "chance": re.compile(
         r"\$\{?RANDOM\b|/dev/u?random\b|\b(?:uuidgen|mktemp\s+-u|openssl\s+rand)\b"
     ),
-    "files outside its stage": re.compile(r"\$\{?(?:BASE_DIR|SCRIPT_DIR|PREV_STAGE_DIR)\b"),
+    # Two steps up from a sub-stage is beside its stage; a link that is made means the image.
+    "files outside its stage": re.compile(
+        r"\$\{?(?:BASE_DIR|SCRIPT_DIR|PREV_STAGE_DIR)\b"
+        r"|^(?!.*\bln\b).*(?:(?<![\w/.}])\.\./\.\./|\bSTAGE_DIR\}?\"?/\.\./)"
+    ),
 }
 
 

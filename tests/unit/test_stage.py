@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from glovebox.errors import ConfigError
+from glovebox.host import files
 from glovebox.stage import stage
 
 if TYPE_CHECKING:
@@ -184,3 +185,38 @@ def test_files_of_the_stage_count_where_a_script_looks_there(tmp_path: Path) -> 
 
     assert [path.name for path in one.shared()] == ["files"]
     assert other.shared() == []
+
+
+def linked(tmp_path: Path) -> stage.SubStage:
+    """Give a sub-stage with links that lead to every kind of place."""
+    make(tmp_path, "stages/car/00-a/files/own", "stages/common/x.sh", "stages/common/data")
+    (tmp_path / "stages/common/x.sh").write_text("echo $LINKED")
+    path = tmp_path / "stages/car/00-a"
+    (path / "00-run-chroot.sh").symlink_to("../../common/x.sh")
+    (path / "files/beside").symlink_to("../../../common/data")
+    (path / "files/inside").symlink_to("own")
+    (path / "files/image").symlink_to("/etc/hostname")
+    (path / "files/gone").symlink_to("../../nowhere")
+    (path / "files/above").symlink_to("../../..")
+    make(tmp_path, "stages/car/00-a/00-overlay/etc/")
+    (path / "00-overlay/etc/laid").symlink_to("../../../../common/x.sh")
+    return stage.read_sub_stage(path, "car/00-a")
+
+
+def test_what_links_lead_to_counts(tmp_path: Path) -> None:
+    """A linked script is read, and what a link in files/ leads to; a link of the image's is not."""
+    sub = linked(tmp_path)
+    before = files.digest_tree(sub.actions[-1].path)
+
+    assert sub.linked() == {"files/beside → ../../common/data": tmp_path / "stages/common/data"}
+    assert set(stage.variables_read(sub, {"LINKED": "1", "OTHER": "2"})) == {"LINKED"}
+    (tmp_path / "stages/common/x.sh").write_text("echo other")
+    assert sub.actions[-1].path.name == "00-run-chroot.sh"
+    assert files.digest_tree(sub.actions[-1].path) != before
+
+
+def test_a_link_to_what_holds_it_is_not_followed(tmp_path: Path) -> None:
+    """A link to a folder above its own would bring in everything: it stays a link."""
+    (link,) = [name for name in linked(tmp_path).linked() if "above" in name] or [None]
+
+    assert link is None
