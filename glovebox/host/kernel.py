@@ -66,6 +66,17 @@ def die_with_parent() -> None:
     _call("prctl", _SET_PDEATHSIG, int(signal.SIGKILL))
 
 
+def syscall(number: int, *words: object) -> int:
+    """Make a system call by its number and give what it returns; raises OSError."""
+    call = _libc().syscall
+    call.restype = ctypes.c_long
+    said = int(call(ctypes.c_long(number), *words))
+    if said < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+    return said
+
+
 def _call(name: str, *words: object, about: str | os.PathLike[str] | None = None) -> None:
     if getattr(_libc(), name)(*words) != 0:
         number = ctypes.get_errno()
