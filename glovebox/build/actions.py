@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 from glovebox.build import failure, modes, patches, workdir
 from glovebox.build.accelerator import HOME
 from glovebox.errors import StepError
-from glovebox.host import chroot
+from glovebox.host import chroot, files, inside
 from glovebox.host.run import CommandError, stream
 from glovebox.lock import archive, lock
 from glovebox.plan.plan import TARGET
@@ -79,32 +80,31 @@ def _run_action(action: stage.Action, step: Step, sub: stage.SubStage, site: Sit
 
 
 def lay(folder: Path, root: Path) -> None:
-    """Lay a folder of files over a root: owner root, mode by the executable bit, links as links."""
-    for path in sorted(folder.rglob("*")):
-        target = root / path.relative_to(folder)
-        if path.is_symlink():
-            target.unlink(missing_ok=True)
-            target.symlink_to(path.readlink())
-        elif path.is_dir():
-            target.mkdir(exist_ok=True)
+    """Lay a folder of files over a root: owner root, mode by the executable bit, links as links.
+
+    Names are followed as the board would: what lies below var/run lands in /run of the root.
+    """
+    for path in files.walk(folder):
+        name = path.relative_to(folder)
+        mode = path.lstat().st_mode
+        if stat.S_ISLNK(mode):
+            inside.link(root, name, path.readlink())
+        elif stat.S_ISDIR(mode):
+            inside.folder(root, name)
+        elif stat.S_ISREG(mode):
+            _write(root, name, path.read_bytes(), program=bool(mode & 0o100))
         else:
-            _write(target, path.read_bytes(), program=bool(path.stat().st_mode & 0o100))
+            raise StepError(f"{path} is {files.kind_of(mode)}", hint="an image's files are plain")
 
 
 def write(made: Iterable[Rendered], root: Path) -> None:
     """Write what templates came to below a root."""
     for one in made:
-        _write(root / one.name, one.text, program=one.program)
+        _write(root, one.name, one.text, program=one.program)
 
 
-def _write(target: Path, data: bytes | str, *, program: bool) -> None:
-    for folder in reversed(target.parents):
-        if not folder.exists():
-            folder.mkdir()
-            folder.chmod(0o755)  # whatever the umask
-    target.unlink(missing_ok=True)
-    target.write_bytes(data.encode() if isinstance(data, str) else data)
-    target.chmod(0o755 if program else 0o644)
+def _write(root: Path, name: Path | str, data: bytes | str, *, program: bool) -> None:
+    inside.write(root, name, data, mode=0o755 if program else 0o644)
 
 
 def _install(action: stage.Action, sub: stage.SubStage, site: Site) -> None:

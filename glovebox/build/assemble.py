@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from glovebox.errors import StepError
-from glovebox.host import files
+from glovebox.host import files, inside
 from glovebox.host.run import run
 from glovebox.plan import plan
 
@@ -160,23 +160,24 @@ def assemble(
     target: Path,
     *,
     root: Path,
-    boot: Path,
+    whole: Path,
     made: plan.Plan,
     disk: Disk,
     tools: Root,
     scratch: Path,
     car: bool = False,
 ) -> Layout:
-    """Write the image ``target`` from the trees ``root`` and ``boot``, seen through mounts.
+    """Write the image ``target`` from the tree ``root`` and the boot files of the tree ``whole``.
 
-    It is not flushed to the disk yet.
+    ``root`` is the same with none of them. The image is not flushed to the disk yet.
     """
+    boot = inside.place(whole, made.boot)
     layout = lay_out(disk, measure(root), car=car)
     require_room(disk, measure(boot))
     with target.open("wb") as file:
         file.truncate(layout.total)
     _partition(target, layout, made, tools)
-    _make_boot(target, layout, boot, made, tools, scratch)
+    _make_boot(target, layout, boot, whole, made, tools, scratch)
     _make_root(target, layout, root, made, tools, scratch)
     if layout.data_size:
         _make_data(target, layout, made, tools, scratch)
@@ -197,7 +198,13 @@ def _partition(target: Path, layout: Layout, made: plan.Plan, tools: Root) -> No
 
 
 def _make_boot(
-    target: Path, layout: Layout, boot: Path, made: plan.Plan, tools: Root, scratch: Path
+    target: Path,
+    layout: Layout,
+    boot: Path,
+    whole: Path,
+    made: plan.Plan,
+    tools: Root,
+    scratch: Path,
 ) -> None:
     where = scratch / "boot.fat"
     with where.open("wb") as file:
@@ -210,18 +217,26 @@ def _make_boot(
         "-h", str(layout.boot_start // SECTOR), where,
     ])  # fmt: skip
     env = {"SOURCE_DATE_EPOCH": str(made.epoch), "TZ": "UTC", **_mtools(tools, scratch)}
+    links: dict[str, Path] = {}
     for path in files.walk(boot):
-        inside = f"::/{path.relative_to(boot)}"
-        if path.is_dir():
-            run([*tools.command("mtools"), "-c", "mmd", "-i", where, inside], env=env)
+        name = f"::/{path.relative_to(boot)}"
+        if path.is_symlink():
+            # FAT has no links: what this one means in the root, never on the host, has its name.
+            meant = inside.place(whole, path.relative_to(whole))
+            if meant.is_file():
+                links[name] = meant
+        elif path.is_dir():
+            run([*tools.command("mtools"), "-c", "mmd", "-i", where, name], env=env)
     # All files of a folder in one go; the order is that of the names.
     folders: dict[str, list[Path]] = {}
     for path in files.walk(boot):
-        if path.is_file():
+        if path.is_file() and not path.is_symlink():
             folders.setdefault(str(path.parent.relative_to(boot)), []).append(path)
     for folder, names in folders.items():
-        inside = "::/" if folder == "." else f"::/{folder}/"
-        run([*tools.command("mtools"), "-c", "mcopy", "-m", "-i", where, *names, inside], env=env)
+        into = "::/" if folder == "." else f"::/{folder}/"
+        run([*tools.command("mtools"), "-c", "mcopy", "-m", "-i", where, *names, into], env=env)
+    for name, meant in links.items():
+        run([*tools.command("mtools"), "-c", "mcopy", "-m", "-i", where, meant, name], env=env)
     files.copy_data(where, target, to=layout.boot_start)
     where.unlink()
 

@@ -28,7 +28,7 @@ from glovebox.build import (
 )
 from glovebox.build.site import Site
 from glovebox.errors import GloveboxError, StepError
-from glovebox.host import chroot, clock, files, mounts, native, shell
+from glovebox.host import chroot, clock, files, inside, mounts, native, shell
 from glovebox.host.arch import host_arch
 from glovebox.host.run import CommandError, end_streams, run, stream
 from glovebox.lock import apt, archive, lock
@@ -351,9 +351,9 @@ class Builder:
         default = apt.mmdebstrap_default()
         entries = apt.archives(default, self.lock.suite)
         text = "".join(f"deb {one.url} {one.suite} {' '.join(apt.COMPONENTS)}\n" for one in entries)
-        (tree / "etc/apt/sources.list").write_text(text)
+        inside.write(tree, "etc/apt/sources.list", text)
         for name in ("etc/resolv.conf", "etc/hostname", "etc/machine-id"):
-            (tree / name).unlink(missing_ok=True)
+            inside.entry(tree, name).unlink(missing_ok=True)
 
     @contextmanager
     def _mounted(self, step: Step, tree: Path, scratch: Path) -> Iterator[Path]:
@@ -508,10 +508,8 @@ class Builder:
                 runner.write(made, root)
             for one in step.firmware:
                 # The boards' Wi-Fi is the one part that asks for files Debian does not have.
-                target = root / "usr/lib/firmware/brcm" / one.url.rpartition("/")[2]
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(self.store.root / "sources" / one.sha256, target)
-                target.chmod(0o644)
+                name = f"usr/lib/firmware/brcm/{one.url.rpartition('/')[2]}"
+                inside.write(root, name, (self.store.root / "sources" / one.sha256).read_bytes())
 
     def _sub_stage(
         self, step: Step, tree: Path, scratch: Path, line: Callable[[str], None]
@@ -616,7 +614,7 @@ def _harness(folder: Path, *, network: bool, below: Sequence[Path]) -> Path:
     With ``network`` it tells the host's name servers, as pi-gen's roots do; no layer keeps them.
     """
     # Raspberry Pi OS preloads a library for its processor, which an emulator stumbles over.
-    if any((tree / _PRELOAD).exists() for tree in below):
+    if any(inside.exists(tree, _PRELOAD) for tree in below):
         (folder / "etc").mkdir(parents=True)
         (folder / _PRELOAD).touch()
     if network and _NAME_SERVERS.exists():

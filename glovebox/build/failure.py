@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glovebox.errors import StepError
-from glovebox.host import hints
+from glovebox.errors import ImageError, StepError
+from glovebox.host import hints, inside
+from glovebox.host.files import clear
 from glovebox.host.run import CommandError
 
 if TYPE_CHECKING:
@@ -49,9 +50,9 @@ class Watch:
         ``inside``: the script sees ``root`` as its own root file system.
         """
         folder = self.root / PLACE
-        folder.mkdir(exist_ok=True)
-        for old in folder.iterdir():
-            old.unlink()
+        # A script of the root may have left a link here, or anything else.
+        clear(folder)
+        folder.mkdir()
         place = Path("/") / PLACE if inside else folder
         text = _WATCH.format(name=shlex.quote(name), place=place)
         (folder / "watch").write_text(text)
@@ -75,8 +76,10 @@ class Watch:
         return int(found[-1]) if found else None
 
     def _told(self, name: str) -> tuple[int, str] | None:
-        with suppress(OSError):
-            number, _, command = (self.root / PLACE / name).read_text().partition("\n")
+        if not inside.is_file(self.root, PLACE / name):
+            return None
+        with suppress(OSError, ValueError, ImageError):
+            number, _, command = inside.text(self.root, PLACE / name).partition("\n")
             return int(number or 0), command.strip()
         return None
 

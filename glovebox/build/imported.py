@@ -12,12 +12,13 @@ import shutil
 import sys
 import time
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from glovebox.build import layer
 from glovebox.card import bootfiles, media, system
 from glovebox.card.packing import packing_of, unpack
 from glovebox.errors import ConfigError, ImageError
-from glovebox.host import files
+from glovebox.host import files, inside
 from glovebox.host.run import run
 from glovebox.lock import apt
 from glovebox.plan.base import STEP, Base
@@ -73,9 +74,12 @@ def archives(base: Base, mirror: apt.Mirror) -> tuple[apt.Archive, ...]:
     swap = {default.main: mirror.main, default.security: mirror.security}
     tree = base.layer.tree
     found: list[apt.Archive] = []
-    for source in apt.sources_of(tree / "etc/apt"):
+    for source in apt.sources_of(tree):
         url = source.url.rstrip("/")
-        keyring = apt.KEYRING if url in swap or not source.keyring else tree / source.keyring[1:]
+        if urlsplit(url).scheme not in ("http", "https"):
+            continue  # file: and the like mean the board; the host's apt would read the host
+        debian = url in swap or not source.keyring
+        keyring = apt.KEYRING if debian else inside.place(tree, source.keyring)
         entry = apt.Archive(
             url=swap.get(url, url),
             suite=source.suite,
@@ -115,15 +119,14 @@ def _fill(tree: Path, image: Path, scratch: Path) -> None:
         raw = scratch / "card.img"
         unpack(image, packing, raw)
     found = media.examine(image, raw, packing)
-    inside = scratch / "inside"
-    inside.mkdir()
-    with media.mounted(found, inside):
-        if not (inside / "var/lib/dpkg/status").is_file():
+    shown = scratch / "shown"
+    shown.mkdir()
+    with media.mounted(found, shown):
+        if not inside.is_file(shown, "var/lib/dpkg/status"):
             raise ImageError(f"{image} holds no Debian-like system: it has no dpkg status")
-        run(["cp", "--archive", "--no-target-directory", inside, tree])
+        run(["cp", "--archive", "--no-target-directory", shown, tree])
     shutil.rmtree(tree / "lost+found", ignore_errors=True)
-    boot = tree / system.boot_point(tree)
-    boot.mkdir(parents=True, exist_ok=True)
+    boot = inside.folder(tree, system.boot_point(tree))
     bootfiles.copy(raw, found.boot, boot)
     layer.scrub(tree)
     # Nothing is newer than now; the times of last reading become the build's when it is assembled.

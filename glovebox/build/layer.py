@@ -44,8 +44,11 @@ def scrub(upper: Path) -> None:
         if not is_folder and _LEFT_BEHIND.fullmatch(str(path.relative_to(upper))):
             path.unlink()
     # An empty one stays: it says that the board shall make its own.
-    machine_id = upper / "etc/machine-id"
-    if machine_id.is_file() and machine_id.stat().st_size:
+    # Looked at from the folder of this layer: it may hold a link in place of /etc.
+    etc = upper / "etc"
+    machine_id = etc / "machine-id"
+    own = not etc.is_symlink() and not machine_id.is_symlink() and machine_id.is_file()
+    if own and machine_id.stat().st_size:
         machine_id.unlink()
 
 

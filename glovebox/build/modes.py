@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from glovebox.card import system
 from glovebox.errors import StepError
+from glovebox.host import inside
 from glovebox.stage import modes
 
 if TYPE_CHECKING:
@@ -16,12 +16,7 @@ if TYPE_CHECKING:
 
 def give(folder: Path, root: Path, *, rendered: bool = False) -> None:
     """Give what was laid from ``folder`` over a root its modes and owners."""
-
-    def place(name: str) -> Path:
-        parent, _, last = name.rpartition("/")
-        return system.inside(root, parent) / last
-
-    _give(modes.read(folder, rendered=rendered), place, root)
+    _give(modes.read(folder, rendered=rendered), lambda name: inside.entry(root, name), root)
 
 
 def give_files(folder: Path, root: Path) -> None:
@@ -40,7 +35,8 @@ def _give(found: tuple[modes.Mode, ...], place: Callable[[str], Path], root: Pat
             for name, kind in ((one.user, "passwd"), (one.group, "group"))
         )
         os.chown(path, user, group, follow_symlinks=False)
-        if one.mode is not None:
+        # A link has no mode of its own, and what it leads to may be the host's.
+        if one.mode is not None and not path.is_symlink():
             # After the owner: changing that takes set-ID bits away.
             path.chmod(one.mode)
 
@@ -48,9 +44,7 @@ def _give(found: tuple[modes.Mode, ...], place: Callable[[str], Path], root: Pat
 def _number(root: Path, name: str, kind: str, where: str) -> int:
     if name.isascii() and name.isdecimal():
         return int(name)
-    table = system.inside(root, f"etc/{kind}")
-    lines = table.read_text(errors="replace").splitlines() if table.is_file() else []
-    for line in lines:
+    for line in inside.text(root, f"etc/{kind}").splitlines():
         fields = line.split(":")
         if fields[0] == name and len(fields) > 2 and fields[2].isdecimal():  # noqa: PLR2004  name, word, number
             return int(fields[2])

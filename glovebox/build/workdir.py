@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from glovebox.build import failure
 from glovebox.host import mounts
+from glovebox.host.files import clear
 from glovebox.host.run import run
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def take_out(work: Path, stage: str, root: Path) -> None:
     """Keep what stands in /run and /tmp for the next sub-stage of the stage."""
     kept = work / _CHROOT / stage
     shutil.rmtree(kept, ignore_errors=True)
-    shutil.rmtree(root / failure.PLACE, ignore_errors=True)
+    clear(root / failure.PLACE)
     for name in _KEPT:
         # What packages leave there are empty folders.
         if any(not path.is_dir() or path.is_symlink() for path in (root / name).rglob("*")):

@@ -261,4 +261,4 @@ def mount_options(found: Card, writable: bool) -> str:  # noqa: FBT001  said by 
     """Give the options that mount the root file system and nothing beside it."""
     # noload: without it even a read-only mount of ext4 replays its journal into the file.
     how = "rw" if writable else "ro,noload"
-    return f"loop,{how},offset={found.root.start},sizelimit={found.root.size}"
+    return f"loop,{how},offset={found.root.start},sizelimit={found.root.size},{mounts.GUARDED}"

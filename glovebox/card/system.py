@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import os
 import re
-from collections import deque
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from glovebox.errors import ImageError
+from glovebox.host import inside
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
+    from pathlib import Path
 
 _FIELD = re.compile(r"^(Package|Version|Architecture|Status): (.+)$", re.MULTILINE)
-_MAX_LINKS = 40
+# A name below /boot, and none that climbs out of it again.
+_BOOT_POINT = re.compile(r"/boot(/+(?!\.{1,2}(/|$))[^/]+)*/*")
+# How long a number of users is at most: 32 bits.
+_UID = re.compile(r"[0-9]{1,10}")
 FIRST_PERSON, LAST_PERSON = 1000, 60000
 NO_SHELL = frozenset({"nologin", "false", "sync"})
 # Where the boot partition is mounted: until bullseye, and since.
@@ -36,33 +39,9 @@ class User:
     keys: int  # lines in ~/.ssh/authorized_keys
 
 
-def inside(root: Path, name: str) -> Path:
-    """Give the place of a path in ``root``, its links followed as a chroot would.
-
-    Raises ImageError when links go round in circles.
-    """
-    parts = deque(PurePosixPath(name).parts)
-    here, links = root, 0
-    while parts:
-        part = parts.popleft()
-        if part == "/":
-            here = root
-        elif part == "..":
-            here = here.parent if here != root else root
-        elif (here / part).is_symlink():
-            links += 1
-            if links > _MAX_LINKS:
-                raise ImageError(f"/{name}: links go round in circles")
-            parts.extendleft(reversed(PurePosixPath((here / part).readlink()).parts))
-        else:
-            here /= part
-    return here
-
-
 def text(root: Path, name: str) -> str:
     """Give what a file of the system says, nothing when it is not there."""
-    path = inside(root, name)
-    return path.read_text(errors="replace") if path.is_file() else ""
+    return inside.text(root, name)
 
 
 def installed(status: str) -> dict[tuple[str, str], str]:
@@ -70,8 +49,9 @@ def installed(status: str) -> dict[tuple[str, str], str]:
     found = {}
     for stanza in status.split("\n\n"):
         fields = dict(_FIELD.findall(stanza))
-        if fields.get("Status", "").endswith(" installed"):
-            found[fields["Package"], fields["Architecture"]] = fields["Version"]
+        if fields.get("Status", "").endswith(" installed") and "Package" in fields:
+            name = fields["Package"], fields.get("Architecture", "?")
+            found[name] = fields.get("Version", "?")
     return found
 
 
@@ -118,10 +98,11 @@ def boot_point(root: Path) -> str:
     Its fstab says so; without one, the layout of bookworm is taken if its folder is there.
     """
     for line in text(root, "etc/fstab").splitlines():
-        words = line.split()
-        if len(words) > 2 and words[2] in {"vfat", "auto"} and words[1].startswith("/boot"):  # noqa: PLR2004  place, kind
-            return words[1].strip("/")
-    return NEW_BOOT if (root / NEW_BOOT).is_dir() or not (root / OLD_BOOT).is_dir() else OLD_BOOT
+        words = line.partition("#")[0].split()
+        if len(words) > 2 and words[2] in {"vfat", "auto"} and _BOOT_POINT.fullmatch(words[1]):  # noqa: PLR2004  place, kind
+            return "/".join(word for word in words[1].split("/") if word)
+    old = not inside.is_folder(root, NEW_BOOT) and inside.is_folder(root, OLD_BOOT)
+    return OLD_BOOT if old else NEW_BOOT
 
 
 def users(root: Path) -> list[User]:
@@ -132,7 +113,7 @@ def users(root: Path) -> list[User]:
     found = []
     for line in text(root, "etc/passwd").splitlines():
         fields = line.split(":")
-        if len(fields) != 7 or not fields[2].isdigit():  # noqa: PLR2004  see passwd(5)
+        if len(fields) != 7 or not _UID.fullmatch(fields[2]):  # noqa: PLR2004  see passwd(5)
             continue
         name, uid, home, shell = fields[0], int(fields[2]), fields[5], fields[6]
         if uid != 0 and not FIRST_PERSON <= uid < LAST_PERSON:
@@ -157,29 +138,32 @@ def _keys(root: Path, home: str) -> int:
 
 def units(root: Path) -> dict[str, str]:
     """Give what /etc says of systemd's units: by name, the targets that want it, or ``masked``."""
-    folder = inside(root, "etc/systemd/system")
+    folder = "etc/systemd/system"
     found: dict[str, set[str]] = {}
-    for path in _entries(folder):
+    for path in _entries(root, folder):
         if path.is_symlink() and os.fspath(path.readlink()) == "/dev/null":
             found[path.name] = {"masked"}
-        elif path.suffix in {".wants", ".requires"} and path.is_dir():
-            for unit in _entries(path):
+        elif path.suffix in {".wants", ".requires"}:
+            for unit in _entries(root, f"{folder}/{path.name}"):
                 found.setdefault(unit.name, set()).add(path.stem)
     return {name: ", ".join(sorted(found[name])) for name in sorted(found)}
 
 
 def kernels(root: Path) -> list[str]:
     """Give the versions of the kernels that have modules here."""
-    return [path.name for path in _entries(inside(root, "lib/modules")) if path.is_dir()]
+    folder = "lib/modules"
+    names = [path.name for path in _entries(root, folder)]
+    return [name for name in names if inside.is_folder(root, f"{folder}/{name}")]
 
 
 def owners(root: Path) -> dict[str, str]:
     """Give the package each file of the system came with, by path without the leading slash."""
     found = {}
-    for path in _entries(inside(root, "var/lib/dpkg/info")):
+    folder = "var/lib/dpkg/info"
+    for path in _entries(root, folder):
         if path.suffix == ".list":
             package = path.stem.partition(":")[0]
-            for name in path.read_text(errors="replace").splitlines():
+            for name in text(root, f"{folder}/{path.name}").splitlines():
                 found[_merged(name.strip("/"))] = package
     return found
 
@@ -195,6 +179,6 @@ def _merged(name: str) -> str:
     return f"usr/{name}" if name.partition("/")[0] in {"bin", "lib", "sbin"} else name
 
 
-def _entries(folder: Path) -> Iterator[Path]:
-    if folder.is_dir() and not folder.is_symlink():
-        yield from sorted(folder.iterdir())
+def _entries(root: Path, name: str) -> list[Path]:
+    """Give what a folder of the system holds, sorted; nothing where there is none."""
+    return sorted(inside.place(root, name).iterdir()) if inside.is_folder(root, name) else []

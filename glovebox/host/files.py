@@ -15,12 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from glovebox.errors import ConfigError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
 BYTECODE = "__pycache__"
 _CHUNK = 1 << 20
+# What copies and removes trees calls itself for each folder, and Python has an end to that.
+_DEEPEST = 400
 _ZEROS = memoryview(bytes(_CHUNK))
 # How the name of a file ends that is not whole yet.
 _HALF = ".half"
@@ -158,7 +162,8 @@ def digest(*parts: str | bytes) -> str:
     """Give the sha256 of the parts, each with its length so that they cannot run together."""
     total = hashlib.sha256()
     for part in parts:
-        data = part.encode() if isinstance(part, str) else part
+        # As the file system has them: a name need not be UTF-8.
+        data = part.encode(errors="surrogateescape") if isinstance(part, str) else part
         total.update(len(data).to_bytes(8, "big"))
         total.update(data)
     return total.hexdigest()
@@ -200,13 +205,52 @@ def _pieces(length: int) -> Iterator[int]:
         yield min(_CHUNK, length - at)
 
 
+def clear(path: Path) -> None:
+    """Remove whatever is at a place, a folder with all it holds; a link is not followed."""
+    if path.is_symlink() or not path.is_dir():
+        path.unlink(missing_ok=True)
+    else:
+        remove_tree(path)
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder with all it holds, however deep that is: shutil's calls itself each time."""
+    for path in reversed(list(walk(folder))):
+        if stat.S_ISDIR(path.lstat().st_mode):
+            path.rmdir()
+        else:
+            path.unlink()
+    folder.rmdir()
+
+
 def walk(root: Path) -> Iterator[Path]:
     """Give every file, link and folder below ``root``, sorted, parents first."""
-    for entry in sorted(os.scandir(root), key=lambda found: found.name):
-        path = Path(entry.path)
-        yield path
+    for entry in _entries(root):
+        yield Path(entry.path)
+
+
+def _entries(root: Path) -> Iterator[os.DirEntry[str]]:
+    """Give what ``walk`` gives, however deep it is: no function calls itself here."""
+    waiting = [_sorted(root)]
+    while waiting:
+        entry = next(waiting[-1], None)
+        if entry is None:
+            waiting.pop()
+            continue
+        yield entry
         if entry.is_dir(follow_symlinks=False):
-            yield from walk(path)
+            waiting.append(_sorted(entry))
+
+
+def _sorted(folder: Path | os.DirEntry[str]) -> Iterator[os.DirEntry[str]]:
+    with os.scandir(folder) as found:
+        return iter(sorted(found, key=lambda entry: entry.name))
+
+
+def kind_of(mode: int) -> str:
+    """Say what is no plain file, folder or link, by its mode."""
+    kinds = {stat.S_IFIFO: "a pipe (FIFO)", stat.S_IFSOCK: "a socket"}
+    return kinds.get(stat.S_IFMT(mode), "a device")
 
 
 def digest_tree(root: Path) -> str:
@@ -224,9 +268,19 @@ def digest_tree(root: Path) -> str:
             part
             for path, inside in found
             if BYTECODE not in inside.parts
-            for part in _entry(path, str(inside))
+            for part in _entry(path, str(_near(path, inside)))
         )
     )
+
+
+def _near(path: Path, inside: Path) -> Path:
+    """Raise ConfigError where a file lies deeper than what copies and removes it can go."""
+    if len(inside.parts) > _DEEPEST:
+        raise ConfigError(
+            f"…/{'/'.join(path.parts[-3:])} lies more than {_DEEPEST} folders deep",
+            hint="no system has such a file: is it a link in a circle that was followed?",
+        )
+    return inside
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -246,21 +300,6 @@ def stamp_tree(root: Path) -> Stamp:
     """
     entries, attributes = hashlib.sha256(), hashlib.sha256()
 
-    def visit(folder: str, inside: str) -> None:
-        with os.scandir(folder) as found:
-            ordered = sorted(found, key=lambda one: one.name)
-        for one in ordered:
-            status = one.stat(follow_symlinks=False)
-            name = f"{inside}/{one.name}"
-            is_folder = stat.S_ISDIR(status.st_mode)
-            # How large a folder is depends on the file system.
-            size = 0 if is_folder else status.st_size
-            told = (status.st_mode, status.st_uid, status.st_gid, size, status.st_mtime_ns)
-            entries.update(f"{name}\0{told}\0".encode(errors="surrogateescape"))
-            note(one.path, name)
-            if is_folder:
-                visit(one.path, name)
-
     def note(path: str, name: str) -> None:
         for attribute in sorted(os.listxattr(path, follow_symlinks=False)):
             if attribute not in _LABELS:
@@ -269,7 +308,15 @@ def stamp_tree(root: Path) -> Stamp:
                 attributes.update(told.encode(errors="surrogateescape"))
 
     note(str(root), "")
-    visit(str(root), "")
+    start = len(os.fspath(root))
+    for entry in _entries(root):
+        status = entry.stat(follow_symlinks=False)
+        name = entry.path[start:]
+        # How large a folder is depends on the file system.
+        size = 0 if stat.S_ISDIR(status.st_mode) else status.st_size
+        told = (status.st_mode, status.st_uid, status.st_gid, size, status.st_mtime_ns)
+        entries.update(f"{name}\0{told}\0".encode(errors="surrogateescape"))
+        note(entry.path, name)
     return Stamp(entries=entries.hexdigest(), attributes=attributes.hexdigest())
 
 
@@ -279,4 +326,9 @@ def _entry(path: Path, name: str) -> tuple[str, ...]:
         return (name, "link", str(path.readlink()))
     if stat.S_ISDIR(mode):
         return (name, "folder")
+    if not stat.S_ISREG(mode):
+        raise ConfigError(
+            f"{path} is {kind_of(mode)}: it has no bytes that could be taken",
+            hint="remove it; what the board needs of that kind a script of the stage can make",
+        )
     return (name, "program" if mode & 0o100 else "file", sha256_file(path))

@@ -52,6 +52,11 @@ def place(root: Path, name: str | os.PathLike[str]) -> Path:
     if _kernel_resolves():
         with suppress(FileNotFoundError, NotADirectoryError):
             return _by_kernel(root, asked)
+        path = PurePosixPath(asked)
+        with suppress(FileNotFoundError, NotADirectoryError):
+            target = _by_kernel(root, os.fspath(path.parent)) / path.name
+            if path.name not in ("", "..") and _status(target) is None:
+                return target
     return walked(root, asked)
 
 
@@ -156,20 +161,20 @@ def folder(root: Path, name: str | os.PathLike[str]) -> Path:
     Raises ImageError when something else is in its place.
     """
     target = place(root, name)
-    below = target.relative_to(root)
-    here = root
-    for part in below.parts:
-        here /= part
-        status = _status(here)
-        if status is None:
-            here.mkdir()
-            here.chmod(0o755)  # whatever the umask
-        elif not stat.S_ISDIR(status.st_mode):
-            raise ImageError(
-                f"/{os.fspath(name).lstrip('/')} cannot be made in the root:"
-                f" /{here.relative_to(root)} is no folder there",
-                hint="choose another place for it, or let a script of the stage remove that first",
-            )
+    missing = []
+    here = target
+    while here != root and (status := _status(here)) is None:
+        missing.append(here)
+        here = here.parent
+    if here != root and status is not None and not stat.S_ISDIR(status.st_mode):
+        raise ImageError(
+            f"/{os.fspath(name).lstrip('/')} cannot be made in the root:"
+            f" /{here.relative_to(root)} is no folder there",
+            hint="choose another place for it, or let a script of the stage remove that first",
+        )
+    for one in reversed(missing):
+        one.mkdir()
+        one.chmod(0o755)  # whatever the umask
     return target
 
 

@@ -8,7 +8,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glovebox.host import kernel
+from glovebox.errors import ImageError
+from glovebox.host import inside, kernel
 from glovebox.host.kernel import Flag
 from glovebox.host.run import run
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 PATIENCE_S = 5.0
 _PAUSE_S = 0.02
+# For an ext4 of somebody else: its superblock may ask to panic when an error is found, and neither
+# its programs' special rights nor its devices are the host's.
+GUARDED = "errors=remount-ro,nosuid,nodev"
 # Stated, because the defaults depend on how the host's kernel was configured.
 OVERLAY_OPTIONS = "redirect_dir=off,metacopy=off,index=off,xino=off"
 
@@ -132,6 +136,7 @@ def chroot_mounts(root: Path) -> Iterator[Path]:
     """
     with ExitStack() as stack:
         for name in ("proc", "sys", "dev", "run", "tmp"):
+            require_plain(root, name)
             (root / name).mkdir(exist_ok=True)
         closed = Flag.NOSUID | Flag.NOEXEC
         stack.enter_context(
@@ -156,6 +161,15 @@ def chroot_mounts(root: Path) -> Iterator[Path]:
         (root / "run/lock").mkdir()
         stack.enter_context(_tmpfs(root / "tmp", "mode=1777"))
         yield root
+
+
+def require_plain(root: Path, name: str) -> None:
+    """Raise ImageError when a mount at this place would land elsewhere, on the host maybe."""
+    if inside.place(root, name) != root / name:
+        raise ImageError(
+            f"/{name} is a link in this root; a system has a folder there",
+            hint="take the image, or the stage, that made it so out",
+        )
 
 
 def _tmpfs(target: Path, data: str, *, flags: Flag = Flag.NOSUID) -> AbstractContextManager[Path]:

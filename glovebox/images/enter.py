@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glovebox.card import bootfiles, media, system
-from glovebox.errors import ImageError
-from glovebox.host import chroot, mounts
+from glovebox.host import chroot, inside, mounts
 from glovebox.host.arch import is_foreign, require_emulation
 from glovebox.host.run import PATH, attach
 
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from glovebox.store.store import Store
 
 _RESOLV = Path("/etc/resolv.conf")
-_POINTS = ("proc", "sys", "dev", "run", "tmp")
 
 
 def enter(
@@ -97,8 +95,8 @@ def _boot_files(
     bootfiles.copy(found.raw, found.boot, boot)
     before = bootfiles.listing(boot)
     name = system.boot_point(root)
-    if (root / name).is_dir():
-        _require_plain(root, name)
+    if inside.is_folder(root, name):
+        mounts.require_plain(root, name)
         stack.enter_context(mounts.bind(boot, root / name))
     return boot, before
 
@@ -106,8 +104,6 @@ def _boot_files(
 @contextmanager
 def _surroundings(root: Path, scratch: Path, *, network: bool, foreign: bool) -> Iterator[None]:
     """Give the root what programs expect of a running system, and take it away again."""
-    for name in _POINTS:
-        _require_plain(root, name)
     with ExitStack() as stack:
         stack.enter_context(mounts.chroot_mounts(root))
         if network and _RESOLV.is_file():
@@ -123,23 +119,16 @@ def _shown(text: str, name: str, root: Path, scratch: Path) -> Iterator[None]:
     """Show a text as a file of the root; the file itself stays as it was, or as absent."""
     source = scratch / name.rpartition("/")[2]
     source.write_text(text)
-    target = system.inside(root, name)
+    target = inside.place(root, name)
     made = not target.exists()
     if made:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.touch()
+        inside.write(root, target.relative_to(root), "")
     try:
         with mounts.bind(source, target):
             yield
     finally:
         if made:
             target.unlink()
-
-
-def _require_plain(root: Path, name: str) -> None:
-    """Raise ImageError when a mount at this place would land elsewhere, on the host maybe."""
-    if system.inside(root, name) != root / name:
-        raise ImageError(f"/{name} is a link in this image; a system has a folder there")
 
 
 def _greeting(root: Path, arch: str, *, into: Path | None, network: bool) -> str:
@@ -157,7 +146,7 @@ def _run(root: Path, words: Sequence[str], arch: str, *, network: bool) -> int:
     if is_foreign(arch):
         env |= chroot.emulator_settings(arch)
     # dash would look for the process group it came from, which is not in its own PID namespace.
-    bash = system.inside(root, "bin/bash").is_file()
+    bash = inside.is_file(root, "bin/bash")
     shell = ["/bin/bash", "-i"] if bash else ["/bin/sh", "-i", "+m"]
     command = chroot.command(root, list(words) or shell, env, network=network)
     sys.stdout.flush()

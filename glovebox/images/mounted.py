@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from glovebox.card import bootfiles, media, system
 from glovebox.errors import GloveboxError, HostError, ImageError
-from glovebox.host import files
+from glovebox.host import files, inside
 from glovebox.host.run import CommandError, run
 
 if TYPE_CHECKING:
@@ -93,8 +93,7 @@ def _mount(
 ) -> Record:
     folder.mkdir(parents=True, mode=0o700)
     copy = folder / "boot"
-    # Programs of an image are not the host's: neither their special rights nor their devices hold.
-    options = f"{media.mount_options(found, write)},nosuid,nodev"
+    options = media.mount_options(found, write)
     _run_mount(["--types", "ext4", "--options", options, "--", found.raw, target], undo)
     at = _safe_point(target)
     record = Record(
@@ -113,6 +112,7 @@ def _mount(
     if record.boot == "mount" and at is not None:
         how = "rw" if write else "ro"
         part = f"loop,{how},offset={found.boot.start},sizelimit={found.boot.size},umask=022"
+        part += ",nosuid,nodev"
         _run_mount(["--types", "vfat", "--options", part, "--", found.raw, at], undo)
     elif at is not None:
         bootfiles.copy(found.raw, found.boot, copy)
@@ -262,7 +262,7 @@ def _safe_point(root: Path) -> Path | None:
     """
     point = root / system.boot_point(root)
     return (
-        point if system.inside(root, system.boot_point(root)) == point and point.is_dir() else None
+        point if inside.place(root, system.boot_point(root)) == point and point.is_dir() else None
     )
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glovebox.errors import HostError, LockError
-from glovebox.host import files, hints
+from glovebox.host import files, hints, inside
 from glovebox.host.run import CommandError, run
 
 if TYPE_CHECKING:
@@ -80,10 +80,10 @@ class Download:
     sha256: str
 
 
-def host_mirror(etc: Path = Path("/etc/apt")) -> Mirror:
+def host_mirror(root: Path = Path("/")) -> Mirror:
     """Find this host's mirror: its own apt sources, else the default built into mmdebstrap."""
     found: dict[str, str] = {}
-    for source in sources_of(etc):
+    for source in sources_of(root):
         parts = urllib.parse.urlsplit(source.url)
         # Makers of other software have a folder of this name too, and no component `main` in it.
         if parts.scheme not in ("http", "https") or "main" not in source.components:
@@ -412,22 +412,25 @@ def without(status: str, names: Collection[str]) -> str:
     return "".join(f"{stanza.strip(chr(10))}\n\n" for stanza in kept)
 
 
-def sources_of(etc: Path) -> Iterator[Source]:
-    """Read a system's apt sources, in both of their formats."""
-    for path in [etc / "sources.list", *sorted((etc / "sources.list.d").glob("*.list"))]:
-        if path.is_file():
-            for line in path.read_text(errors="replace").splitlines():
-                keyring = re.search(r"\[.*signed-by=([^ \]]+).*\]", line)
-                words = shlex.split(re.sub(r"\[.*?\]", "", line), comments=True)
-                if len(words) >= 3 and words[0] == "deb":  # noqa: PLR2004  type, address, suite
-                    yield Source(
-                        url=words[1].rstrip("/"),
-                        suite=words[2],
-                        components=tuple(words[3:]),
-                        keyring=keyring[1] if keyring else "",
-                    )
-    for path in sorted((etc / "sources.list.d").glob("*.sources")):
-        for stanza in re.split(r"\n\s*\n", path.read_text(errors="replace")):
+def sources_of(root: Path) -> Iterator[Source]:
+    """Read the apt sources of the system in ``root``, in both of their formats."""
+    parts = "etc/apt/sources.list.d"
+    folder = inside.place(root, parts)
+    names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    lists = [f"{parts}/{name}" for name in names if name.endswith(".list")]
+    for path in ("etc/apt/sources.list", *lists):
+        for line in inside.text(root, path).splitlines():
+            keyring = re.search(r"\[.*signed-by=([^ \]]+).*\]", line)
+            words = _words(re.sub(r"\[.*?\]", "", line))
+            if len(words) >= 3 and words[0] == "deb":  # noqa: PLR2004  type, address, suite
+                yield Source(
+                    url=words[1].rstrip("/"),
+                    suite=words[2],
+                    components=tuple(words[3:]),
+                    keyring=keyring[1] if keyring else "",
+                )
+    for name in (one for one in names if one.endswith(".sources")):
+        for stanza in re.split(r"\n\s*\n", inside.text(root, f"{parts}/{name}")):
             fields = dict(re.findall(r"^([A-Za-z-]+):[ \t]*(.+)$", stanza, re.MULTILINE))
             if (
                 fields.get("Enabled", "yes").strip() == "no"
@@ -442,6 +445,13 @@ def sources_of(etc: Path) -> Iterator[Source]:
                         components=tuple(fields.get("Components", "").split()),
                         keyring=fields.get("Signed-By", "").strip(),
                     )
+
+
+def _words(line: str) -> list[str]:
+    try:
+        return shlex.split(line, comments=True)
+    except ValueError:  # a quotation mark without its other half: apt takes no such line either
+        return []
 
 
 def _compare(one: str, other: str) -> int:

@@ -6,7 +6,7 @@ import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from glovebox.host import mounts
+from glovebox.host import files, mounts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -36,6 +36,7 @@ def shown(
     ``dpkg`` is a program of the root to use in place of its own.
     """
     folder = root / _REPOSITORY
+    files.clear(folder)  # a script of the root may have left a link here
     for name in ("pool", "lists/partial", "cache/archives/partial", "log"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     try:

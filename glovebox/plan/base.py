@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from glovebox.host import inside
+
 if TYPE_CHECKING:
     from glovebox.store.store import Layer
 
@@ -25,4 +27,4 @@ class Base:
     @property
     def status(self) -> str:
         """The packages that are installed, as dpkg lists them."""
-        return (self.layer.tree / "var/lib/dpkg/status").read_text(errors="replace")
+        return inside.text(self.layer.tree, "var/lib/dpkg/status")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from glovebox.build import assemble
 from glovebox.card import system
-from glovebox.host import files
+from glovebox.host import files, inside
 from glovebox.plan import room
 from glovebox.plan.plan import TOOLS
 
@@ -70,7 +70,7 @@ def _prepare(project: Project, builder: Builder, part: Path) -> tuple[str, str]:
             digest = files.sha256_file(part)
             flushed.result()
     with builder.merged(project.plan.top.name) as root:
-        status = (root / "var/lib/dpkg/status").read_text(errors="replace")
+        status = inside.text(root, "var/lib/dpkg/status")
     return digest, packages_in(status)
 
 
@@ -93,7 +93,7 @@ def _assemble(project: Project, builder: Builder, part: Path) -> None:
         assemble.assemble(
             part,
             root=root,
-            boot=whole / project.plan.boot,
+            whole=whole,
             made=project.plan,
             disk=project.loaded.config.disk,
             tools=builder.native(),

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glovebox.errors import ConfigError
+from glovebox.host import files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -39,6 +40,8 @@ class Kind(StrEnum):
     PRERUN = "prerun.sh"
 
 
+# Folders of files that are none: the kernel makes them up, some without an end.
+_KERNELS = ("/proc", "/sys", "/dev")
 _ORDER = {kind: place for place, kind in enumerate(Kind)}
 _NUMBERED = re.compile(r"(\d\d)-(.+)")
 _FOLDERS = (Kind.PATCHES, Kind.OVERLAY, Kind.TEMPLATES)
@@ -222,6 +225,7 @@ def read_sub_stage(path: Path, name: str, *, volatile: bool = False) -> SubStage
     """Read a sub-stage folder; what has no meaning in the format is left alone."""
     actions: list[Action] = []
     for entry in path.iterdir():
+        _require_narrow(entry)
         found = _NUMBERED.fullmatch(entry.name)
         if found is None or found[2] not in set(Kind) - {Kind.PRERUN}:
             continue
@@ -234,6 +238,19 @@ def read_sub_stage(path: Path, name: str, *, volatile: bool = False) -> SubStage
         (action.path / "EDIT").exists() for action in actions if action.kind is Kind.PATCHES
     )
     return SubStage(name=name, path=path, actions=tuple(actions), volatile=volatile or edited)
+
+
+def _require_narrow(entry: Path) -> None:
+    """Raise ConfigError for a link to the whole machine: all of what it leads to would be read."""
+    if not entry.is_symlink() or not entry.is_dir():
+        return
+    meant = entry.resolve()
+    holds_it = entry.parent.resolve().is_relative_to(meant)
+    if holds_it or any(meant.is_relative_to(folder) for folder in _KERNELS):
+        raise ConfigError(
+            f"{entry} is a link to {meant}: all of that would be read as input of the stage",
+            hint="link to the one file or folder that is meant, or copy it",
+        )
 
 
 def all_of(stages: Sequence[Stage]) -> Iterator[SubStage]:
@@ -261,7 +278,7 @@ def files_of(sub_stage: SubStage) -> list[Path]:
         if not path.is_dir():
             found += [path] if path.is_file() else []
             continue
-        found += [one for one in sorted(path.rglob("*")) if one.is_file() and not one.is_symlink()]
+        found += [one for one in files.walk(path) if one.is_file() and not one.is_symlink()]
     return found
 
 

@@ -12,7 +12,6 @@ import fcntl
 import json
 import os
 import re
-import shutil
 import tempfile
 import time
 from contextlib import ExitStack, contextmanager, suppress
@@ -338,7 +337,4 @@ def _folders(root: Path) -> list[Path]:
 
 
 def _remove(path: Path) -> None:
-    if _is_folder(path):
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+    files.clear(path)

@@ -396,7 +396,7 @@ def _vendor_image(opened: Project, builder: Builder, target: Path) -> None:
         assemble.assemble(
             target,
             root=root,
-            boot=whole / plan.BOOT,
+            whole=whole,
             made=opened.plan,
             disk=opened.loaded.config.disk,
             tools=builder.native(),

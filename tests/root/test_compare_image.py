@@ -31,8 +31,8 @@ def image(folder: Path, plant: Callable[[Path], object] | None, made: Plan = PLA
     if plant:
         plant(root)
     layer.settle_times(root, started_ns=2**62, epoch=EPOCH)
-    boot = folder / "boot"
-    shutil.move(root / "boot/firmware", boot)
+    (folder / "whole/boot").mkdir(parents=True)
+    shutil.move(root / "boot/firmware", folder / "whole/boot/firmware")
     (root / "boot/firmware").mkdir(mode=0o755)
     for path in (root / "boot/firmware", root / "boot"):
         os.utime(path, (EPOCH, EPOCH))
@@ -40,7 +40,7 @@ def image(folder: Path, plant: Callable[[Path], object] | None, made: Plan = PLA
     assemble.assemble(
         folder / "card.img",
         root=root,
-        boot=boot,
+        whole=folder / "whole",
         made=made,
         disk=disk,
         tools=same_bytes_tools(),  # type: ignore[arg-type]  has all that is asked of a root

@@ -115,7 +115,7 @@ def assembled(folder: Path, tools: native.Root | HostTools, disk: Disk = DISK) -
         assemble.assemble(
             image,
             root=root,
-            boot=whole / "boot/firmware",
+            whole=whole,
             made=PLAN,
             disk=disk,
             tools=tools,  # type: ignore[arg-type]  the stand-in has all that is asked of a root
@@ -361,7 +361,7 @@ def test_the_layout_is_given_back(folder: Path) -> None:
     layout = assemble.assemble(
         folder / "card.img",
         root=folder / "lower",
-        boot=folder / "lower/boot/firmware",
+        whole=folder / "lower",
         made=PLAN,
         disk=DISK,
         tools=any_tools(),  # type: ignore[arg-type]  the stand-in has all that is asked of a root

@@ -120,20 +120,22 @@ HOSTS: dict[str, tuple[dict[str, str], Mirror]] = {
 def test_host_mirror(tmp_path: Path, name: str) -> None:
     """The host's own mirror of Debian is used; what is no such mirror never is."""
     written, expected = HOSTS[name]
-    (tmp_path / "sources.list.d").mkdir()
+    etc = tmp_path / "etc/apt"
+    (etc / "sources.list.d").mkdir(parents=True)
     for path, text in written.items():
-        (tmp_path / path).write_text(text)
+        (etc / path).write_text(text)
 
     assert apt.host_mirror(tmp_path) == expected
 
 
 def test_sources_of_keeps_what_an_entry_says(tmp_path: Path) -> None:
     """Components and keyring are read in both formats."""
-    (tmp_path / "sources.list.d").mkdir()
-    (tmp_path / "sources.list").write_text(
+    etc = tmp_path / "etc/apt"
+    (etc / "sources.list.d").mkdir(parents=True)
+    (etc / "sources.list").write_text(
         "deb [arch=armhf signed-by=/one.gpg] http://example.org/one trixie main rpi\n"
     )
-    (tmp_path / "sources.list.d/two.sources").write_text(
+    (etc / "sources.list.d/two.sources").write_text(
         "Types: deb\nURIs: http://example.org/two\nSuites: trixie\nComponents: main\n"
         "Signed-By: /two.gpg\n"
     )
