@@ -15,7 +15,7 @@ from telematics.epoch import Epoch
 from telematics.queue import QueueError
 from telematics.receive import Ledger
 from telematics.record import Record, decode
-from telematics.sink import SinkError
+from telematics.sink import Sent, SinkError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -104,6 +104,8 @@ class ModelQueue:
     entries: list[tuple[tuple[int, int], bytes]] = field(default_factory=list)
     top: tuple[int, int] = (0, 0)
     last_sent: bytes = b""
+    aside: list[bytes] = field(default_factory=list)  # the place stays, empty, once it is taken
+    ever_aside: list[bytes] = field(default_factory=list)
     away: bool = False
     full: bool = False
     faults: list[str] = field(default_factory=list)
@@ -155,6 +157,30 @@ class ModelQueue:
         if fault:
             raise QueueError(fault)
 
+    def put_aside(self, ident: str, raw: bytes) -> None:
+        """See Backlog: kept first, then dropped."""
+        self._answer()
+        self.aside.append(raw)
+        self.ever_aside.append(raw)
+        self.drop(ident, raw)
+
+    def refused(self, after: str, count: int) -> list[tuple[str, bytes]]:
+        """See Backlog."""
+        self._answer()
+        first = int(after.partition("-")[0])
+        found = [(f"{n}-0", raw) for n, raw in enumerate(self.aside, start=1) if raw and n > first]
+        return found[:count]
+
+    def refused_length(self) -> int:
+        """See Backlog."""
+        self._answer()
+        return sum(map(bool, self.aside))
+
+    def taken_at_last(self, ident: str) -> None:
+        """See Backlog."""
+        self._answer()
+        self.aside[int(ident.partition("-")[0]) - 1] = b""
+
     def restart(self, *, losing: int = 0, everything: bool = False) -> list[bytes]:
         """Start anew, without the last records or without all; give what the medium destroyed."""
         self.generation += 1
@@ -163,6 +189,8 @@ class ModelQueue:
         self.entries = self.entries[:keep]
         if everything:
             self.last_sent = b""
+            gone += [raw for raw in self.aside if raw]
+            self.aside.clear()
         sent = (decode(self.last_sent).seq, 0) if self.last_sent else (0, 0)
         if gone or everything:
             self.top = self.entries[-1][0] if self.entries else sent
@@ -213,6 +241,22 @@ class Connection:
         """See Backlog."""
         self._whole().drop(ident, raw)
 
+    def put_aside(self, ident: str, raw: bytes) -> None:
+        """See Backlog."""
+        self._whole().put_aside(ident, raw)
+
+    def refused(self, after: str, count: int) -> list[tuple[str, bytes]]:
+        """See Backlog."""
+        return self._whole().refused(after, count)
+
+    def refused_length(self) -> int:
+        """See Backlog."""
+        return self._whole().refused_length()
+
+    def taken_at_last(self, ident: str) -> None:
+        """See Backlog."""
+        self._whole().taken_at_last(ident)
+
     def _whole(self) -> ModelQueue:
         known, self._generation = self._generation, self.queue.generation
         if known not in (-1, self.queue.generation):
@@ -225,22 +269,30 @@ class ModelSink:
     """A receiver behind a broker: the reference ledger and its lines.
 
     ``faults``: ``lost ack`` takes all and says nothing; ``partial`` takes half and says so;
-    ``half told`` takes all and acknowledges half; ``refused`` takes nothing.
+    ``half told`` takes all and acknowledges half; ``refused`` takes nothing, for no reason that a
+    record has. ``unwanted``: what has one of these numbers in it is refused as a whole.
     """
+
+    largest = 2000
 
     ledger: Ledger = field(default_factory=Ledger)
     lines: list[dict[str, object]] = field(default_factory=list)
     away: bool = False
     faults: list[str] = field(default_factory=list)
     closed: int = 0
+    unwanted: set[int] = field(default_factory=set)
+    sizes: list[int] = field(default_factory=list)
 
     def open(self) -> None:
         """See Sink."""
         if self.away:
             raise SinkError("no broker")
 
-    def send(self, records: Sequence[tuple[str, bytes]]) -> int:
+    def send(self, records: Sequence[tuple[str, bytes]]) -> Sent:
         """See Sink."""
+        self.sizes.append(len(records))
+        if self.unwanted and {decode(raw).seq for _, raw in records} & self.unwanted:
+            return Sent(0, "unwanted", refused=True)
         fault = self.faults.pop(0) if self.faults else ""
         half = len(records) // 2
         taken, told = {
@@ -251,7 +303,7 @@ class ModelSink:
         }.get(fault, (len(records), len(records)))
         for _, raw in records[:taken]:
             self.lines += self.ledger.take(raw)
-        return told
+        return Sent(told, "" if told == len(records) else "no answer")
 
     def live(self, device: str, raw: bytes) -> None:
         """See Sink."""

@@ -104,8 +104,8 @@ def _receive(options: argparse.Namespace) -> int:
     import signal  # noqa: PLC0415
     import threading  # noqa: PLC0415
 
-    from telematics import receive  # noqa: PLC0415
-    from telematics.sink import SinkError  # noqa: PLC0415
+    from telematics import address, receive  # noqa: PLC0415
+    from telematics.sink import SinkError, secret_text  # noqa: PLC0415
     from telematics.sink_kafka import security_config  # noqa: PLC0415
 
     stopping = threading.Event()
@@ -120,7 +120,7 @@ def _receive(options: argparse.Namespace) -> int:
             config = {"bootstrap.servers": options.kafka, "log_level": 2, **security}
             receive.from_kafka(book, config, topic=options.topic, stopping=stopping)
             return 0
-        key = (options.secrets / "api-key").read_text(encoding="utf-8").strip()
+        key = secret_text(options.secrets, "api-key", address.wrong_key)
         server = receive.http_server(book, port=options.http, key=key)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         stopping.wait()
@@ -151,9 +151,11 @@ def _repair(options: argparse.Namespace) -> int:
 
 
 def _status(*, as_json: bool) -> int:
+    from telematics import publishing  # noqa: PLC0415
     from telematics.gpsd import monotonic_ms  # noqa: PLC0415  # the same clock as the service's
 
     path = status.runtime_file(os.environ)
+    publisher = publishing.read(Path(publishing.RUNTIME_DIRECTORY, publishing.NAME))
     try:
         current = status.read(path)
     except (OSError, ValueError, TypeError, KeyError) as error:
@@ -164,10 +166,20 @@ def _status(*, as_json: bool) -> int:
     if current is None:
         sys.stdout.write("{}\n" if as_json else f"telematics  {problems[0]}\n")
     elif as_json:
-        sys.stdout.write(status.text_of(current))
+        sys.stdout.write(_with_publisher(status.text_of(current), publisher))
     else:
         sys.stdout.write(status.describe(current, now=now) + "\n")
+    if publisher is not None and not as_json:
+        sys.stdout.write(f"{'publisher':<11} {publishing.words(publisher)}\n")
     return code
+
+
+def _with_publisher(text: str, publisher: dict[str, object] | None) -> str:
+    import json  # noqa: PLC0415
+
+    if publisher is None:
+        return text
+    return json.dumps(json.loads(text) | {"publisher": publisher}, indent=2) + "\n"
 
 
 def _complain(message: str) -> int:

@@ -4,6 +4,10 @@ It runs as a process of its own, `telematics publish`: capture never waits for i
 code of a Kafka client does not stop a recording, and on the road, with nobody to publish to, it
 takes 11 MB. The queue is read from its oldest record, a batch at a time, and trimmed up to the
 last record before the first one that was not acknowledged.
+
+A receiver that answers and does not want what it is given is asked for less and less, down to one
+record. That one holds up those behind it for a while, then it is put aside, and tried again now and
+then for as long as the card lasts.
 """
 
 from __future__ import annotations
@@ -11,15 +15,18 @@ from __future__ import annotations
 import logging
 import signal
 import threading
+import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from telematics import publishing
 from telematics.notify import notify
 from telematics.queue import QueueError, RedisQueue
 from telematics.record import Gap, Head, decode, head
-from telematics.sink import SinkError
+from telematics.sink import Sent, SinkError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from telematics.settings import Settings
     from telematics.sink import Backlog, Sink
@@ -30,6 +37,17 @@ IDLE_S = 1.0
 BACKOFF_FIRST_S = 1.0
 BACKOFF_MAX_S = 30.0
 HEAD_ID = "0-0"
+# How long one refused record holds up those behind it: so many tries, and so long. With each one
+# in a row without a record that was taken in between it is twice as long: whoever refuses all of
+# them means something else than this record.
+REFUSED_TRIES = 3
+REFUSED_S = 60.0
+REFUSED_MAX_S = 3600.0
+# More are not put aside: then the queue waits, and loses nothing either.
+ASIDE_MAX = 10_000
+# The refused are tried again so often, so many at a time.
+AGAIN_S = 3600.0
+AGAIN_COUNT = 100
 
 log = logging.getLogger(__name__)
 
@@ -38,11 +56,22 @@ class Publisher:
     """Moves records from the backlog to a sink; ``step`` is one batch."""
 
     def __init__(
-        self, backlog: Backlog, sink: Sink, *, keep: Callable[[bytes], None] | None = None
+        self,
+        backlog: Backlog,
+        sink: Sink,
+        *,
+        keep: Callable[[bytes], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Prepare; ``keep`` is given the bytes of each damaged record."""
         self.published = 0
         self.damaged = 0
+        self.aside = 0
+        self._clock = clock
+        # How many records go at once: less where the receiver refuses, see `_send`.
+        self._part = BATCH
+        self._patience = Patience(clock)
+        self._again_at, self._again_after = clock(), HEAD_ID
         self._backlog = backlog
         self._sink = sink
         self._keep = keep or (lambda _: None)
@@ -61,7 +90,7 @@ class Publisher:
             return 0
         if not self._asked:
             self._before, self._asked = head(self._backlog.sent()), True
-        self._sink.open()
+            self.aside = self._backlog.refused_length()
         ready: list[tuple[str, Head]] = []
         before = self._before
         for ident, raw in batch:
@@ -74,14 +103,68 @@ class Publisher:
             made = with_gap(found, before, lost_from=self._lost_from)
             before = made if _follows(made, before) else before
             ready.append((ident, made))
-        acked = self._sink.send([(each.device, each.raw) for _, each in ready])
-        if acked < len(ready):
+        sent = self._send([(each.device, each.raw) for _, each in ready])
+        self._trim(batch, ready, sent.acked)
+        if sent.acked:
+            self._patience.taken()
+        if sent.acked == len(ready):
+            return len(batch)
+        if sent.refused and self._patience.ends(ready[sent.acked][0]) and self.aside < ASIDE_MAX:
+            return self._put_aside(*ready[sent.acked], sent)
+        some = f" ({sent.acked} of {len(ready)} were acknowledged)" if sent.acked else ""
+        raise SinkError(f"{sent.why}{some}", wait_s=sent.wait_s)
+
+    def again(self) -> None:
+        """Try some of the refused again, if it is time to; raises SinkError or QueueError."""
+        if not self.aside or self._clock() < self._again_at:
+            return
+        self._again_at = self._clock() + AGAIN_S
+        entries = self._backlog.refused(self._again_after, AGAIN_COUNT)
+        self._again_after = entries[-1][0] if len(entries) == AGAIN_COUNT else HEAD_ID
+        for ident, raw in entries:
+            found = head(raw)
+            if found is not None:
+                self._sink.open()
+                sent = self._sink.send([(found.device, raw)])
+                if not sent.acked:
+                    self._sink.close()
+                    if sent.refused:
+                        continue
+                    raise SinkError(sent.why, wait_s=sent.wait_s)
+                self.published += 1
+            self._backlog.taken_at_last(ident)
+        self.aside = self._backlog.refused_length()
+
+    def _send(self, records: Sequence[tuple[str, bytes]]) -> Sent:
+        """Send all, in smaller and smaller parts where the receiver refuses one."""
+        done = 0
+        while done < len(records):
+            part = records[done : done + min(self._part, self._sink.largest)]
+            try:
+                self._sink.open()
+                sent = self._sink.send(part)
+            except SinkError as error:
+                sent = Sent(0, str(error), wait_s=error.wait_s)
+            done += sent.acked
+            if sent.acked == len(part):
+                self._part = min(2 * self._part, BATCH)
+                continue
+            # What a client still holds could overtake what is sent again.
             self._sink.close()
-        self._trim(batch, ready, acked)
-        if acked < len(ready):
-            message = f"only {acked} of {len(ready)} records were acknowledged"
-            raise SinkError(message)
-        return len(batch)
+            if not sent.refused or len(part) == 1:
+                return sent._replace(acked=done)
+            self._part = len(part) // 2
+        return Sent(done)
+
+    def _put_aside(self, ident: str, record: Head, sent: Sent) -> int:
+        """Let those behind a refused record go on."""
+        self._backlog.put_aside(ident, record.raw)
+        self._before = record if _follows(record, self._before) else self._before
+        self._patience.ended()
+        self.aside += 1
+        self._again_at = self._clock() + AGAIN_S
+        log.warning("record %d is refused, it is kept and tried again: %s", record.seq, sent.why)
+        return sent.acked + 1
 
     def _trim(
         self, batch: Sequence[tuple[str, bytes]], ready: Sequence[tuple[str, Head]], acked: int
@@ -102,6 +185,32 @@ class Publisher:
         if last is not None:
             self._lost_from = 0
         self._backlog.drop(gone[-1], b"" if last is None else last.raw)
+
+
+class Patience:
+    """How long one refused record holds up those behind it."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        """Begin with no record refused."""
+        self._clock = clock
+        self._ident, self._tries, self._since = "", 0, 0.0
+        self._in_a_row = 0
+
+    def ends(self, ident: str) -> bool:
+        """Count a try of a record that was refused alone, and tell whether it was the last."""
+        if ident != self._ident:
+            self._ident, self._tries, self._since = ident, 0, self._clock()
+        self._tries += 1
+        longest = min(REFUSED_S * 2.0 ** min(self._in_a_row, 16), REFUSED_MAX_S)
+        return self._tries >= REFUSED_TRIES and self._clock() - self._since >= longest
+
+    def ended(self) -> None:
+        """Count one that was put aside."""
+        self._in_a_row += 1
+
+    def taken(self) -> None:
+        """Hear that the receiver took a record."""
+        self._in_a_row = 0
 
 
 def with_gap(found: Head, before: Head | None, *, lost_from: int = 0) -> Head:
@@ -144,23 +253,81 @@ def sink_of(settings: Settings) -> Sink | None:
             return None
 
 
-def run(settings: Settings, _environ: Mapping[str, str]) -> None:
+class Stop:
+    """Asked to stop, by a signal: also in the middle of a delivery, which may take long."""
+
+    def __init__(self) -> None:
+        """Begin with nobody asking."""
+        self._event = threading.Event()
+        self._waiting = False
+
+    def __call__(self, *_: object) -> None:
+        """Be the handler of a signal; ends what `breaks` surrounds with a SinkError."""
+        self._event.set()
+        if self._waiting:
+            self._waiting = False
+            raise SinkError("asked to stop")
+
+    @contextmanager
+    def breaks(self) -> Iterator[None]:
+        """Let a signal end what is done here."""
+        self._waiting = True
+        try:
+            yield
+        finally:
+            self._waiting = False
+
+    def is_set(self) -> bool:
+        """Tell whether somebody asked."""
+        return self._event.is_set()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until somebody asks, or so long."""
+        return self._event.wait(seconds)
+
+
+class Interruptible:
+    """A sink whose long waits a signal ends; see Sink."""
+
+    def __init__(self, sink: Sink, stop: Stop) -> None:
+        """Take the sink and what tells of the signal."""
+        self._sink, self._stop = sink, stop
+        self.live, self.close = sink.live, sink.close
+
+    @property
+    def largest(self) -> int:
+        """See Sink."""
+        return self._sink.largest
+
+    def open(self) -> None:
+        """See Sink."""
+        with self._stop.breaks():
+            self._sink.open()
+
+    def send(self, records: Sequence[tuple[str, bytes]]) -> Sent:
+        """See Sink."""
+        with self._stop.breaks():
+            return self._sink.send(records)
+
+
+def run(settings: Settings, environ: Mapping[str, str]) -> None:
     """Publish until SIGTERM or SIGINT; at once back if there is nobody to publish to."""
     sink = sink_of(settings)
     if sink is None:
         log.info("service.publish_to is not set: the records stay in the queue")
         notify("READY=1", "STATUS=nobody to publish to")
         return
-    stopping = threading.Event()
+    stop = Stop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+        signal.signal(number, stop)
     queue = RedisQueue(
         socket=settings.queue_socket, key=settings.queue_key, timeout_s=QUEUE_TIMEOUT_S
     )
-    publisher = Publisher(queue, sink, keep=_report_damaged)
+    publisher = Publisher(queue, Interruptible(sink, stop), keep=_report_damaged)
+    board = publishing.Board(publishing.folder(environ), queue)
     notify("READY=1")
     try:
-        _loop(publisher, queue, sink, stopping, live=bool(settings.publish_live_topic))
+        _loop(publisher, queue, sink, stop, board, live=bool(settings.publish_live_topic))
     finally:
         sink.close()
     log.info("stopped after %d records", publisher.published)
@@ -170,33 +337,43 @@ def _loop(
     publisher: Publisher,
     queue: RedisQueue,
     sink: Sink,
-    stopping: threading.Event,
+    stop: Stop,
+    board: publishing.Board,
     *,
     live: bool,
 ) -> None:
     backoff, told, shown = BACKOFF_FIRST_S, "", b""
-    while not stopping.is_set():
+    while not stop.is_set():
         try:
+            board.begin()
             moved = publisher.step()
             if live and moved:
                 newest = queue.newest()
                 if newest != shown and (found := head(newest)):
                     sink.live(found.device, newest)
                     shown = newest
+            if moved < BATCH:
+                publisher.again()
+            board.tell(publisher.published, publisher.aside, "")
         except (SinkError, QueueError) as error:
+            if stop.is_set():
+                return
             if str(error) != told:
                 log.warning("%s", error)
                 notify(f"STATUS={error}")
             told = str(error)
-            stopping.wait(backoff)
+            board.tell(publisher.published, publisher.aside, told)
+            asked = error.wait_s if isinstance(error, SinkError) else 0.0
+            stop.wait(max(backoff, asked))
             backoff = min(backoff * 2, BACKOFF_MAX_S)
             continue
         if told or (moved and not publisher.published - moved):
             log.info("publishing, %d so far", publisher.published)
         backoff, told = BACKOFF_FIRST_S, ""
         if moved < BATCH:
-            notify(f"STATUS=published {publisher.published}")
-            stopping.wait(IDLE_S)
+            kept = f", {publisher.aside} refused and kept" if publisher.aside else ""
+            notify(f"STATUS=published {publisher.published}{kept}")
+            stop.wait(IDLE_S)
 
 
 def _report_damaged(raw: bytes) -> None:

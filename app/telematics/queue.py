@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 FIELD = b"r"
+_COUNT = re.compile(rb"-?\d{1,9}")
 _IDS = re.compile(rb"\d{1,20}-\d{1,20}")
+# One less than none: the start that noted it is not one of the silent.
+HEARD = -1
 MULTI, EXEC = encoded("MULTI"), encoded("EXEC")
 # A batch is due 1.15 s after its first epoch; with this and the journal it is safe within W = 2 s.
 TIMEOUT_S = 0.6
@@ -53,6 +56,8 @@ class RedisQueue:
         self._client = Client(socket, timeout_s=timeout_s, until=until)
         self._key = key
         self._sent = f"{key}:sent"
+        self._refused = f"{key}:refused"
+        self._silent = f"{key}:silent"
         # XADD with five words; its id, the field's name and the record are still to come.
         self._adding = encoded("XADD", key).replace(b"*2", b"*5", 1)
         self._top = (0, 0)
@@ -118,15 +123,21 @@ class RedisQueue:
 
     def length(self) -> int:
         """Ask for the number of entries."""
-        match reply := self._ask("XLEN", self._key):
+        return self._count(self._key)
+
+    def _count(self, key: str) -> int:
+        match reply := self._ask("XLEN", key):
             case int():
                 return reply
         raise self._nonsense(reply)
 
     def read(self, after: str, count: int) -> list[tuple[str, bytes]]:
         """Give up to ``count`` of the oldest entries after an id: each its id and record."""
+        return self._range(self._key, after, count)
+
+    def _range(self, key: str, after: str, count: int) -> list[tuple[str, bytes]]:
         try:
-            entries = self._client.entries("XRANGE", self._key, f"({after}", "+", "COUNT", count)
+            entries = self._client.entries("XRANGE", key, f"({after}", "+", "COUNT", count)
         except (RespError, OSError) as error:
             raise self._lost(error) from error
         if len(entries) > count or not all(_IDS.fullmatch(ident) for ident, _ in entries):
@@ -156,6 +167,42 @@ class RedisQueue:
                 return
         raise self._nonsense(done)
 
+    def put_aside(self, ident: str, raw: bytes) -> None:
+        """Trim as ``drop`` does, once the record stands among those that the receiver refused.
+
+        A cut between the two leaves it in both: twice is better than not at all.
+        """
+        reply = self._ask("XADD", self._refused, "*", FIELD, raw)
+        if not isinstance(reply, bytes) or not _IDS.fullmatch(reply):
+            raise self._nonsense(reply)
+        self.drop(ident, raw)
+
+    def refused(self, after: str, count: int) -> list[tuple[str, bytes]]:
+        """Give up to ``count`` of the oldest that were refused, after an id."""
+        return self._range(self._refused, after, count)
+
+    def refused_length(self) -> int:
+        """Count those that were refused."""
+        return self._count(self._refused)
+
+    def begin_start(self) -> int:
+        """Note another start of the board, and give how many before it were never acknowledged."""
+        count = _number(self._ask("GET", self._silent)) + 1
+        self._ask("SET", self._silent, count)
+        return count
+
+    def silent_starts(self) -> int:
+        """Give how many starts in a row before this one saw nothing acknowledged."""
+        return max(_number(self._ask("GET", self._silent)), 0)
+
+    def heard(self) -> None:
+        """Note that something was acknowledged in this start."""
+        self._ask("SET", self._silent, HEARD)
+
+    def taken_at_last(self, ident: str) -> None:
+        """Forget one that was refused, and taken later."""
+        self._ask("XDEL", self._refused, ident)
+
     def _add(self, ident: bytes, raw: bytes) -> bytes:
         return b"%b$%d\r\n%b\r\n$1\r\n%b\r\n$%d\r\n%b\r\n" % (
             self._adding, len(ident), ident, FIELD, len(raw), raw,
@@ -182,6 +229,11 @@ def _fact(reply: object, name: bytes) -> object:
         return False
     place = 2 * reply[::2].index(name) + 1
     return reply[place] if place < len(reply) else False
+
+
+def _number(reply: object) -> int:
+    """Read a count; whatever else stands there counts as none."""
+    return int(reply) if isinstance(reply, bytes) and _COUNT.fullmatch(reply) else HEARD
 
 
 def _id(text: bytes) -> tuple[int, int]:

@@ -33,6 +33,7 @@ class _Installation:
     """What is known of one installation's numbers."""
 
     newest: int = 0
+    oldest: int = 0
     missing: set[int] = field(default_factory=set)
 
 
@@ -53,6 +54,12 @@ class Ledger:
             self.damaged += 1
             return [{"damaged": raw.decode(errors="replace")}]
         known = self._of(found.identity.device, found.identity.installation)
+        if found.seq < known.oldest:
+            # One that was refused at the very beginning, and is taken at last.
+            known.missing.discard(found.seq)
+            known.missing.update(range(found.seq + 1, known.oldest))
+            known.oldest = found.seq
+            return [found.named()]
         if found.seq <= known.newest:
             if found.seq not in known.missing:
                 self.duplicates += 1
@@ -62,7 +69,7 @@ class Ledger:
         gaps = list(_gaps(found, known))
         for gap in gaps:
             known.missing.update(range(gap["from"], gap["to"] + 1))
-        known.newest = found.seq
+        known.newest, known.oldest = found.seq, known.oldest or found.seq
         lines: list[dict[str, object]] = [{"gap": gap} for gap in gaps]
         return [*lines, found.named()]
 
@@ -77,6 +84,7 @@ class Ledger:
         elif "seq" in what:
             known.missing.discard(what["seq"])
             known.newest = max(known.newest, what["seq"])
+            known.oldest = min(known.oldest or what["seq"], what["seq"])
 
     def _of(self, device: str, installation: str) -> _Installation:
         return self._known.setdefault((device, installation), _Installation())

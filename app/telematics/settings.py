@@ -1,7 +1,8 @@
 """What an owner may set: exactly the fields under ``service:`` in image.yaml.
 
 The builder imports this module to check image.yaml, so it imports nothing but the standard
-library, and each field carries its help and limits as metadata.
+library and of this package, and each field carries its help and limits as metadata: `pattern`,
+`minimum`, `maximum`, and `check`, a function that says what is wrong with a text, and the cure.
 """
 
 from __future__ import annotations
@@ -9,17 +10,29 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+from telematics import address
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+UNWRITABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 HELP_HINT = "the fields are those of `service:` in image.yaml"
 
 
 class SettingsError(ValueError):
     """The settings have mistakes; the message lists all of them, one per line."""
+
+
+class TogetherError(ValueError):
+    """Two settings do not go together; ``field`` is the one to mend."""
+
+    def __init__(self, field_: str, what: str, cure: str) -> None:
+        """Keep all three."""
+        super().__init__(f"{what}; hint: {cure}")
+        self.field, self.what, self.cure = field_, what, cure
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +48,11 @@ class Settings:
     )
     gpsd_host: str = field(
         default="127.0.0.1",
-        metadata={"help": "Where gpsd listens.", "pattern": r"\S{1,253}"},
+        metadata={
+            "help": "Where gpsd listens.",
+            "pattern": r"\S{1,253}",
+            "check": address.wrong_host,
+        },
     )
     gpsd_port: int = field(
         default=2947,
@@ -44,7 +61,10 @@ class Settings:
     queue_socket: str = field(
         default="/run/queue/queue.sock",
         # The kernel holds 107 bytes for the path of a socket, see unix(7).
-        metadata={"help": "The unix socket of the queue's Redis.", "pattern": r"/.{1,106}"},
+        metadata={
+            "help": "The unix socket of the queue's Redis.",
+            "pattern": r"/[ -~]{1,106}",
+        },
     )
     queue_key: str = field(
         default="telematics:queue",
@@ -99,6 +119,7 @@ class Settings:
         metadata={
             "help": "Kafka: the brokers to begin with, `host:port,host:port`; HTTP: the URL.",
             "pattern": r"\S{0,500}",
+            "check": address.wrong_servers,
         },
     )
     publish_security: str = field(
@@ -112,7 +133,7 @@ class Settings:
     )
     publish_user: str = field(
         default="",
-        metadata={"help": "User name for `sasl` (SCRAM-SHA-512).", "pattern": r"\S{0,128}"},
+        metadata={"help": "User name for `sasl` (SCRAM-SHA-512).", "pattern": r"[!-~]{0,128}"},
     )
     publish_secrets: str = field(
         default="/etc/glovebox/publish",
@@ -126,16 +147,35 @@ class Settings:
         default="telematics",
         metadata={
             "help": "Kafka topic; a vehicle's records keep their order in it.",
-            "pattern": r"[A-Za-z0-9._-]{1,249}",
+            # Kafka keeps the names of folders from being names of topics.
+            "pattern": r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}",
         },
     )
     publish_live_topic: str = field(
         default="",
         metadata={
             "help": "Another topic for the newest position only, outside the contract.",
-            "pattern": r"[A-Za-z0-9._-]{0,249}",
+            "pattern": r"(?!\.{1,2}$)[A-Za-z0-9._-]{0,249}",
         },
     )
+
+    def __post_init__(self) -> None:
+        """Refuse where to publish to in the other way's words; raises TogetherError."""
+        written = "://" in self.publish_servers
+        if self.publish_to == "kafka" and written:
+            what = "is an address for HTTP, and publish_to is kafka"
+            cure = "brokers are written host:port,host:port"
+        elif self.publish_to == "http" and self.publish_servers and not written:
+            what = "is no address for HTTP, and publish_to is http"
+            cure = "write it as https://host/path"
+        elif self.publish_to == "http" and (
+            self.publish_security != "plaintext" and self.publish_servers.startswith("http:")
+        ):
+            what = "is not https"
+            cure = "write https://…, or publish_security: plaintext, and all on the way read along"
+        else:
+            return
+        raise TogetherError("publish_servers", what, cure)
 
 
 def load(path: Path) -> Settings:
@@ -173,7 +213,11 @@ def check(values: Mapping[str, object]) -> Settings:
                 mistakes.append(f"{name}: {json.dumps(value)} {complaint}")
     if mistakes:
         raise SettingsError("\n".join(mistakes))
-    return Settings(**values)  # type: ignore[arg-type]  # each value was checked above
+    try:
+        return Settings(**values)  # type: ignore[arg-type]  # each value was checked above
+    except TogetherError as error:
+        message = f"{error.field}: {json.dumps(values[error.field])} {error}"
+        raise SettingsError(message) from None
 
 
 def _unknown(name: str, known: Mapping[str, object]) -> str:
@@ -194,7 +238,15 @@ def _complaint(value: object, *, wanted: type, limits: Mapping[str, object]) -> 
         unit = f" {limits['unit']}" if "unit" in limits else ""
         if not minimum <= value <= maximum:
             return f"is out of range; hint: {minimum} to {maximum}{unit}"
+    return _text_complaint(value, limits) if isinstance(value, str) else None
+
+
+def _text_complaint(value: str, limits: Mapping[str, Any]) -> str | None:
     pattern = limits.get("pattern")
-    if isinstance(value, str) and isinstance(pattern, str) and not re.fullmatch(pattern, value):
+    if pattern is not None and not re.fullmatch(pattern, value):
         return f"does not match {pattern}"
-    return None
+    # The builder refuses these in any text; this file may have been written by anybody.
+    if UNWRITABLE.search(value):
+        return "holds a control character or half a character; hint: remove it"
+    wrong = limits["check"](value) if "check" in limits else None
+    return f"{wrong[0]}; hint: {wrong[1]}" if wrong else None

@@ -14,7 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from telematics.sink import SinkError, secret
+from telematics import address
+from telematics.sink import Sent, SinkError, plain, secret, secret_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,11 +29,37 @@ DELIVERY_TIMEOUT_MS = 30_000
 # After this every message has its delivery report, good or bad.
 FLUSH_TIMEOUT_S = DELIVERY_TIMEOUT_MS / 1000 + 10
 
+# While librdkafka waits no signal is heard.
+FLUSH_STEP_S = 1.0
+BATCH = 2000
+# What a broker says of the records themselves, by librdkafka's names; see its RDKAFKA_ERROR_CODES.
+_REFUSALS = {
+    "MSG_SIZE_TOO_LARGE",
+    "INVALID_MSG",
+    "INVALID_MSG_SIZE",
+    "INVALID_RECORD",
+    "INVALID_TIMESTAMP",
+    "POLICY_VIOLATION",
+    "RECORD_LIST_TOO_LARGE",
+    "_BAD_MSG",
+}
+# What it says of the topic: nothing helps but somebody who mends it.
+_TOPIC = {
+    "UNKNOWN_TOPIC_OR_PART": "knows no topic {}; hint: create it there",
+    "_UNKNOWN_TOPIC": "knows no topic {}; hint: create it there",
+    "_UNKNOWN_PARTITION": "knows no topic {}; hint: create it there",
+    "TOPIC_EXCEPTION": "takes {} for no name of a topic",
+    "TOPIC_AUTHORIZATION_FAILED": "does not let this vehicle write into the topic {}",
+    "CLUSTER_AUTHORIZATION_FAILED": "does not let this vehicle write",
+}
+
 log = logging.getLogger(__name__)
 
 
 class KafkaSink:
     """Sends to one topic; see Sink."""
+
+    largest = BATCH
 
     def __init__(self, settings: Settings) -> None:
         """Prepare; nothing is loaded or connected yet."""
@@ -40,17 +67,15 @@ class KafkaSink:
         self._producer: Any = None
         self._live: Any = None
         self._error = ""
-        self._refused = False
+        self._stranger = False
 
     def open(self) -> None:
         """See Sink."""
         if self._producer is not None:
             return
         probe(self._settings.publish_servers)
-        from confluent_kafka import Producer  # noqa: PLC0415  14 MB, when needed
-
-        self._error, self._refused = "", False
-        producer = Producer(producer_config(self._settings) | {"error_cb": self._failed})
+        self._error, self._stranger = "", False
+        producer = _client(producer_config(self._settings) | {"error_cb": self._failed})
         self._wait_for_answer(producer)
         self._producer = producer
         log.info("the broker answers")
@@ -59,29 +84,54 @@ class KafkaSink:
         """See that the broker knows the topic, and with TLS that each proves who he is."""
         from confluent_kafka import KafkaException  # noqa: PLC0415
 
+        name = self._settings.publish_topic
         until = time.monotonic() + ANSWER_TIMEOUT_S
         while True:
             try:
-                producer.list_topics(self._settings.publish_topic, timeout=ANSWER_STEP_S)
+                known = producer.list_topics(name, timeout=ANSWER_STEP_S).topics.get(name)
             except KafkaException as error:
                 producer.poll(0)  # what went wrong is told from there
-                if self._refused or time.monotonic() > until:
-                    raise SinkError(f"the broker: {self._error or error}") from error
+                said = f"the broker: {plain(self._error or str(error))}"
             else:
-                return
+                # A broker that makes topics when they are asked for needs a moment.
+                if known is not None and known.error is None:
+                    return
+                said = self._about(known.error.name() if known else "UNKNOWN_TOPIC_OR_PART")
+                time.sleep(ANSWER_STEP_S)
+            if self._stranger or time.monotonic() > until:
+                raise SinkError(said)
 
-    def send(self, records: Sequence[tuple[str, bytes]]) -> int:
+    def send(self, records: Sequence[tuple[str, bytes]]) -> Sent:
         """See Sink."""
-        producer = self._producer
-        reports: list[bool | None] = [None] * len(records)
+        reports: list[str | None] = [None] * len(records)
+        until = time.monotonic() + FLUSH_TIMEOUT_S
+        said = ""
         try:
             for place, (device, raw) in enumerate(records):
-                self._produce(device, raw, partial(self._delivered, reports, place))
-            producer.flush(FLUSH_TIMEOUT_S)
+                self._produce(device, raw, partial(_delivered, reports, place))
+            while self._producer.flush(FLUSH_STEP_S) and time.monotonic() < until:
+                pass
+        except SinkError as error:
+            # Asked to stop: what was reported until then counts.
+            said = str(error)
         except Exception as error:  # noqa: BLE001  KafkaException, known only once it is loaded
-            self._error = str(error)
-            log.warning("the broker: %s", error)
-        return next((place for place, good in enumerate(reports) if not good), len(reports))
+            said = plain(str(error))
+            log.warning("the broker: %s", said)
+        acked = next((place for place, told in enumerate(reports) if told != ""), len(reports))
+        if acked == len(records):
+            return Sent(acked)
+        # A refusal makes librdkafka give up those behind it, each for a reason of its own.
+        told = [each for each in reports[acked:] if each]
+        if refused := next((each for each in told if each in _REFUSALS), ""):
+            return Sent(acked, f"the broker refuses what it is sent: {refused}", refused=True)
+        if about := next((each for each in told if each in _TOPIC), ""):
+            return Sent(acked, self._about(about))
+        why = said or self._error or (told[0] if told else "no answer in time")
+        return Sent(acked, f"the broker: {plain(why)}")
+
+    def _about(self, name: str) -> str:
+        text = _TOPIC.get(name, f"says {name} of the topic {{}}")
+        return f"the broker {text.format(self._settings.publish_topic)}"
 
     def _produce(self, device: str, raw: bytes, report: Callable[[object, object], None]) -> None:
         while True:
@@ -96,12 +146,14 @@ class KafkaSink:
 
     def live(self, device: str, raw: bytes) -> None:
         """See Sink."""
-        if self._live is None:
-            from confluent_kafka import Producer  # noqa: PLC0415
-
-            self._live = Producer(common_config(self._settings) | {"acks": "0"})
-        self._live.produce(self._settings.publish_live_topic, key=device, value=raw)
-        self._live.poll(0)
+        try:
+            if self._live is None:
+                self._live = _client(common_config(self._settings) | {"acks": "0"})
+            self._live.produce(self._settings.publish_live_topic, key=device, value=raw)
+            self._live.poll(0)
+        except Exception as error:  # noqa: BLE001  BufferError, KafkaException
+            # Nothing depends on it: the next position is as good.
+            log.info("the live topic: %s", plain(str(error)))
 
     def close(self) -> None:
         """See Sink."""
@@ -110,28 +162,40 @@ class KafkaSink:
             producer.purge()
             producer.flush(1)
 
-    def _delivered(
-        self, reports: list[bool | None], place: int, error: object, _message: object
-    ) -> None:
-        reports[place] = error is None
-        if error is not None:
-            self._error = str(error)
-
     def _failed(self, error: Any) -> None:  # noqa: ANN401  a class of C, without types
         self._error = str(error)
-        self._refused = error.name() in ("_SSL", "_AUTHENTICATION")
+        self._stranger = error.name() in ("_SSL", "_AUTHENTICATION")
+
+
+def _delivered(reports: list[str | None], place: int, error: Any, _message: object) -> None:  # noqa: ANN401  a class of C, without types
+    """Keep what a delivery came to: the name of its error, nothing if there was none."""
+    reports[place] = "" if error is None else error.name()
+
+
+def _client(config: dict[str, object]) -> Any:  # noqa: ANN401  a class of C, without types
+    """Make a producer; SinkError says what librdkafka does not take, a damaged file above all."""
+    from confluent_kafka import Producer  # noqa: PLC0415  14 MB, when needed
+
+    try:
+        return Producer(config)
+    except Exception as error:  # KafkaException, and ValueError for a text it cannot hold
+        raise SinkError(f"Kafka: {plain(str(error))}") from error
 
 
 def probe(servers: str) -> None:
     """See whether any of the brokers takes a connection at all; SinkError if none does."""
+    try:
+        places = address.brokers(servers)
+    except address.AddressError as error:
+        raise SinkError(f"publish_servers: {error}") from error
     said = "no broker is named"
-    for server in servers.split(","):
-        host, _, port = server.rpartition(":")
+    for host, port in places:
         try:
-            with socket.create_connection((host.strip("[]"), int(port)), timeout=PROBE_TIMEOUT_S):
+            with socket.create_connection((host, port), timeout=PROBE_TIMEOUT_S):
                 return
+        # ValueError: a name that the resolver's encoding does not take.
         except (OSError, ValueError) as error:
-            said = f"{server}: {error}"
+            said = f"{host}:{port}: {plain(str(error))}"
     raise SinkError(said)
 
 
@@ -174,7 +238,7 @@ def security_config(security: str, secrets: Path, *, user: str = "") -> dict[str
         "ssl.ca.location": str(_there(secrets, "ca.pem")),
     }
     if security == "sasl":
-        password = _there(secrets, "password").read_text(encoding="utf-8").strip()
+        password = secret_text(secrets, "password", address.wrong_password)
         return config | {
             "security.protocol": "sasl_ssl",
             "sasl.mechanism": "SCRAM-SHA-512",

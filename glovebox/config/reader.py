@@ -23,6 +23,7 @@ from glovebox.config.problem import Problem, WrongValueError
 from glovebox.config.rules import Place, nearest, variable
 from glovebox.config.schema import Config, Secret
 from glovebox.config.yamltree import Kind, Node, Scalar, parse
+from telematics.settings import TogetherError
 
 SET = "--set"
 DEFAULT = "default"
@@ -38,6 +39,7 @@ _T = TypeVar("_T")
 _WRONG = object()
 _QUOTE_IT = "put it in quotes"
 _MAX_SHOWN = 60
+_MAX_UNKNOWN = 20
 
 
 @dataclass(kw_only=True)
@@ -127,9 +129,14 @@ class Reader:
             return _WRONG
         hints = typing.get_type_hints(kind)
         known = {one.name: one for one in dataclasses.fields(kind)}
-        for name, below in node.value.items():
-            if name not in known:
-                self._unknown(path, name, below, kind)
+        unknown = [name for name in node.value if name not in known]
+        for name in unknown[:_MAX_UNKNOWN]:
+            self._unknown(path, name, node.value[name], kind)
+        if len(unknown) > _MAX_UNKNOWN:
+            # Finding what each was meant to be takes a small board long, and helps nobody.
+            below = node.value[unknown[_MAX_UNKNOWN]]
+            count = len(unknown) - _MAX_UNKNOWN
+            self._note(path, below, f"{count} more keys are not known", "start from the example")
         values = {}
         for name, one in known.items():
             given = node.value.get(name)
@@ -139,6 +146,11 @@ class Reader:
             return _WRONG
         try:
             return kind(**values)
+        except TogetherError as error:
+            given = node.value.get(error.field, node)
+            what = f"{_show(given, hidden=False)} {error.what}"
+            self._note(_join(path, error.field), given, what, error.cure)
+            return _WRONG
         except ValueError as error:
             what = "these values do not go together" if _holds_secret(kind) else str(error)
             self._note(path, node, what, "")
@@ -232,7 +244,7 @@ class Reader:
                     value = meta["resolve"](value, self.place_of(node))
                 elif rule is not None:
                     value = rule(value)
-                _check_pattern(cast("str", value), meta)
+                _check_text(cast("str", value), meta)
         if isinstance(value, int | float) and not isinstance(value, bool):
             _check_bounds(value, meta)
         return Secret(cast("str", value)) if kind is Secret else value
@@ -314,10 +326,13 @@ def _check_bounds(value: float, meta: Mapping[str, Any]) -> None:
         raise WrongValueError(what, f"at most {amount(high, unit)}")
 
 
-def _check_pattern(value: str, meta: Mapping[str, Any]) -> None:
+def _check_text(value: str, meta: Mapping[str, Any]) -> None:
     if "pattern" in meta and not re.fullmatch(meta["pattern"], value):
         what = f"does not have the shape {meta['pattern']}"
         raise WrongValueError(what, meta.get("help", ""))
+    wrong = meta["check"](value) if "check" in meta else None
+    if wrong is not None:
+        raise WrongValueError(*wrong)
 
 
 def amount(value: float, unit: str) -> str:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
+import socket
 import sys
 import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
 import pytest
 from parts import APP, KEY, Process, Redis, free_port, until
 
-from telematics import receive
+from telematics import receive, sink_kafka
 from telematics.publish import Publisher
 from telematics.queue import RedisQueue
-from telematics.record import Identity
-from telematics.settings import Settings
+from telematics.record import Identity, decode
+from telematics.settings import Settings, TogetherError
 from telematics.sink import SinkError
 from telematics.sink_http import HttpSink
 from telematics.sink_kafka import KafkaSink
@@ -230,8 +233,8 @@ def test_plain_text_only_if_asked_for_by_name(broker: Broker, tmp_path: Path) ->
     """A forgotten certificate is an error that names it, never a silent step down."""
     with pytest.raises(SinkError, match=r"ca\.pem is missing"):
         KafkaSink(settings(broker, "x", publish_secrets=str(tmp_path))).open()
-    with pytest.raises(SinkError, match="not https"):
-        HttpSink(Settings(publish_to="http", publish_servers="http://127.0.0.1:1/")).open()
+    with pytest.raises(TogetherError, match="not https"):
+        Settings(publish_to="http", publish_servers="http://127.0.0.1:1/")
 
 
 def test_live_lane_is_outside_the_contract(broker: Broker, redis: Redis, topic: str) -> None:
@@ -268,6 +271,174 @@ def test_http_receiver(redis: Redis, tmp_path: Path) -> None:
     server.shutdown()
     assert [line["seq"] for line in _lines(tmp_path / "out")] == list(range(1, 1201))
     assert book.ledger.duplicates == 700
+
+
+class Picky:
+    """A receiver by HTTP that refuses a batch with one of some numbers in it."""
+
+    def __init__(self, book: receive.Book, unwanted: set[int]) -> None:
+        """Begin to serve on the loopback."""
+        self.unwanted = unwanted
+        self.sizes: list[int] = []
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                records = receive.split(body)
+                outer.sizes.append(len(records))
+                refused = {decode(raw).seq for raw in records} & outer.unwanted
+                if not refused:
+                    book.take(records)
+                self.send_response(413 if refused else 200)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def settings(self, secrets: Path) -> Settings:
+        """Give what publishes to it."""
+        (secrets / "api-key").write_text("secret\n")
+        return Settings(
+            publish_to="http", publish_servers=f"http://127.0.0.1:{self.server.server_port}/?v=7",
+            publish_security="plaintext", publish_secrets=str(secrets),
+        )  # fmt: skip
+
+
+def test_refused_record_is_kept_in_the_queue_and_taken_at_last(
+    redis: Redis, tmp_path: Path
+) -> None:
+    """A real server answers 413: the batch is halved to the one record, which is kept in Redis.
+
+    Those behind it arrive after a minute, it arrives when it is wanted, and a queue that was killed
+    meanwhile has it still.
+    """
+    fill(redis, 1, 600)
+    book = receive.Book(tmp_path / "out")
+    server = Picky(book, {300})
+    now = [0.0]
+    source = RedisQueue(socket=str(redis.socket), key=KEY, timeout_s=10)
+    options = {"clock": lambda: now[0]}
+    publisher = Publisher(source, HttpSink(server.settings(tmp_path)), **options)
+    refusals = 0
+    while redis.client().xlen(KEY):
+        try:
+            publisher.step()
+        except SinkError as error:
+            refusals += "refuses what it is sent: 413" in str(error)
+            now[0] += 25
+    redis.end(signal.SIGKILL)
+    redis.start()
+    source = RedisQueue(socket=str(redis.socket), key=KEY, timeout_s=10)
+    kept = source.refused_length()
+    before = [line["seq"] for line in _lines(tmp_path / "out") if "seq" in line]
+    server.unwanted.clear()
+    fill(redis, 601, 601)
+    again = Publisher(source, HttpSink(server.settings(tmp_path)), **options)
+    again.step()
+    again.again()
+    server.server.shutdown()
+
+    assert refusals == 3
+    assert 1 in server.sizes
+    assert before == [*range(1, 300), *range(301, 601)]
+    assert kept == 1
+    assert source.refused_length() == 0
+    seqs = [line["seq"] for line in _lines(tmp_path / "out") if "seq" in line]
+    assert seqs == [*range(1, 300), *range(301, 602), 300]
+
+
+def test_sigterm_is_followed_while_a_receiver_drips(redis: Redis, tmp_path: Path) -> None:
+    """A receiver that answers a byte at a time holds nobody: SIGTERM ends the publisher at once."""
+    fill(redis, 1, 3)
+    asked = threading.Event()
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def drip() -> None:
+        link, _ = listening.accept()
+        link.recv(65536)
+        asked.set()
+        with contextlib.suppress(OSError):
+            for _ in range(600):
+                link.sendall(b"H")
+                time.sleep(0.1)
+
+    threading.Thread(target=drip, daemon=True).start()
+    (tmp_path / "api-key").write_text("secret\n")
+    values = {
+        "queue_socket": str(redis.socket), "publish_to": "http", "publish_security": "plaintext",
+        "publish_servers": f"http://127.0.0.1:{listening.getsockname()[1]}/",
+        "publish_secrets": str(tmp_path),
+    }  # fmt: skip
+    (tmp_path / "publish.json").write_text(json.dumps(values))
+    process = Process(
+        sys.executable, "-m", "telematics", "publish", "--config", str(tmp_path / "publish.json"),
+        env=os.environ | {"PYTHONPATH": str(APP)},
+    )  # fmt: skip
+    process.start()
+    assert asked.wait(60)
+    started = time.monotonic()
+    code = process.end(signal.SIGTERM)
+
+    assert code == 0
+    # Not after the 30 s that an answer may take; how soon is the machine's affair.
+    assert time.monotonic() - started < 25
+    assert redis.client().xlen(KEY) == 3
+    listening.close()
+
+
+def test_record_that_the_broker_refuses_is_kept(
+    broker: Broker, redis: Redis, tmp_path: Path
+) -> None:
+    """A real broker takes no message above a size: the one that is larger waits aside."""
+    from confluent_kafka.admin import AdminClient, NewTopic  # noqa: PLC0415
+
+    client = AdminClient({"bootstrap.servers": broker.plain})
+    limits = {"max.message.bytes": "200"}
+    client.create_topics([NewTopic("small", 1, 1, config=limits)])["small"].result(30)
+    source = RedisQueue(socket=str(redis.socket), key=KEY, timeout_s=10)
+    source.newest()
+    make = maker(IDENTITY)
+    long = {"speed": 33.21, "track": 123.4, "eph": 12.3, "eps": 12.3, "time": 1_777_852_800_123}
+    records = [make(epoch(seq), seq, 1, None) for seq in range(1, 6)]
+    records[2] = records[2]._replace(lat=-52.1234567, lon=-113.7654321, **long)
+    source.append([(each.seq, each.encode()) for each in records])
+    now = [0.0]
+    sink = KafkaSink(settings(broker, "small"))
+    publisher = Publisher(source, sink, clock=lambda: now[0])
+    said = set()
+    while redis.client().xlen(KEY):
+        try:
+            publisher.step()
+        except SinkError as error:
+            said.add(str(error).partition(" (")[0])
+            now[0] += 25
+    sink.close()
+
+    lines = read_topic(broker, "small", tmp_path / "out", count=5)
+    assert [line["seq"] for line in lines if "seq" in line] == [1, 2, 4, 5]
+    assert said == {"the broker refuses what it is sent: MSG_SIZE_TOO_LARGE"}
+    assert [decode(raw).seq for _, raw in source.refused("0-0", 9)] == [3]
+
+
+def test_topic_that_is_not_there_is_told(
+    broker: Broker, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An unknown topic is nobody's record: nothing is put aside, and the words say what helps."""
+    monkeypatch.setattr(sink_kafka, "ANSWER_TIMEOUT_S", 2.0)
+    fill(redis, 1, 3)
+    source = RedisQueue(socket=str(redis.socket), key=KEY, timeout_s=10)
+
+    with pytest.raises(SinkError, match="the broker knows no topic nobody-made-it; hint: create"):
+        Publisher(source, KafkaSink(settings(broker, "nobody-made-it"))).step()
+    assert (source.length(), source.refused_length()) == (3, 0)
 
 
 def test_offline_publisher_is_small_and_quiet(tmp_path: Path, redis: Redis, broker: Broker) -> None:
