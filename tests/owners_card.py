@@ -20,7 +20,7 @@ ACCOUNTS = {
     "passwd": "root:x:0:0:root:/root:/bin/bash\nqueue:x:990:990::/var/lib/queue:/bin/false\n"
     "pi:x:1000:1000::/home/pi:/bin/bash\n",
     "shadow": "root:*:1::::::\nqueue:!:1::::::\npi:!:1:0:99999:7:::\n",
-    "group": "root:x:0:\nadm:x:4:pi\nsudo:x:27:other,pi\npi:x:1000:\n",
+    "group": "root:x:0:\nadm:x:4:pi\nsudo:x:27:other,pi\nother:x:999:\npi:x:1000:\n",
     "gshadow": "root:*::\nadm:*::pi\nsudo:*::other,pi\npi:!::\n",
     "subuid": "pi:100000:65536\n",
     "hosts": "127.0.0.1\tlocalhost\n127.0.1.1\tglovebox\n",
@@ -46,7 +46,9 @@ wifi:
 service:
   device: t7
 """
-SERVICE = {"device": "", "publish_to": "", "stale_s": 10}
+SERVICE = {
+    "device": "", "publish_to": "", "stale_s": 10, "publish_servers": "", "publish_security": "tls",
+}  # fmt: skip
 
 
 def shipped() -> bytes:
@@ -107,6 +109,24 @@ class FakeDisk(CardDisk):
             raise PowerCut
         super().remove(path)
 
+    def rename(self, path: Path, to: Path) -> None:
+        """See Disk."""
+        if self._counted():
+            raise PowerCut
+        super().rename(path, to)
+
+    def make_folder(self, path: Path) -> None:
+        """See Disk."""
+        if not path.is_dir() and self._counted():
+            raise PowerCut
+        super().make_folder(path)
+
+    def clear(self, folder: Path) -> None:
+        """See Disk."""
+        if folder.exists() and self._counted():
+            raise PowerCut
+        super().clear(folder)
+
     def overwrite(self, path: Path, offset: int, content: bytes) -> None:
         """See Disk; a card writes sectors in any order, and each whole."""
         assert self.writable
@@ -141,5 +161,5 @@ def kept(places: Places) -> dict[str, Any]:
     return {
         str(path.relative_to(places.data)): path.read_text()
         for path in sorted(places.data.rglob("*"))
-        if path.is_file() and not path.name.endswith(".new")
+        if path.is_file() and not path.name.endswith(".new") and ".taking" not in path.parts
     }

@@ -27,10 +27,24 @@ _UNITS = {"": 1, "B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": KIB, "MiB
 
 MAX_SSID_BYTES = 32  # IEEE 802.11
 
-# The accounts every Debian system has, see base-passwd.
+# The accounts and groups every Debian system has, see base-passwd. The first user has a group of
+# his own name: a second `sudo` would be another one's, and the first would vanish with a rename.
 _SYSTEM_USERS = {
     *("root", "daemon", "bin", "sys", "sync", "games", "man", "lp", "mail", "news", "uucp"),
     *("proxy", "www-data", "backup", "list", "irc", "nobody"),
+}
+_SYSTEM_GROUPS = {
+    *("adm", "tty", "disk", "kmem", "dialout", "fax", "voice", "cdrom", "floppy", "tape", "sudo"),
+    *("audio", "dip", "operator", "src", "shadow", "utmp", "video", "sasl", "plugdev", "staff"),
+    *("users", "nogroup"),
+}
+# Those that the packages and files of our stages make: udev, systemd, SSH, the network, gpsd, ours.
+_STAGES_NAMES = {
+    *("input", "sgx", "clock", "kvm", "render", "gpio", "i2c", "spi", "crontab", "netdev"),
+    *("systemd-journal", "systemd-network", "systemd-resolve", "systemd-timesync"),
+    *("systemd-coredump", "systemd-oom", "messagebus", "polkitd", "avahi", "avahi-autoipd"),
+    *("sshd", "_ssh", "ssh", "_chrony", "chrony", "gpsd", "bluetooth", "lpadmin", "redis"),
+    *("queue", "telematics", "glovebox"),
 }
 
 # Key types sshd accepts by default, see ssh-keygen(1).
@@ -87,9 +101,13 @@ def user_name(text: str) -> str:
     if not re.fullmatch(r"[a-z][-a-z0-9_]{0,31}", text):
         what = "is not a login name"
         raise WrongValueError(what, "up to 32 of a-z, 0-9, - and _, beginning with a letter")
-    if text in _SYSTEM_USERS:
-        what = "is an account that every Debian has"
-        raise WrongValueError(what, "take another name, such as pi")
+    for names, what in (
+        (_SYSTEM_USERS, "is an account that every Debian has"),
+        (_SYSTEM_GROUPS, "is a group that every Debian has"),
+        (_STAGES_NAMES, "is an account that the stages make"),
+    ):
+        if text in names:
+            raise WrongValueError(what, "take another name, such as pi")
     return text
 
 

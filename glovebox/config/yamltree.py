@@ -37,6 +37,8 @@ _SENTENCES = {
 }
 
 
+# No key of ours needs a tenth of it.
+DEEPEST = 40
 _UNKNOWN = ("this is not YAML", "compare the line with docs/configuration.md")
 
 
@@ -97,6 +99,18 @@ class _AliasError(yaml.YAMLError):
 
 
 class _Loader(yaml.SafeLoader):
+    """PyYAML's, which for each open bracket looks at all the others: so they are counted."""
+
+    def add_indent(self, column: int) -> bool:
+        if len(self.indents) > DEEPEST:
+            raise RecursionError
+        return bool(super().add_indent(column))
+
+    def fetch_flow_collection_start(self, TokenClass: object) -> None:  # noqa: N803  its name there
+        if self.flow_level > DEEPEST:
+            raise RecursionError
+        super().fetch_flow_collection_start(TokenClass)
+
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
             event = self.peek_event()  # type: ignore[no-untyped-call]  # the stubs leave it out

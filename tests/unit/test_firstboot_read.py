@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -116,12 +117,72 @@ def test_all_mistakes_at_once_and_no_secret(places: Places) -> None:
         ('hostname: "truck\n', "a quote is opened and not closed"),
         ("wifi:\n  networks: [{ssid: a}]\n", "wifi.country: is missing"),
         ("broker:\n  password: 5\n", "broker.password: the value (not shown) is read by YAML as"),
-        ("#" * 70_000, "the file is too large"),
+        (
+            "a" * 70_000,
+            "the file is too large; hint: 64 KiB at most, and 256 KiB with its comments",
+        ),
+        ("# comment\n" * 27_000, "the file is too large"),
+        ("[" * 5000, "sections are nested too deep"),
+        ("a: " + "{b: " * 5000, "sections are nested too deep"),
+        ("- " * 9000, "sections are nested too deep"),
+        ("? " * 9000, "sections are nested too deep"),
+        ("user: {name: sudo}\n", "user.name: 'sudo' is a group that every Debian has"),
+        ("user: {name: gpsd}\n", "user.name: 'gpsd' is an account that the stages make"),
+        ("user: {name: other}\n", "user.name: 'other' is a group that this system has"),
+        ("broker: {api_key: ключ}\n", "broker.api_key: the value (not shown) is no API key"),
+        (
+            "service: {publish_servers: 'https://[::1'}\n",
+            "glovebox.yaml:1: service.publish_servers:",
+        ),
+        ("service: {publish_to: kafka, publish_servers: 'https://a/'}\n", "is an address for HTTP"),
     ],
 )
 def test_mistakes(places: Places, text: str, told: str) -> None:
     """What is wrong is said in plain words, with the line where there is one."""
     assert told in mistakes(text, places)
+
+
+def test_what_does_not_go_with_the_boards_own_settings_is_told(places: Places) -> None:
+    """A card that asks for HTTP where the image names a list of brokers: told, and no traceback."""
+    present = json.loads(places.service.read_text()) | {"publish_servers": "a:9092"}
+    places.service.write_text(json.dumps(present))
+
+    said = mistakes("service: {publish_to: http}\n", places)
+
+    assert "service: with what this board has, publish_servers: " in said
+
+
+def test_comments_are_no_settings(places: Places) -> None:
+    """An owner may write a diary into the file: it is what is set that has a size."""
+    text = "# a line of comment, and another\n" * 2500 + "hostname: van\n" + "\n" * 9000
+
+    assert len(text) > 65 << 10
+    assert read(text.encode(), {}, places).hostname == "van"
+
+
+def test_hostile_file_is_read_in_little_work(places: Places) -> None:
+    """Brackets without end, and thousands of keys: a bounded number of steps, whatever the machine.
+
+    Counted are the calls of Python's functions; a file as an owner writes it takes a few thousand.
+    """
+    texts = [
+        "[" * 5000, "{" * 5000, "- " * 2500, "[[],\n" * 1000, "a:\n" * 1500,
+        "{" + ",".join(f"k{number}" for number in range(1000)) + "}",
+        "user: {ssh_keys: [" + "a, " * 1500 + "]}",
+    ]  # fmt: skip
+    for text in texts:
+        calls = []
+
+        def count(_: object, event: str, __: object, calls: list[str] = calls) -> None:
+            if event == "call":
+                calls.append(event)
+
+        sys.setprofile(count)
+        try:
+            mistakes(text, places)
+        finally:
+            sys.setprofile(None)
+        assert len(calls) < 100 * len(text), text[:9]
 
 
 def test_a_file_of_another_encoding_is_told(places: Places) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
 
 from glovebox.config.schema import Config, Network, Secret, Wifi
-from glovebox.onboard.firstboot import takeover, wipe
-from glovebox.onboard.firstboot.card import FILE
+from glovebox.host.run import run
+from glovebox.onboard.firstboot import habits, takeover, wipe
+from glovebox.onboard.firstboot.card import CERTIFICATES, FILE
 from glovebox.onboard.firstboot.keep import connection
 from glovebox.onboard.firstboot.takeover import MISTAKES, take_over
 from glovebox.stage import template
@@ -240,3 +242,214 @@ def test_profiles_are_those_of_the_image(network: Network) -> None:
     rendered = template.render(folder, {"config": config})
 
     assert [one.text for one in rendered] == [connection(network)]
+
+
+class Failing(FakeDisk):
+    """A disk of which the calls from one on fail, or that one alone, and nothing else happens."""
+
+    def __init__(self, first: int, *, alone: bool) -> None:
+        """Let ``first`` calls happen."""
+        super().__init__()
+        self._first, self._alone = first, alone
+        self.failed = False
+
+    def _counted(self) -> bool:
+        self.calls += 1
+        if self.calls == self._first + 1 or (self.calls > self._first and not self._alone):
+            self.failed = True
+            raise OSError(28, "No space left on device")
+        return False
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_whatever_write_fails_it_is_all_or_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, alone: bool
+) -> None:
+    """Each write in turn fails, alone or with all behind it: no traceback, no half, no false word.
+
+    Where the owner reads that nothing was taken over nothing was; the next start, on a card that
+    works, has all of it.
+    """
+    monkeypatch.setattr(takeover, "_check_data", lambda _: None)
+    monkeypatch.setattr("glovebox.onboard.firstboot.certificates.wrong", lambda *_, **__: iter(()))
+    whole = board(tmp_path / "whole")
+    fill(whole)
+    uncut = FakeDisk()
+    started(whole, uncut)
+    never = board(tmp_path / "never")
+    fill(never)
+    refused = 0
+    for first in range(uncut.calls):
+        places = board(tmp_path / str(first))
+        fill(places)
+        disk = Failing(first, alone=alone)
+        status, used = started(places, disk)
+        assert disk.failed, first
+        said = places.boot / MISTAKES
+        if said.exists() or not used:
+            refused += said.exists()
+            assert kept(places) == kept(never), f"call {first}"
+            assert status == 1, f"call {first}"
+        assert not list(places.boot.glob(".*")), f"call {first}"
+        if not alone and kept(places) == kept(never):
+            assert places.mistake.exists(), f"call {first}"
+
+        assert started(places)[0] == 0, f"call {first}"
+        assert kept(places) == kept(whole), f"call {first}"
+        assert on_card(places) == {FILE: shipped()}, f"call {first}"
+        assert not places.mistake.exists()
+    assert refused == 0 if not alone else refused > 5
+
+
+@pytest.mark.parametrize("name", [FILE, "ca.pem", "client.key"])
+def test_folder_in_place_of_a_file_is_told(places: Places, name: str) -> None:
+    """Damage to the card makes such: each start says so in words, until it is gone."""
+    (places.boot / name).unlink(missing_ok=True)
+    (places.boot / name).mkdir()
+    (places.boot / name / "FSCK0000.REC").touch()
+
+    assert started(places) == (1, [])
+    assert (
+        f"{name}: this is a folder, not a file; hint: remove it"
+        in (places.boot / MISTAKES).read_text()
+    )
+    assert started(places) == (1, [])
+    assert kept(places) == {}
+    assert anything_new(places)
+
+
+def test_folder_in_place_of_the_mistakes(places: Places) -> None:
+    """Then they stand in a second file, which goes with its cause."""
+    (places.boot / MISTAKES).mkdir()
+    (places.boot / FILE).write_text("hostname: A B\n")
+
+    assert started(places)[0] == 1
+    assert "is not a host name" in (places.boot / takeover.OTHERWISE).read_text()
+    (places.boot / FILE).write_text("hostname: van\n")
+    assert started(places)[0] == 0
+    assert not (places.boot / takeover.OTHERWISE).exists()
+
+
+def test_full_boot_partition_is_no_traceback(places: Places) -> None:
+    """Where not even the mistakes fit, the journal and the LED have them, and nothing half lies."""
+
+    class Full(FakeDisk):
+        def write(self, path: Path, content: bytes) -> None:
+            if path.parent == places.boot:
+                path.with_name(f".{path.name}.new").write_bytes(content[:1])
+                path.with_name(f".{path.name}.new").unlink()
+                raise OSError(28, "No space left on device")
+            super().write(path, content)
+
+    (places.boot / FILE).write_text("hostname: -\n")
+
+    assert started(places, Full()) == (1, [])
+    assert set(on_card(places)) == {FILE}
+    assert places.mistake.exists()
+
+
+def test_led_is_told_of_a_mistake_until_it_is_mended(places: Places) -> None:
+    """A file in RAM is there while the card holds a mistake."""
+    (places.boot / FILE).write_text("hostname: -\n")
+    started(places)
+    there = places.mistake.exists()
+    (places.boot / FILE).write_text("hostname: van\n")
+    started(places)
+
+    assert (there, places.mistake.exists()) == (True, False)
+
+
+def test_large_file_is_not_read_whole(places: Places) -> None:
+    """300 MB in place of settings or a certificate: told, without the memory it would take."""
+    for name in (FILE, "ca.pem"):
+        with (places.boot / name).open("wb") as file:
+            file.write(b"x")
+            file.truncate(300 << 20)
+    tracemalloc.start()
+
+    status, _ = started(places)
+
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert status == 1
+    assert "too large" in (places.boot / MISTAKES).read_text()
+    assert peak < 8 << 20
+
+
+def test_thousands_of_mistakes_are_told_in_short(places: Places) -> None:
+    """A file that is no settings at all fills neither the card nor a screen."""
+    (places.boot / FILE).write_text("user: {ssh_keys: [" + "a, " * 5000 + "]}\n")
+
+    started(places)
+
+    lines = (places.boot / MISTAKES).read_text().splitlines()
+    assert len(lines) < 60
+    assert lines[-1] == "... and 4951 more"
+
+
+PASSWORD = "a-password-for-the-garage"  # noqa: S105  nobody has it
+STOCK = {
+    "ssh": "", "ssh.txt": "", "userconf.txt": f"pi:{PASSWORD}\n", "userconf": f"pi:{PASSWORD}\n",
+    "wpa_supplicant.conf": f'network={{\n psk="{PASSWORD}"\n}}\n',
+    "custom.toml": f'[wlan]\npassword = "{PASSWORD}"\n',
+}  # fmt: skip
+
+
+def put_stock_files(places: Places) -> None:
+    """Put beside our file what other systems are set up by."""
+    for name, text in STOCK.items():
+        (places.boot / name).write_text(text)
+
+
+def test_files_of_other_systems_are_noted_and_wiped(places: Places) -> None:
+    """Ours counts all the same; theirs are gone, without the LED, and a note says what to do."""
+    put_stock_files(places)
+    (places.boot / FILE).write_text(FILLED)
+    assert anything_new(places)
+    wiped: list[bytes] = []
+
+    class Watching(FakeDisk):
+        def remove(self, path: Path) -> None:
+            if path.name in STOCK:
+                wiped.append(path.read_bytes())
+            super().remove(path)
+
+    status, used = started(places, Watching())
+
+    assert (status, len(used)) == (0, 1)
+    assert kept(places)["settings/hostname"] == "truck-7\n"
+    assert set(on_card(places)) == {FILE, habits.NOTES}
+    assert not any(any(content) for content in wiped)
+    assert len(wiped) == len(STOCK)
+    assert not places.mistake.exists()
+    notes = (places.boot / habits.NOTES).read_text()
+    assert "ssh: not needed, SSH is on" in notes
+    assert "wpa_supplicant.conf: Wi-Fi is set in glovebox.yaml: wifi.country" in notes
+    assert PASSWORD not in notes
+    assert not anything_new(places), "a note starts no Python at each start"
+
+
+def test_files_of_other_systems_alone_are_no_mistake(places: Places) -> None:
+    """Nothing was asked for: nothing is kept, and nobody is told of a mistake."""
+    put_stock_files(places)
+
+    assert started(places) == (0, [])
+    assert kept(places) == {}
+    assert set(on_card(places)) == {FILE, habits.NOTES}
+
+
+def test_look_for_something_new_knows_every_name(places: Places) -> None:
+    """The shell script that decides whether a Python is started looks for each of the names."""
+    for name in (*habits.HABITS, *CERTIFICATES, MISTAKES, takeover.OTHERWISE):
+        assert not anything_new(places), name
+        (places.boot / name).touch()
+        assert anything_new(places), name
+        (places.boot / name).unlink()
+    (places.kept / ".taken").mkdir(parents=True)
+    assert anything_new(places)
+
+
+def anything_new(places: Places) -> bool:
+    """Ask the script."""
+    script = STAGE / "01-overlay/usr/lib/glovebox/anything-new"
+    return run([script, places.boot, places.kept], check=False).returncode == 0

@@ -18,7 +18,7 @@ from glovebox.config.reader import DEFAULT, Reader
 from glovebox.config.rules import Place
 from glovebox.config.schema import Config, Network, Secret
 from glovebox.onboard.firstboot import certificates
-from telematics import settings
+from telematics import address, settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,8 +29,12 @@ if TYPE_CHECKING:
 FILE = "glovebox.yaml"
 CERTIFICATES = ("ca.pem", "client.pem", "client.key")
 TAKEN = ("hostname", "user", "wifi", "timezone", "service", "broker")
+# Without its comments; reading YAML takes a small board a minute for a few of these.
 LARGEST = 64 * 1024
-USER_LINE = re.compile(r"^([^:\n]+):", re.MULTILINE)
+# With them, and the most that is read of any file.
+LONGEST = 256 * 1024
+NAME_LINE = re.compile(r"^([^:\n]+):", re.MULTILINE)
+COMMENT_LINE = re.compile(rb"^[ \t]*(#[^\n]*)?\r?(\n|\Z)", re.MULTILINE)
 
 
 class MistakesError(Exception):
@@ -46,8 +50,12 @@ class MistakesError(Exception):
 class Broker:
     """What the board proves itself with where its records go."""
 
-    password: Secret | None = field(default=None, metadata={"help": "of `publish_user`"})
-    api_key: Secret | None = field(default=None, metadata={"help": "for HTTP"})
+    password: Secret | None = field(
+        default=None, metadata={"help": "of `publish_user`", "check": address.wrong_password}
+    )
+    api_key: Secret | None = field(
+        default=None, metadata={"help": "for HTTP", "check": address.wrong_key}
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +72,11 @@ class Places:
     boot: Path
     data: Path
     root: Path
+
+    @property
+    def mistake(self) -> Path:
+        """Give the file in RAM that is there while the card holds a mistake; the LED shows it."""
+        return self.root / "run/glovebox/card-mistake"
 
     @property
     def kept(self) -> Path:
@@ -128,9 +141,10 @@ def read(text: bytes, certificates_: Mapping[str, bytes], places: Places) -> Wan
 
 def _parsed(text: bytes, reader: Reader) -> Node:
     """Read the file's text; one too large is no settings."""
-    if len(text) > LARGEST:
+    if len(text) > LONGEST or len(COMMENT_LINE.sub(b"", text)) > LARGEST:
         what = "the file is too large"
-        raise MistakesError([Problem(path="", what=what, cure="64 KiB at most", source=FILE)])
+        cure = f"{LARGEST >> 10} KiB at most, and {LONGEST >> 10} KiB with its comments"
+        raise MistakesError([Problem(path="", what=what, cure=cure, source=FILE)])
     return reader.parse_text(text, source=FILE)
 
 
@@ -185,10 +199,13 @@ def _about_user(config: OnCard, reader: Reader, places: Places) -> list[Problem]
         found.append(_problem("user.ssh_keys", what, "write one, or remove the line", origin))
     origin = reader.origins.get("user.name", DEFAULT)
     if origin != DEFAULT and config.user.name != first_user(places):
-        accounts = (places.root / "etc/passwd").read_text(encoding="utf-8")
-        if config.user.name in USER_LINE.findall(accounts):
-            what = f"'{config.user.name}' is an account that this system has"
+        for kind, table in (("an account", "etc/passwd"), ("a group", "etc/group")):
+            names = NAME_LINE.findall((places.root / table).read_text(encoding="utf-8"))
+            if config.user.name not in names:
+                continue
+            what = f"'{config.user.name}' is {kind} that this system has"
             found.append(_problem("user.name", what, "take another name", origin))
+            break
     return found
 
 
@@ -200,9 +217,14 @@ def _about_service(wanted: Wanted, reader: Reader, places: Places) -> list[Probl
         what = "this image has no service that records"
         return [_problem("service", what, "build one with the stage telematics", FILE)]
     present = json.loads(places.service.read_text(encoding="utf-8"))
-    merged = settings.check(present | wanted.service)
-    there = {path.name for path in places.secrets.glob("*")} | set(wanted.credentials)
     origin = reader.origins.get("service.publish_to", FILE)
+    try:
+        merged = settings.check(present | wanted.service)
+    except settings.SettingsError as error:
+        # What is on the card and what the image has do not go together.
+        what = f"with what this board has, {str(error).splitlines()[0]}"
+        return [_problem("service", what, "", origin)]
+    there = {path.name for path in places.secrets.glob("*")} | set(wanted.credentials)
     found = [
         _problem("service.publish_to", what, cure, origin)
         for what, cure in certificates.missing(merged, there)

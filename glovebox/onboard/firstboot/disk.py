@@ -6,7 +6,9 @@ Each call is on the medium when it returns.
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
+from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 from telematics.files import RealDisk, write_through
@@ -23,6 +25,15 @@ class Disk(Protocol):
 
     def remove(self, path: Path) -> None:
         """Remove the file if it is there."""
+
+    def rename(self, path: Path, to: Path) -> None:
+        """Give a file or folder another name; a file of that name is replaced."""
+
+    def make_folder(self, path: Path) -> None:
+        """Make a folder, and those above it, if they are not there."""
+
+    def clear(self, folder: Path) -> None:
+        """Remove a folder with all that is in it, if it is there."""
 
     def overwrite(self, path: Path, offset: int, content: bytes) -> None:
         """Write where a file's bytes lie now."""
@@ -42,10 +53,31 @@ class CardDisk(RealDisk):
 
     def write(self, path: Path, content: bytes) -> None:
         """See Disk."""
-        for folder in reversed([each for each in path.parents if not each.is_dir()]):
+        self.make_folder(path.parent)
+        try:
+            super().write(path, content)
+        except OSError:
+            # Half of it under another name would lie there for ever, and take its room.
+            with suppress(OSError):
+                path.with_name(f".{path.name}.new").unlink(missing_ok=True)
+            raise
+
+    def rename(self, path: Path, to: Path) -> None:
+        """See Disk."""
+        path.replace(to)
+        write_through(to.parent)
+
+    def make_folder(self, path: Path) -> None:
+        """See Disk."""
+        for folder in reversed([each for each in (path, *path.parents) if not each.is_dir()]):
             folder.mkdir()
             write_through(folder.parent)
-        super().write(path, content)
+
+    def clear(self, folder: Path) -> None:
+        """See Disk."""
+        if folder.exists():
+            shutil.rmtree(folder)
+            write_through(folder.parent)
 
     def overwrite(self, path: Path, offset: int, content: bytes) -> None:
         """See Disk."""

@@ -1,19 +1,19 @@
-"""Keep on the data partition what was taken from the card: all of a file, or nothing of it.
+"""Keep on the data partition what was taken from the card: all of it, or nothing.
 
-Doing it twice is doing it once, so a power cut in the middle does no harm: what stands on the card
-is taken again.
+Everything is written aside first, which is all that needs room. One rename says that it is whole;
+then each file moves to its place. Until that rename nothing has changed, after it the next start
+goes on where this one was stopped, by a power cut or by the medium.
 """
 
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from glovebox.config import keyfile
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from glovebox.config.schema import Network
     from glovebox.onboard.firstboot.card import Places, Wanted
     from glovebox.onboard.firstboot.disk import Disk
@@ -21,20 +21,71 @@ if TYPE_CHECKING:
 # As the image's own are called, see stages/settings: a list replaces the one before it.
 _NETWORK = "wifi-{}.nmconnection"
 _RADIO_ON = "[main]\nNetworkingEnabled=true\nWirelessEnabled=true\n"
+_CONNECTIONS = "network/system-connections"
+# Below the folder of settings, where nothing looks at names with a dot.
+_TAKING, _TAKEN = ".taking", ".taken"
+# The networks that the list has: all others of an earlier one go.
+_LIST = ".networks"
 
 
-def keep(wanted: Wanted, places: Places, disk: Disk) -> None:
-    """Write all that was asked for; raises OSError when the data partition does not take it."""
-    for name, text in _texts(wanted, places).items():
-        # Nothing to publish to is an empty file, see telematics-publish.service.
-        disk.write(places.kept / name, f"{text}\n".encode() if text else b"")
+class NothingKeptError(OSError):
+    """The data partition did not take it, and is as it was before."""
+
+
+def stage(wanted: Wanted, places: Places, disk: Disk) -> None:
+    """Write aside all that was asked for; NothingKeptError if there is no room for all of it."""
+    aside = places.kept / _TAKING
+    try:
+        disk.clear(aside)
+        for name, content in _files(wanted, places).items():
+            disk.write(aside / name, content)
+            # The folder that it moves to, while there can still be no room for one.
+            disk.make_folder((places.data / name).parent)
+        disk.rename(aside, places.kept / _TAKEN)
+    except OSError as error:
+        with suppress(OSError):
+            disk.clear(aside)
+        raise NothingKeptError(*error.args) from error
+
+
+def unfinished(places: Places) -> bool:
+    """Tell whether an earlier start wrote all of it aside and did not come to move it."""
+    return (places.kept / _TAKEN).exists()
+
+
+def install(places: Places, disk: Disk) -> None:
+    """Move to its place what stands aside whole; raises OSError, and can be asked again."""
+    aside = places.kept / _TAKEN
+    listed = aside / _LIST
+    for path in sorted(each for each in aside.rglob("*") if each.is_file() and each != listed):
+        disk.rename(path, places.data / path.relative_to(aside))
+    if listed.exists():
+        names = listed.read_text(encoding="utf-8").splitlines()
+        for path in sorted((places.data / _CONNECTIONS).glob(_NETWORK.format("*"))):
+            if path.name not in names:
+                disk.remove(path)
+    disk.clear(aside)
+
+
+def _files(wanted: Wanted, places: Places) -> dict[str, bytes]:
+    """Give what there is to write, by its name on the data partition."""
+    kept = places.kept.relative_to(places.data)
+    # Nothing to publish to is an empty file, see telematics-publish.service.
+    files = {
+        f"{kept}/{name}": f"{text}\n".encode() if text else b""
+        for name, text in _texts(wanted, places).items()
+    }
     for name, content in wanted.credentials.items():
-        disk.write(places.kept / "publish" / name, content)
+        files[f"{kept}/publish/{name}"] = content
     if wanted.networks is not None:
-        _keep_networks(wanted.networks, places.data / "network/system-connections", disk)
+        names = [_NETWORK.format(number) for number in range(1, len(wanted.networks) + 1)]
+        for name, network in zip(names, wanted.networks, strict=True):
+            files[f"{_CONNECTIONS}/{name}"] = connection(network).encode()
+        files[_LIST] = "".join(f"{name}\n" for name in names).encode()
     if wanted.country is not None:
         # Without a country the image keeps the radio off, and NetworkManager remembers.
-        disk.write(places.data / "network/state/NetworkManager.state", _RADIO_ON.encode())
+        files["network/state/NetworkManager.state"] = _RADIO_ON.encode()
+    return files
 
 
 def _texts(wanted: Wanted, places: Places) -> dict[str, str]:
@@ -52,16 +103,6 @@ def _texts(wanted: Wanted, places: Places) -> dict[str, str]:
         asked["telematics.json"] = json.dumps(merged, indent=2, sort_keys=True)
         asked["publish-to"] = str(merged.get("publish_to", ""))
     return {name: text for name, text in asked.items() if text is not None}
-
-
-def _keep_networks(networks: tuple[Network, ...], folder: Path, disk: Disk) -> None:
-    """Write one profile a network; those of an earlier list go, others made on the board stay."""
-    written = {_NETWORK.format(number): each for number, each in enumerate(networks, start=1)}
-    for name, network in written.items():
-        disk.write(folder / name, connection(network).encode())
-    for path in sorted(folder.glob(_NETWORK.format("*"))):
-        if path.name not in written:
-            disk.remove(path)
 
 
 def connection(network: Network) -> str:

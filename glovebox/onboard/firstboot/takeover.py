@@ -1,9 +1,9 @@
 """Take over, once, what the owner put on the card.
 
-In this order, so that the power may go at any moment: read and check everything; keep it on the
-data partition; wipe it from the boot partition; use it. Until the wipe begins the card still has
-all of it, and it is taken again. If anything is wrong nothing is kept, the card stays as it is, and
-a file beside it says why.
+In this order, so that the power may go at any moment, and any write fail: read and check all of it;
+keep it on the data partition, all of it or nothing; wipe it from the boot partition; use it. Until
+the wipe begins the card still has all of it, and it is taken again. If anything is wrong nothing is
+kept, the card stays as it is, and a file beside it says why.
 """
 
 from __future__ import annotations
@@ -17,10 +17,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glovebox.config.problem import Problem
-from glovebox.onboard.firstboot import wipe
-from glovebox.onboard.firstboot.card import CERTIFICATES, FILE, MistakesError, Places, Wanted, read
+from glovebox.onboard.firstboot import habits, keep, wipe
+from glovebox.onboard.firstboot.card import (
+    CERTIFICATES,
+    FILE,
+    LONGEST,
+    MistakesError,
+    Places,
+    Wanted,
+    read,
+)
 from glovebox.onboard.firstboot.disk import CardDisk
-from glovebox.onboard.firstboot.keep import keep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,6 +35,10 @@ if TYPE_CHECKING:
     from glovebox.onboard.firstboot.disk import Disk
 
 MISTAKES = "glovebox-mistakes.txt"
+# Where a folder has the other name; damage to the card makes such.
+OTHERWISE = "glovebox-mistakes-2.txt"
+# So many are told at once; a file that is no settings at all has thousands.
+TOLD_MAX = 50
 TEMPLATE = Path("usr/share/glovebox") / FILE
 APPLY = Path("usr/lib/glovebox/apply-settings")
 # There while a wipe is under way: what looks for something to take over cannot tell by the file.
@@ -41,6 +52,7 @@ class Found:
     text: bytes
     certificates: dict[str, bytes]
     half_wiped: tuple[str, ...]
+    unreadable: tuple[Problem, ...] = ()
 
     @property
     def names(self) -> list[str]:
@@ -50,22 +62,34 @@ class Found:
 
 def take_over(places: Places, disk: Disk, *, use: Callable[[Wanted], None]) -> int:
     """Do all of it, and give the status to end with; ``use`` lets this start have it already."""
+    status = _note_habits(places, disk)
+    try:
+        # What an earlier start was stopped in.
+        if keep.unfinished(places):
+            keep.install(places, disk)
+    except OSError as error:
+        _say(f"the medium stopped this again, the next start goes on with it: {error}")
+        return 1
     found = look(places.boot)
     try:
+        if found.unreadable:
+            raise MistakesError(found.unreadable)  # noqa: TRY301  told as all mistakes are
         wanted = read(found.text, found.certificates, places)
         _check_data(places)
         if not wanted.nothing:
-            keep(wanted, places, disk)
+            keep.stage(wanted, places, disk)
     except MistakesError as mistakes:
         return _refuse(str(mistakes), places, disk)
     except OSError as error:
         return _refuse(f"the settings could not be stored: {error}", places, disk)
-    status = 0
     try:
+        if keep.unfinished(places):
+            keep.install(places, disk)
         _wipe(found, wanted, places, disk)
     except OSError as error:
-        _say(f"the card could not be wiped, the next start tries again: {error}")
+        _say(f"the medium stopped this, the next start goes on with it: {error}")
         status = 1
+    places.mistake.unlink(missing_ok=True)
     if not wanted.nothing:
         _say(f"taken over from the card: {', '.join(wanted.names)}")
         use(wanted)
@@ -73,12 +97,44 @@ def take_over(places: Places, disk: Disk, *, use: Callable[[Wanted], None]) -> i
 
 
 def look(boot: Path) -> Found:
-    """Read what is there."""
-    there = {name: boot / name for name in (FILE, *CERTIFICATES) if (boot / name).exists()}
-    contents = {name: path.read_bytes() for name, path in there.items()}
+    """Read what is there, and no more of a file than makes sense."""
+    contents: dict[str, bytes] = {}
+    odd: list[Problem] = []
+    for name in (FILE, *CERTIFICATES):
+        try:
+            with (boot / name).open("rb") as file:
+                contents[name] = file.read(LONGEST + 1)
+        except FileNotFoundError:
+            continue
+        except IsADirectoryError:
+            cure = "remove it; if a computer says the card has errors, let it mend them first"
+            odd.append(
+                Problem(path="", what="this is a folder, not a file", cure=cure, source=name)
+            )
+        except OSError as error:
+            what = f"this cannot be read: {error.strerror}"
+            odd.append(Problem(path="", what=what, cure="copy it to the card again", source=name))
     half = tuple(name for name, content in contents.items() if wipe.half_wiped(content))
     whole = {name: content for name, content in contents.items() if name not in half}
-    return Found(text=whole.pop(FILE, b""), certificates=whole, half_wiped=half)
+    text = whole.pop(FILE, b"")
+    return Found(text=text, certificates=whole, half_wiped=half, unreadable=tuple(odd))
+
+
+def _note_habits(places: Places, disk: Disk) -> int:
+    """Wipe the files of other systems, and leave a note in their place; give a status."""
+    names = habits.on(places.boot)
+    if not names:
+        return 0
+    try:
+        with writable(places.boot, disk):
+            disk.write(places.boot / habits.NOTES, habits.told(names).encode())
+            for name in names:
+                wipe.remove(places.boot / name, disk)
+    except OSError as error:
+        _say(f"{', '.join(names)} could not be wiped, the next start tries again: {error}")
+        return 1
+    _say(f"not needed here, see {habits.NOTES}: {', '.join(names)}")
+    return 0
 
 
 def _check_data(places: Places) -> None:
@@ -90,31 +146,45 @@ def _check_data(places: Places) -> None:
 
 def _refuse(why: str, places: Places, disk: Disk) -> int:
     """Write beside the file what is wrong with it, unless that stands there already."""
-    text = "".join(f"{line}\r\n" for line in told(why)).encode()
+    lines = told(why)
+    _say("\n".join(lines))
+    text = "".join(f"{line}\r\n" for line in lines).encode()
     path = places.boot / MISTAKES
-    if not path.exists() or path.read_bytes() != text:
-        with writable(places.boot, disk):
-            disk.write(path, text)
-    _say(f"nothing is taken over from the card:\n{why}")
+    if path.is_dir():
+        path = places.boot / OTHERWISE
+    try:
+        if not path.exists() or path.read_bytes() != text:
+            with writable(places.boot, disk):
+                disk.write(path, text)
+    except OSError as error:
+        _say(f"{path.name} could not be written: {error}")
+    try:
+        places.mistake.parent.mkdir(parents=True, exist_ok=True)
+        places.mistake.touch()
+    except OSError as error:
+        _say(f"the LED is not told: {error}")
     return 1
 
 
 def told(why: str) -> list[str]:
     """Give the lines that an owner reads."""
+    lines = why.splitlines()
+    more = [f"... and {len(lines) - TOLD_MAX} more"] if len(lines) > TOLD_MAX else []
     return [
         f"Nothing of {FILE} was taken over. The board goes on with the settings it had.",
         "Mend this, save the file and start the board again:",
         "",
-        *why.splitlines(),
+        *lines[:TOLD_MAX],
+        *more,
     ]
 
 
 def _wipe(found: Found, wanted: Wanted, places: Places, disk: Disk) -> None:
     """Overwrite what was taken over, and remove what was said about it."""
-    mistakes = places.boot / MISTAKES
+    told_before = [path for name in (MISTAKES, OTHERWISE) if (path := places.boot / name).is_file()]
     names = [] if wanted.nothing and not found.half_wiped else found.names
     flag = places.kept / WIPING
-    if names or mistakes.exists():
+    if names or told_before:
         disk.write(flag, b"")
         with writable(places.boot, disk):
             for name in names:
@@ -123,8 +193,8 @@ def _wipe(found: Found, wanted: Wanted, places: Places, disk: Disk) -> None:
                     wipe.replace(path, (places.root / TEMPLATE).read_bytes(), disk)
                 else:
                     wipe.remove(path, disk)
-            if mistakes.exists():
-                disk.remove(mistakes)
+            for path in told_before:
+                disk.remove(path)
     if flag.exists():
         disk.remove(flag)
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from glovebox.onboard.firstboot.disk import Disk
 
 SECTOR = 512
+# So much at once: a file may be larger than a small board's memory.
+CHUNK = 1 << 20
 
 
 def half_wiped(content: bytes) -> bool:
@@ -29,8 +31,8 @@ def blank(path: Path, disk: Disk) -> None:
     """Overwrite all of a file with zeros, its first sector first."""
     size = path.stat().st_size
     disk.overwrite(path, 0, bytes(min(size, SECTOR)))
-    if size > SECTOR:
-        disk.overwrite(path, SECTOR, bytes(size - SECTOR))
+    for place in range(SECTOR, size, CHUNK):
+        disk.overwrite(path, place, bytes(min(CHUNK, size - place)))
 
 
 def replace(path: Path, content: bytes, disk: Disk) -> None:

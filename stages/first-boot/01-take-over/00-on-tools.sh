@@ -6,7 +6,7 @@ install -d -m 755 "$target/glovebox/config" "$target/glovebox/onboard" "$target/
 cp -R --no-preserve=all "$SOURCES/firstboot" "$target/glovebox/onboard/"
 for path in "$SOURCES"/*.py; do
   case ${path##*/} in
-    settings.py | files.py) install -m 644 "$path" "$target/telematics/" ;;
+    settings.py | address.py | files.py) install -m 644 "$path" "$target/telematics/" ;;
     *) install -m 644 "$path" "$target/glovebox/config/" ;;
   esac
 done
