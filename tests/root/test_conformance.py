@@ -9,6 +9,7 @@ import functools
 import os
 import re
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,8 +58,7 @@ class Ears(Monitor):
 def own_board() -> Board:
     """Give a board of this machine's processor: the rules need no emulation."""
     real = BOARDS[BoardName.PI_3]
-    return Board(name=real.name, title="here", arch=host_arch(), kernel="", dtb="",
-                 imager_tags=())  # fmt: skip
+    return replace(real, title="here", arch=host_arch(), kernel="", dtb="", imager_tags=())
 
 
 @functools.cache
