@@ -103,6 +103,7 @@ class Facts:
     base: str = "debian"  # or the name of an image
     password: bool = False  # whether the user has one
     car: bool = False  # whether its disk is that of a car
+    verified: bool = False  # whether its tests in a chroot have passed
     power: Mapping[str, object] | None = None  # the settings under `power:`
     service: Mapping[str, object] | None = None  # the settings under `service:`
 

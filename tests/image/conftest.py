@@ -60,6 +60,7 @@ EVIDENCE = {
 MARKERS = (
     "level(lowest, highest='board'): the kinds of target on which the test means something",
     "stage(name): the test is about what this stage brings",
+    "unchanging: no start changes what it asks; shown in a chroot, it is not emulated once more",
     "driven: runs after those that only look; what they take is a drive's time",
     "last: runs after all others",
 )
@@ -113,6 +114,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             why = f"means something up to target '{highest}'"
         elif stage is not None and stage.args[0] not in facts.stages:
             why = f"this image has no stage '{stage.args[0]}'"
+        elif level is Level.EMULATED and facts.verified and item.get_closest_marker("unchanging"):
+            why = "was shown in a chroot when the image was built, and no start changes it"
         if why:
             item.add_marker(pytest.mark.skip(reason=why))
     share, of = map(int, config.getoption("share").split("/"))

@@ -29,6 +29,7 @@ def test_suite(host: Host, facts: Facts) -> None:
     assert f"VERSION_CODENAME={facts.suite}" in release.splitlines()
 
 
+@pytest.mark.unchanging
 def test_architecture(own: Host, facts: Facts) -> None:
     """Both dpkg and the programs themselves are for the board's processor."""
     assert own.check_output("dpkg --print-architecture") == facts.arch
@@ -47,6 +48,7 @@ def test_no_foreign_architecture(host: Host) -> None:
     assert host.check_output("dpkg --print-foreign-architectures") == ""
 
 
+@pytest.mark.unchanging
 def test_packages_are_whole(host: Host) -> None:
     """Every package is installed and configured; none was left half done."""
     assert host.check_output("dpkg --audit") == ""
@@ -70,6 +72,7 @@ def test_timezone(host: Host, facts: Facts) -> None:
     assert host.run("test -s /etc/localtime").succeeded
 
 
+@pytest.mark.unchanging
 def test_locale(own: Host, facts: Facts) -> None:
     """The language is the owner's, and it is there: a locale that is not makes perl complain."""
     assert f"LANG={facts.locale}" in own.check_output("cat /etc/default/locale").splitlines()

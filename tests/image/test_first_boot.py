@@ -54,6 +54,7 @@ def test_the_file_is_on_the_card(host: Host) -> None:
 
 
 @pytest.mark.level("chroot")
+@pytest.mark.unchanging
 def test_the_board_checks_as_the_builder_does(own: Host) -> None:
     """Its own Python has all that is needed, and finds every example right."""
     told = own.run("python3 -I -c %s", EXAMPLES)

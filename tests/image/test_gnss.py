@@ -26,6 +26,7 @@ DEVICES = "exec 3<>/dev/tcp/127.0.0.1/2947; echo '?DEVICES;' >&3; timeout 20 hea
 
 
 @pytest.mark.level("chroot")
+@pytest.mark.unchanging
 def test_gpsd_is_recent(own: Host) -> None:
     """The daemon knows the calendar: older ones jump by 1024 weeks."""
     found = re.search(r"(\d+)\.(\d+)", own.check_output("gpsd -V"))

@@ -31,6 +31,7 @@ MUST = {
 
 
 @pytest.mark.level("chroot")
+@pytest.mark.unchanging
 def test_server_is_ours(own: Host, facts: Facts) -> None:
     """It runs here and takes its memory from libc: jemalloc is bound to one page size."""
     told = own.check_output(f"/usr/bin/{facts.server}-server --version")

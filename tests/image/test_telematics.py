@@ -37,6 +37,7 @@ def loaded(own: Host) -> tuple[str, dict[str, object]]:
 
 
 @pytest.mark.level("chroot")
+@pytest.mark.unchanging
 def test_command(own: Host, loaded: tuple[str, dict[str, object]]) -> None:
     """The command is found, and all it loads is there, with the library it publishes with."""
     assert own.check_output("command -v telematics") == "/usr/bin/telematics"
@@ -44,6 +45,7 @@ def test_command(own: Host, loaded: tuple[str, dict[str, object]]) -> None:
 
 
 @pytest.mark.level("chroot")
+@pytest.mark.unchanging
 def test_settings_are_those_of_the_image(
     loaded: tuple[str, dict[str, object]], facts: Facts
 ) -> None:
@@ -64,6 +66,7 @@ def test_unit(host: Host) -> None:
 
 
 @pytest.mark.level("chroot")
+@pytest.mark.unchanging
 def test_queue_is_mended_before_it_starts(host: Host, own: Host) -> None:
     """Each start of the queue looks at its files first, and whatever that says, it starts.
 
