@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import telematics
 from telematics import status
+from telematics.problem import plain
 from telematics.settings import SettingsError, load
 
 if TYPE_CHECKING:
@@ -158,13 +159,13 @@ def _status(*, as_json: bool) -> int:
     publisher = publishing.read(Path(publishing.RUNTIME_DIRECTORY, publishing.NAME))
     try:
         current = status.read(path)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        _complain(f"{path}: not the status of this version: {error}")
+    except (OSError, ValueError) as error:
+        _complain(f"{path}: not the status of this version: {plain(str(error))}")
         return status.Exit.TROUBLE
     now = monotonic_ms()
-    code, problems = status.verdict(current, now=now)
+    code, _ = status.verdict(current, now=now)
     if current is None:
-        sys.stdout.write("{}\n" if as_json else f"telematics  {problems[0]}\n")
+        sys.stdout.write("{}\n" if as_json else f"telematics  {status.NOT_RUNNING}\n")
     elif as_json:
         sys.stdout.write(_with_publisher(status.text_of(current), publisher))
     else:

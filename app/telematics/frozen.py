@@ -21,6 +21,7 @@ EPOCHS = 10
 class _Seen:
     place: tuple[float | None, float | None] = (None, None)
     moving: int = 0
+    heard: int = 0
 
 
 class FrozenWatch:
@@ -35,6 +36,7 @@ class FrozenWatch:
         seen = self._receivers.get(epoch.device)
         if seen is None:
             seen = self._receivers[epoch.device] = _Seen()
+        seen.heard = epoch.mono
         place = (epoch.lat, epoch.lon)
         if place != seen.place:
             seen.place, seen.moving = place, 0
@@ -43,6 +45,12 @@ class FrozenWatch:
         else:
             seen.moving = 0
 
-    def frozen(self) -> list[str]:
-        """Name the receivers that are frozen now."""
+    def frozen(self, *, since: int) -> list[str]:
+        """Name the receivers that are frozen now; one not heard of ``since`` then is gone.
+
+        What was unplugged is forgotten: it may come back cured.
+        """
+        gone = [name for name, seen in self._receivers.items() if seen.heard < since]
+        for name in gone:
+            del self._receivers[name]
         return [name for name, seen in self._receivers.items() if seen.moving >= EPOCHS]

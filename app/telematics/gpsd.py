@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 LINE_MAX = 64 * 1024
 MODE_MAX = 3
-# The numbers of a report in the order of Tpv, and the most that each can mean.
+# The numbers of a report in the order of Tpv, and the least and the most that each can mean.
 LIMITS = (
-    ("lat", 90.0), ("lon", 180.0), ("altMSL", 1e6), ("speed", 1e5), ("track", 360.0),
-    ("climb", 1e5), ("eph", 1e9), ("eps", 1e9),
+    ("lat", -90.0, 90.0), ("lon", -180.0, 180.0), ("altMSL", -1e6, 1e6), ("speed", 0.0, 1e5),
+    ("track", 0.0, 360.0), ("climb", -1e5, 1e5), ("eph", 0.0, 1e9), ("eps", 0.0, 1e9),
 )  # fmt: skip
 EPOCH_ZERO = datetime(1970, 1, 1, tzinfo=UTC)
 MS = timedelta(milliseconds=1)
@@ -88,9 +88,9 @@ def tpv_of(report: Mapping[str, object], *, mono: int) -> Tpv:
         *[
             # type() and not isinstance(): True is an int for Python, and no latitude. json reads
             # NaN and Infinity, and a comparison with NaN is false.
-            value * 1.0 if (type(value) is float or type(value) is int) and -most <= value <= most
+            value * 1.0 if (type(value) is float or type(value) is int) and least <= value <= most
             else None
-            for value, most in [(said(name), most) for name, most in LIMITS]
+            for value, least, most in [(said(name), least, most) for name, least, most in LIMITS]
         ],
     )  # fmt: skip
 

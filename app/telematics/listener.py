@@ -15,6 +15,7 @@ import select
 import socket
 import threading
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from telematics.gpsd import Lines, Tpv, monotonic_ms, object_of, paths, satellites, tpv_of
@@ -69,7 +70,8 @@ class Listener:
         self._heard = 0
         self._asked: int | None = None  # when, while there is no answer
         self._sky_at = -math.inf
-        self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        # A pipe, since signals ring it as well, and write one byte: see signal.set_wakeup_fd().
+        self._bell, self.bell = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._rung = False
         self._poll = select.poll()
         self._poll.register(self._bell, select.POLLIN)
@@ -81,7 +83,8 @@ class Listener:
 
     def ring(self) -> None:
         """Let ``wait`` come back at once; safe in a signal handler and from any thread."""
-        os.eventfd_write(self._bell, 1)
+        with suppress(BlockingIOError):  # then it rings already
+            os.write(self.bell, b"\0")
 
     def wait(self, timeout_ms: int, now: int) -> None:
         """Wait until gpsd said something, somebody rings or the time is over."""
@@ -145,7 +148,7 @@ class Listener:
 
     def _came(self, found: int) -> None:
         if found == self._bell:
-            os.eventfd_read(self._bell)
+            os.read(self._bell, CHUNK)
             self._rung = True
         elif self._link is not None and found == self._link.fileno():
             self._read(self._link)

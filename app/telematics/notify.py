@@ -10,7 +10,10 @@ USEC_PER_S = 1_000_000
 
 
 def notify(*lines: str) -> bool:
-    """Send lines such as ``READY=1`` to the manager; False if it should be tried again."""
+    """Send lines such as ``READY=1`` to the manager; False if it should be tried again.
+
+    What another process said may stand in a line, and never makes another one.
+    """
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address:
         return True
@@ -19,7 +22,8 @@ def notify(*lines: str) -> bool:
     # Never wait: a manager that is busy or away is no reason to stop recording.
     kind = socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
     with suppress(OSError), socket.socket(socket.AF_UNIX, kind) as out:
-        out.sendto("\n".join(lines).encode(), address)
+        words = "\n".join(line.replace("\n", " ") for line in lines)
+        out.sendto(words.encode(errors="replace"), address)
         return True
     return False
 

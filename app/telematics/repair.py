@@ -42,8 +42,9 @@ CHUNK = 1 << 20
 PATIENCE = 5
 IN_A_ROW_S = 20
 STARTS = "starts"
-OK_UP_TO = re.compile(rb"ok_up_to=(\d+)")
-FILE_LINE = re.compile(r"file (?P<name>\S+) seq (?P<seq>\d+) type (?P<kind>[bhi])")
+OK_UP_TO = re.compile(rb"ok_up_to=(\d{1,18})")
+# No longer than a file's name can be, and in this folder; the server writes no others.
+FILE_LINE = re.compile(r"file (?P<name>[\w.-]{1,255}) seq \d+ type (?P<kind>[bhi])", re.ASCII)
 # The key of what was published last, and shortly behind it its record.
 SENT = b":sent"
 SENT_NEAR = 24
@@ -116,13 +117,17 @@ def _failed_starts(queue: Path) -> int:
     file = queue / STARTS
     now = time.clock_gettime(time.CLOCK_BOOTTIME)
     try:
-        count, last = (float(each) for each in file.read_text().split())
+        first, second = file.read_text().split()
+        count, last = int(first[:3]), float(second)
     except (OSError, ValueError):
         count, last = 0, -IN_A_ROW_S
     if not -1 <= now - last < IN_A_ROW_S:  # rounding may put the last one ahead
         count = 0
-    write_whole(file, f"{count + 1:.0f} {now:.1f}\n", durable=False)
-    return int(count)
+    try:
+        write_whole(file, f"{count + 1} {now:.1f}\n", durable=False)
+    except OSError as error:  # a full disk is no reason not to look
+        log.warning("%s: %s", file, error.strerror)
+    return count
 
 
 def _named(folder: Path) -> list[str] | None:

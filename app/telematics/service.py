@@ -26,12 +26,14 @@ from telematics.journal import Journal
 from telematics.listener import Listener
 from telematics.notify import notify, watchdog_s
 from telematics.numbers import Numbers
+from telematics.problem import Code, Problem, plain
 from telematics.queue import RedisQueue
+from telematics.receivers import Names
 from telematics.state import StateFile
 from telematics.writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from telematics.epoch import Epoch
     from telematics.files import Disk
@@ -48,8 +50,9 @@ IDLE_MS = 10_000
 GRACE = 15
 FINAL_WRITE_MS = 5000
 FINAL_PAUSE_S = 0.1
-# So that the record of a second receiver stays small as well.
-RECEIVER_MAX = 8
+STOPS = (signal.SIGTERM, signal.SIGINT)
+NO_FIX = "no fix: the receiver has no position yet, or sees no sky"
+SPILLED = "records wait in the spill journal until the queue takes them"
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +92,7 @@ class Service:
             boot=self._identity.boot,
             clock=clock,
         )
-        self._first_receiver: str | None = None
+        self._names = Names()
         self._started = clock()
         self._state = StateFile(status_file.parent, started=self._started)
         self._watching_since: int | None = None
@@ -117,6 +120,14 @@ class Service:
         """End the run soon; safe in a signal handler."""
         self._stopping = True
         self._listener.ring()
+
+    def follow(self, numbers: Sequence[signal.Signals]) -> None:
+        """Stop at a signal, also at one that comes right before a wait, or to another thread."""
+        for number in numbers:
+            signal.signal(number, self.stop)
+        # Python runs a handler between two steps of its main thread; the kernel's own write to
+        # this file ends a wait whatever the main thread was about to do.
+        signal.set_wakeup_fd(self._listener.bell, warn_on_full_buffer=False)
 
     def turn(self) -> None:
         """Wait for reports or the next deadline, and do all there is to do."""
@@ -167,16 +178,13 @@ class Service:
                 self._no_position += 1
 
     def _make(self, epoch: Epoch, seq: int, trip: int, gap: record.Gap | None) -> record.Record:
-        if self._first_receiver is None:
-            self._first_receiver = epoch.device
-        other = None if epoch.device == self._first_receiver else Path(epoch.device).name
         return record.of_epoch(
             epoch,
             identity=self._identity,
             seq=seq,
             trip=trip,
             gap=gap,
-            receiver=None if other is None else other[:RECEIVER_MAX],
+            receiver=self._names.of(epoch.device),
         )
 
     def _become_ready(self) -> None:
@@ -214,7 +222,7 @@ class Service:
                 log.warning("%s: %s", self._status_file, error.strerror)
             self._status_error = error.errno
         self._state.tell(current.problems, ready=self._ready, now=now)
-        words = "; ".join(current.problems) or "recording"
+        words = "; ".join(plain(problem.text) for problem in current.problems) or "recording"
         if words != self._told and notify(f"STATUS={words}"):
             self._told = words
         return not current.problems
@@ -260,41 +268,44 @@ class Service:
             problems=tuple(self._problems(now, fresh=fresh)),
         )
 
-    def _problems(self, now: int, *, fresh: bool) -> list[str]:
+    def _problems(self, now: int, *, fresh: bool) -> Iterator[Problem]:
         listener, writer = self._listener, self._writer
         stale_ms = self._settings.stale_s * 1000
-        problems = []
         if not listener.watching:
-            problems.append(listener.problem or "gpsd does not answer")
+            yield Problem(Code.GPSD, listener.problem or "gpsd does not answer")
         elif not listener.devices and not fresh:
-            problems.append("no receiver; hint: is the dongle plugged in?")
+            yield Problem(Code.NO_RECEIVER, "no receiver; hint: is the dongle plugged in?")
         elif not fresh:
-            problems.append("the receiver is silent")
+            yield Problem(Code.SILENT, "the receiver is silent")
         elif self._mode < MODE_2D:
-            problems.append("no fix: the receiver has no position yet, or sees no sky")
+            yield Problem(Code.NO_FIX, NO_FIX)
         elif writer.connected and now - self._newest() > stale_ms:
-            problems.append(f"nothing was recorded for {self._settings.stale_s} s")
+            text = f"nothing was recorded for {self._settings.stale_s} s"
+            yield Problem(Code.NOT_RECORDED, text)
         if not writer.connected:
-            problems.append(writer.problem)
-        problems += self._kept_elsewhere()
+            yield Problem(Code.QUEUE, writer.problem)
+        yield from self._kept_elsewhere(now - stale_ms)
         if writer.dropped:
-            problems.append(f"{writer.dropped} records were dropped while the queue was away")
+            text = f"{writer.dropped} records were dropped while the queue was away"
+            yield Problem(Code.DROPPED, text)
         if writer.vanished:
-            problems.append(f"the queue came back without {writer.vanished} records")
+            text = f"the queue came back without {writer.vanished} records"
+            yield Problem(Code.VANISHED, text)
         if listener.flooded:
-            problems.append(f"{listener.flooded} reports were dropped while the queue hung")
-        return problems
+            text = f"{listener.flooded} reports were dropped while the queue hung"
+            yield Problem(Code.FLOODED, text)
 
-    def _kept_elsewhere(self) -> list[str]:
+    def _kept_elsewhere(self, since: int) -> Iterator[Problem]:
         """Tell what is wrong although every record is safe."""
-        problems = [self._writer.journal_problem, self._numbers.problem]
+        if self._writer.journal_problem:
+            yield Problem(Code.JOURNAL, self._writer.journal_problem)
+        if self._numbers.problem:
+            yield Problem(Code.NUMBERS, self._numbers.problem)
         if self._writer.spilling:
-            problems.append("records wait in the spill journal until the queue takes them")
-        problems += [
-            f"{name} is frozen: it moves and its position does not; hint: unplug it"
-            for name in self._frozen.frozen()
-        ]
-        return [each for each in problems if each]
+            yield Problem(Code.SPILLED, SPILLED)
+        for name in self._frozen.frozen(since=since):
+            text = f"{name} is frozen: it moves and its position does not; hint: unplug it"
+            yield Problem(Code.FROZEN, text)
 
     def _newest(self) -> int:
         """Give the time of the newest record, or when there should have been a first one."""
@@ -320,6 +331,10 @@ class Service:
 
 def run(settings: Settings, environ: Mapping[str, str]) -> None:
     """Run the service until SIGTERM or SIGINT."""
+    early: list[int] = []
+    # From here on a stop is followed, however far the start has come.
+    for number in STOPS:
+        signal.signal(number, lambda number, _: early.append(number))
     service = Service(
         settings,
         queue=lambda listener: RedisQueue(
@@ -328,8 +343,9 @@ def run(settings: Settings, environ: Mapping[str, str]) -> None:
         state=Path(environ.get("STATE_DIRECTORY", status.STATE_DIRECTORY)),
         status_file=status.runtime_file(environ),
     )
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, service.stop)
+    service.follow(STOPS)
+    if early:
+        service.stop()
     service.run()
 
 

@@ -11,12 +11,14 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from telematics.files import write_whole
+from telematics.problem import Code
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from telematics.epoch import Epoch
+    from telematics.problem import Problem
 
 NAME = "state"
 # A receiver that stands still tells of speeds and of places up to these, or worse if it says so.
@@ -99,11 +101,12 @@ def distance(one: tuple[float, float], other: tuple[float, float]) -> float:
     return math.hypot(other[0] - one[0], east) * METRE_PER_DEGREE
 
 
-def word_of(problems: Sequence[str], *, driving: bool) -> Word:
+def word_of(problems: Sequence[Problem], *, driving: bool) -> Word:
     """Give the word for what the status says is wrong, and for how the vehicle moves."""
-    if any(not each.startswith("no fix") for each in problems):
+    codes = {problem.code for problem in problems}
+    if codes - {Code.NO_FIX}:
         return Word.TROUBLE
-    if problems:
+    if codes:
         return Word.NO_FIX
     return Word.DRIVING if driving else Word.STANDING
 
@@ -118,7 +121,7 @@ class StateFile:
         self._started = started
         self._told: Word | None = None
 
-    def tell(self, problems: Sequence[str], *, ready: bool, now: int) -> None:
+    def tell(self, problems: Sequence[Problem], *, ready: bool, now: int) -> None:
         """Write the word if it is another one; nothing while the service starts."""
         if not ready and now - self._started < STARTING_MS:
             return

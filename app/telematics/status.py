@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
+
+from telematics.problem import Code, Problem, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+Made = TypeVar("Made")
 
 RUNTIME_DIRECTORY = "/run/telematics"
 STATE_DIRECTORY = "/var/lib/telematics"
@@ -19,6 +23,8 @@ NAME = "status.json"
 # The service writes every 10 s, and while there is trouble every 5 s if gpsd speaks; under load or
 # emulation it may be late, but not this late.
 SILENT_MS = 30_000
+# More of anything than there can be.
+COUNT_MAX = 1 << 62
 NOT_RUNNING = "not running; hint: systemctl status telematics"
 
 
@@ -81,7 +87,7 @@ class Status:
     no_position: int
     garbled: int
     flooded: int
-    problems: tuple[str, ...]
+    problems: tuple[Problem, ...]
 
 
 def runtime_file(environ: Mapping[str, str]) -> Path:
@@ -100,26 +106,32 @@ def line_of(status: Status) -> str:
 
 
 def read(path: Path) -> Status | None:
-    """Read what the service wrote; None if there is nothing, or its process is gone."""
+    """Read what the service wrote; None if there is nothing, or its process is gone.
+
+    ValueError if what stands there is not the status of this version.
+    """
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        position = values.pop("position")
-        status = Status(position=Position(**position) if position else None, **values)
+        text = path.read_text(encoding="utf-8")
     except (FileNotFoundError, NotADirectoryError):
         return None
+    try:
+        status = _read(json.loads(text), Status)
+    except RecursionError as error:
+        raise ValueError("it is nested too deep") from error
     return status if _lives(status.pid) else None
 
 
-def verdict(status: Status | None, *, now: int) -> tuple[Exit, tuple[str, ...]]:
+def verdict(status: Status | None, *, now: int) -> tuple[Exit, tuple[Problem, ...]]:
     """Give the exit code and every problem there is to tell."""
     if status is None:
-        return Exit.NOT_RUNNING, (NOT_RUNNING,)
+        return Exit.NOT_RUNNING, ()
     problems = status.problems
     silent = now - status.mono
     if silent > SILENT_MS:
-        problems = (*problems, f"the service hangs: no word for {silent // 1000} s")
+        text = f"the service hangs: no word for {silent // 1000} s"
+        problems = (*problems, Problem(Code.HANGS, text))
     if not status.ready:
-        problems = (*problems, "still starting")
+        problems = (*problems, Problem(Code.STARTING, "still starting"))
     return (Exit.TROUBLE if problems else Exit.RECORDING), problems
 
 
@@ -136,15 +148,17 @@ def describe(status: Status, *, now: int) -> str:
         ("queue", f"{queue}, last number {status.last_seq}, {status.waiting} waiting to enter"),
         ("recorded", f"{status.recorded} since the start"),
         ("dropped", str(status.dropped + status.vanished + status.flooded)),
-        *(("problem", problem) for problem in problems),
+        *(("problem", problem.text) for problem in problems),
     ]
-    return "\n".join(f"{name:<11} {value}" for name, value in lines)
+    return "\n".join(f"{name:<11} {plain(value)}" for name, value in lines)
 
 
 def _lives(pid: int) -> bool:
+    if pid <= 0:  # see kill(2): these mean more than one process
+        return False
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:  # it runs as another user
         return True
@@ -172,11 +186,80 @@ def _position(position: Position | None, *, now: int) -> str:
     if position.time is None:
         when = "at an unknown time"
     else:
-        # Not fromtimestamp(): a board of 32 bit may refuse what a broken receiver says.
-        when = f"{datetime.fromtimestamp(0, UTC) + _ms(position.time):%Y-%m-%dT%H:%M:%SZ}"
-        when += "" if position.time_ok else " (time not confirmed)"
+        when = _utc(position.time) + ("" if position.time_ok else " (time not confirmed)")
     return f"{position.lat:.6f} {position.lon:.6f}, {when}, {age_s:.1f} s ago"
 
 
-def _ms(value: int) -> timedelta:
-    return timedelta(milliseconds=value)
+def _utc(time_ms: int) -> str:
+    # Not fromtimestamp(): a board of 32 bit may refuse what a broken receiver says.
+    try:
+        moment = datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=time_ms)
+    except OverflowError:
+        return f"{time_ms} ms from 1970 on"
+    return f"{moment.replace(tzinfo=None).isoformat(timespec='seconds')}Z"
+
+
+def _read(value: object, kind: type[Made]) -> Made:
+    """Make a value of a class of this module out of JSON; ValueError names what does not fit."""
+    if not isinstance(value, dict):
+        raise ValueError(f"no {kind.__name__.lower()}: {value!r:.80}")  # noqa: TRY004  one error
+    made: dict[str, object] = {}
+    for field in fields(kind):  # type: ignore[arg-type]  # each is a dataclass
+        if field.name not in value:
+            raise ValueError(f"{field.name} is missing")
+        read = _READERS[str(field.type)]
+        try:
+            made[field.name] = read(value[field.name])
+        except ValueError as error:
+            raise ValueError(f"{field.name}: {error}") from error
+    return kind(**made)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    raise ValueError(f"{value!r:.80} is no text")
+
+
+def _flag(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise ValueError(f"{value!r:.80} is neither true nor false")
+
+
+def _count(value: object) -> int:
+    if type(value) is int and -COUNT_MAX <= value <= COUNT_MAX:
+        return value
+    raise ValueError(f"{value!r:.80} is no whole number")
+
+
+def _degrees(value: object) -> float:
+    if isinstance(value, (float, int)) and -180 <= value <= 180:  # noqa: PLR2004  the globe's
+        return float(value)
+    raise ValueError(f"{value!r:.80} is no place on the globe")
+
+
+def _list(value: object) -> list[object]:
+    if isinstance(value, list):
+        return value
+    raise ValueError(f"{value!r:.80} is no list")
+
+
+def _two_counts(value: object) -> tuple[int, int]:
+    used, seen = map(_count, _list(value))
+    return used, seen
+
+
+# How each field of this module's classes is read, by its annotation.
+_READERS: dict[str, Callable[[object], object]] = {
+    "str": _text,
+    "bool": _flag,
+    "int": _count,
+    "float": _degrees,
+    "Code": lambda value: Code(_text(value)),
+    "int | None": lambda value: None if value is None else _count(value),
+    "tuple[int, int] | None": lambda value: None if value is None else _two_counts(value),
+    "tuple[str, ...]": lambda value: tuple(map(_text, _list(value))),
+    "Position | None": lambda value: None if value is None else _read(value, Position),
+    "tuple[Problem, ...]": lambda value: tuple(_read(each, Problem) for each in _list(value)),
+}

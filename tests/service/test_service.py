@@ -177,6 +177,17 @@ def test_garbled_sentences_stop_nothing(truck: Truck) -> None:
     assert times(truck.redis.records()) == sent(epochs)
 
 
+def test_sigterm_at_any_moment_of_the_start_is_followed(make_truck: Callable[..., Truck]) -> None:
+    """Whenever it comes, before there are handlers or right before a wait, the service ends."""
+    truck = make_truck()
+    truck.redis.start()
+    for start in range(25):
+        truck.service.start()
+        time.sleep(start * 0.03)
+
+        assert truck.service.end() in {0, -signal.SIGTERM}
+
+
 def test_no_fix_makes_no_record(truck: Truck) -> None:
     """A cold receiver is no fault: the service is ready, records nothing and says why."""
 

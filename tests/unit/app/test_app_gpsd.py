@@ -92,6 +92,13 @@ def test_value_that_cannot_be_meant_is_unknown(wrong: dict[str, object]) -> None
     assert tpv_of({"class": "TPV", "mode": 3} | wrong, mono=0).lat is None
 
 
+@pytest.mark.parametrize("name", ["speed", "track", "eph", "eps"])
+def test_negative_value_that_cannot_be_meant_is_unknown(name: str) -> None:
+    """No course, speed or error is below zero; the record's schema says so too."""
+    assert getattr(tpv_of({"class": "TPV", "mode": 3, name: -0.1}, mono=0), name) is None
+    assert getattr(tpv_of({"class": "TPV", "mode": 3, name: 0}, mono=0), name) == 0.0
+
+
 @pytest.mark.parametrize("value", [7, "soon", "", None, "2026-13-01T00:00:00Z", {}])
 def test_unreadable_time_is_unknown(value: object) -> None:
     """A time that is none leaves the report undated and otherwise whole."""

@@ -22,6 +22,19 @@ def test_lines_arrive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, abstra
         assert manager.recv(4096) == b"READY=1\nSTATUS=recording"
 
 
+def test_what_others_said_makes_no_line_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A queue whose error has a line end tells the manager nothing in the service's name."""
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(5)
+        notify("STATUS=the queue says: a\nSTOPPING=1")
+
+        assert manager.recv(4096) == b"STATUS=the queue says: a STOPPING=1"
+
+
 def test_no_manager_is_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By hand, or with a manager that went away, nothing happens."""
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)

@@ -7,6 +7,7 @@ from hypothesis import given, strategies as st
 from jsonschema import Draft202012Validator
 
 from telematics import record
+from telematics.receivers import Names
 from telematics.record import Gap, Identity, Record, RecordError, decode
 
 FULL = Record(
@@ -59,6 +60,16 @@ def test_record_reads_back(made: Record) -> None:
 def test_largest_record_fits_150_bytes() -> None:
     """A record with every field, each as long as it gets on the road, takes at most 150 bytes."""
     assert len(LARGEST.encode()) <= record.SIZE_MAX
+
+
+def test_second_receiver_makes_a_record_little_longer() -> None:
+    """Whatever the receiver is called, its name takes at most 11 bytes more."""
+    names = Names()
+    names.of("/dev/gps0")
+    for path in ("/dev/ttyACM1", "/dev/" + "\N{SNOWMAN}" * 8, "/dev/serial/by-id/usb-u-blox-if00"):
+        assert len(LARGEST._replace(receiver=names.of(path)).encode()) <= record.SIZE_MAX + 11
+        typical = FULL._replace(receiver=names.of(path), gap=Gap(lost=99, skipped=99))
+        assert len(typical.encode()) <= record.SIZE_MAX
 
 
 def test_unknown_is_left_out() -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
+import signal
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
 from telematics.gpsd import Tpv
 from telematics.listener import Listener
-from telematics.service import Service, device_name
+from telematics.receivers import Names
+from telematics.service import STOPS, Service, device_name
 from telematics.settings import Settings
 
 if TYPE_CHECKING:
@@ -104,6 +108,66 @@ def test_ten_a_second_are_written_in_their_time(tmp_path: Path, batch_ms: int) -
     waited = [done - came for came, done in zip(times, rig.written, strict=True)]
     # An epoch is complete with the first report of the next one, or when it was quiet for long.
     assert max(waited) <= max(batch_ms + 200, 500)
+
+
+@pytest.mark.parametrize(
+    "paths",
+    [
+        ("/dev/ttyACM0", "/dev/ttyACM1", "/dev/ttyUSB0"),
+        ("/by-id/usb-u-blox_A-if00", "/by-id/usb-u-blox_B-if00", "/by-id/usb-u-bl", "usb-u-bl"),
+        ("/dev/gps0", "/dev/" + "\N{SNOWMAN}" * 8, "/dev/" + "\N{SNOWMAN}" * 9),
+        ("", "/", "//", "\0", "\ud800", "\udfff"),
+        tuple(f"/dev/serial/by-id/usb-{n}" for n in range(2000)),
+    ],
+)
+def test_each_receiver_has_a_name_of_its_own(paths: tuple[str, ...]) -> None:
+    """Names are short, of plain letters, differ from each other, and stay as they are."""
+    names, again = Names(), Names()
+    given = [names.of(path) for path in paths]
+
+    assert given == [again.of(path) for path in paths] == [names.of(path) for path in paths]
+    assert given[0] is None
+    assert len(set(given)) == len(paths)
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]{1,8}", name) for name in given[1:] if name)
+
+
+def test_plain_name_of_a_receiver_stays() -> None:
+    """What fits is told as the kernel calls it."""
+    names = Names()
+
+    assert [names.of(f"/dev/ttyACM{n}") for n in range(3)] == [None, "ttyACM1", "ttyACM2"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_stop_that_reaches_another_thread_ends_the_wait(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    """The kernel gives a signal to any thread, or right before a wait: it is followed all the same.
+
+    Without the wake-up file the main thread would sleep on until its next deadline.
+    """
+    before = {each: signal.getsignal(each) for each in STOPS}
+    service = Service(
+        Settings(gpsd_port=1), queue=lambda _: MemoryQueue(FakeListener([])), state=tmp_path,
+        status_file=tmp_path / "status.json",
+    )  # fmt: skip
+    ended = threading.Event()
+    helper = threading.Thread(target=ended.wait)
+    helper.start()
+    try:
+        service.follow(STOPS)
+        assert helper.ident is not None
+        # It comes when nobody is in the kernel; the wait that begins then has no other end.
+        signal.pthread_kill(helper.ident, number)
+        service._listener._poll.poll(600_000)
+    finally:
+        ended.set()
+        helper.join()
+        signal.set_wakeup_fd(-1)
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+    assert service._stopping
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from telematics.epoch import Epoch
+from telematics.problem import Code, Problem
 from telematics.state import METRE_PER_DEGREE, Motion, StateFile, Word, distance, word_of
 
 if TYPE_CHECKING:
@@ -119,18 +120,23 @@ def test_distance_across_the_date_line() -> None:
     assert distance((0.0, 179.9999), (0.0, -179.9999)) == pytest.approx(22.2, abs=0.1)
 
 
+NO_FIX = Problem(Code.NO_FIX, "no fix: the receiver has no position yet, or sees no sky")
+NO_QUEUE = Problem(Code.QUEUE, "the queue does not answer")
+
+
 @pytest.mark.parametrize(
     ("problems", "driving_", "word"),
     [
         ((), True, Word.DRIVING),
         ((), False, Word.STANDING),
-        (("no fix: the receiver has no position yet, or sees no sky",), True, Word.NO_FIX),
-        (("no fix: …", "the queue does not answer"), True, Word.TROUBLE),
-        (("the receiver is silent",), False, Word.TROUBLE),
+        ((NO_FIX,), True, Word.NO_FIX),
+        ((NO_FIX, NO_QUEUE), True, Word.TROUBLE),
+        ((Problem(Code.SILENT, "no fix"),), False, Word.TROUBLE),
+        ((Problem(Code.NO_FIX, "in whatever words"),), False, Word.NO_FIX),
     ],
 )
-def test_the_word(problems: tuple[str, ...], driving_: bool, word: Word) -> None:  # noqa: FBT001
-    """Not knowing is not standing, and whatever else is wrong is trouble."""
+def test_the_word(problems: tuple[Problem, ...], driving_: bool, word: Word) -> None:  # noqa: FBT001
+    """Not knowing is not standing, and whatever else is wrong is trouble, by its code."""
     assert word_of(problems, driving=driving_) is word
 
 
@@ -143,7 +149,7 @@ def test_the_file_is_written_when_the_word_changes(tmp_path: Path) -> None:
     first = path.stat().st_ino, path.read_text()
     state.tell((), ready=True, now=6000)
     again = path.stat().st_ino, path.read_text()
-    state.tell(("no fix: x",), ready=True, now=11_000)
+    state.tell((NO_FIX,), ready=True, now=11_000)
 
     assert first == again
     assert first[1] == "standing\n"
@@ -154,10 +160,10 @@ def test_a_start_says_nothing_but_lasting_trouble(tmp_path: Path) -> None:
     """A service that is not ready has no state, unless it is still in trouble after a minute."""
     state = StateFile(tmp_path, started=0)
 
-    state.tell(("gpsd does not answer",), ready=False, now=59_000)
-    state.tell(("no fix: x",), ready=False, now=61_000)
+    state.tell((NO_QUEUE,), ready=False, now=59_000)
+    state.tell((NO_FIX,), ready=False, now=61_000)
     early = (tmp_path / "state").exists()
-    state.tell(("gpsd does not answer",), ready=False, now=66_000)
+    state.tell((NO_QUEUE,), ready=False, now=66_000)
 
     assert not early
     assert (tmp_path / "state").read_text() == "trouble\n"

@@ -48,6 +48,19 @@ def test_frozen_position_is_noticed() -> None:
         watch.feed(epoch(1)._replace(speed=20.0))
         standing.feed(epoch(1)._replace(speed=0.1))
 
-    assert (watch.frozen(), standing.frozen()) == (["a"], [])
+    assert (watch.frozen(since=0), standing.frozen(since=0)) == (["a"], [])
     watch.feed(epoch(1)._replace(speed=20.0, lat=1.000001))
-    assert watch.frozen() == []
+    assert watch.frozen(since=0) == []
+
+
+def test_frozen_receiver_that_was_unplugged_is_forgotten() -> None:
+    """One that is not heard of is no trouble any more, and begins anew when it comes back."""
+    watch = FrozenWatch()
+    for second in range(EPOCHS + 1):
+        watch.feed(epoch(1, mono=second * 1000)._replace(speed=20.0))
+    heard = EPOCHS * 1000
+
+    assert watch.frozen(since=heard) == ["a"]
+    assert watch.frozen(since=heard + 1) == []
+    watch.feed(epoch(1, mono=heard + 60_000)._replace(speed=20.0))
+    assert watch.frozen(since=0) == []
