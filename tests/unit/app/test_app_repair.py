@@ -57,4 +57,4 @@ def test_count_of_starts_that_is_none_stops_nothing(queue: Path, content: str) -
 
     outcome = repair(queue, queue.parent / "state", checker=NO_CHECKER)
 
-    assert (outcome.found, outcome.saved) == ("the manifest is missing or damaged", 5)
+    assert (outcome.done, outcome.saved) == ("the queue begins empty", 5)
