@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
+# The clock's floor of this start.
+FLOOR = Path("/run/telematics-clock/floor")
 CONFIG = Path("/etc/glovebox/telematics.json")
 _SERVICES = {"run": "telematics.service", "publish": "telematics.publish"}
 
@@ -35,6 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _receive(options)
         case "repair":
             return _repair(options)
+        case "clock":
+            return _clock(options)
         case _:
             return _status(as_json=options.json)
 
@@ -82,6 +86,13 @@ def _parser() -> argparse.ArgumentParser:
     repair.add_argument(
         "--clock", action="store_true", help="lift the clock to its floor, and nothing else"
     )
+    clock = commands.add_parser(
+        "clock",
+        help="wait until the receiver's time may set the clock",
+        epilog="exit code: 0 it may, 1 there is no fix any more",
+    )
+    clock.add_argument("--state", type=Path, default=Path(status.STATE_DIRECTORY))
+    clock.add_argument("--queue", type=Path, default=Path("/var/lib/queue"), metavar="FOLDER")
     return parser
 
 
@@ -141,7 +152,7 @@ def _repair(options: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         if options.clock:
-            floor.lift(options.queue, options.state)
+            floor.lift(options.queue, options.state, remember=FLOOR)
         else:
             done = repair.repair(options.queue, options.state, checker=[options.checker])
             saved = f", {done.saved} records saved" if done.saved else ""
@@ -149,6 +160,32 @@ def _repair(options: argparse.Namespace) -> int:
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         return _complain(f"repair: {error}")
     return 0
+
+
+def _clock(options: argparse.Namespace) -> int:
+    from telematics import clock, floor  # noqa: PLC0415
+    from telematics.gpsd import monotonic_ms  # noqa: PLC0415
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    folder = Path(status.RUNTIME_DIRECTORY)
+
+    def word() -> str:
+        try:
+            return (folder / "state").read_text(encoding="utf-8").strip()
+        except (OSError, ValueError):
+            return ""
+
+    def current() -> status.Status | None:
+        try:
+            return status.read(folder / status.NAME)
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+
+    known = clock.remembered(FLOOR, otherwise=0) or floor.floor_ms(options.queue, options.state)
+    believed = clock.wait_for_belief(
+        status=current, word=word, floor=known, network=clock.network_time, mono=monotonic_ms
+    )
+    return 0 if believed else 1
 
 
 def _status(*, as_json: bool) -> int:

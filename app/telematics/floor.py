@@ -3,7 +3,8 @@
 A board without a battery clock wakes at the time its system was built. Until the receiver has told
 the time, certificates are "not yet valid" and files look as if from the future. The floor is the
 latest of: the clock as it is (systemd sets it to the image's epoch), the last write of a state file
-(the saved clock), and the newest record's confirmed time.
+(the saved clock), and the newest record's confirmed time, as far as that is not years ahead of the
+others: then it is a receiver's word alone, and the clock was not set by it either.
 """
 
 from __future__ import annotations
@@ -13,13 +14,15 @@ import time
 from typing import TYPE_CHECKING
 
 from telematics import numbers
+from telematics.clock import USUAL_MS, remembered
 from telematics.epoch import BELIEVED_FROM, BELIEVED_UNTIL
+from telematics.files import write_whole
 from telematics.journal import NAME, SALVAGED
 from telematics.record import RecordError, decode
 from telematics.repair import FOLDER, records_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 TAIL = 64 << 10
@@ -29,18 +32,31 @@ log = logging.getLogger(__name__)
 
 def floor_ms(queue: Path, state: Path) -> int:
     """Give the latest time, in ms since 1970 UTC, that is known to have been; 0 if none is."""
-    known = [*_saved(queue, state), *_recorded(queue, state)]
-    return max((each for each in known if BELIEVED_FROM <= each < BELIEVED_UNTIL), default=0)
+    saved = max(_believed(_saved(queue, state)), default=0)
+    latest = saved + USUAL_MS if saved else BELIEVED_UNTIL
+    recorded = [each for each in _believed(_recorded(queue, state)) if each <= latest]
+    return max([saved, *recorded])
 
 
-def lift(queue: Path, state: Path) -> bool:
-    """Set the clock to its floor if it stands below; True if it was set."""
-    floor = floor_ms(queue, state)
-    if time.time_ns() // 1_000_000 >= floor:
+def lift(queue: Path, state: Path, *, remember: Path | None = None) -> bool:
+    """Set the clock to its floor if it stands below; True if it was set.
+
+    ``remember`` is a file in RAM that keeps the floor of this start, the first that is asked for.
+    """
+    now = time.time_ns() // 1_000_000
+    known = remembered(remember, otherwise=0) if remember else 0
+    floor = known or floor_ms(queue, state)
+    if remember and not known and remember.parent.is_dir():
+        write_whole(remember, f"{max(floor, now)}\n", durable=False)
+    if now >= floor:
         return False
     time.clock_settime_ns(time.CLOCK_REALTIME, floor * 1_000_000)
     log.info("the clock was before its floor, it is set to %d", floor // 1000)
     return True
+
+
+def _believed(times: Iterable[int]) -> list[int]:
+    return [each for each in times if BELIEVED_FROM <= each < BELIEVED_UNTIL]
 
 
 def _saved(queue: Path, state: Path) -> Iterator[int]:

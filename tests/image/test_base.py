@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from glovebox.card import elf
+from glovebox.config import rules
+from glovebox.config.problem import WrongValueError
 from glovebox.config.rules import AUTO, DEFAULT_HOSTNAME
 from glovebox.verify.verify import Level
 
@@ -120,7 +122,27 @@ def test_sshd_settings(own: Host) -> None:
     assert settings["kbdinteractiveauthentication"] == "no"
     assert settings["permitemptypasswords"] == "no"
     assert settings["permitrootlogin"] == "no"
+    assert settings["x11forwarding"] == "no"
     assert settings["pubkeyauthentication"] == "yes"
+
+
+def test_names_of_the_system_are_no_login_names(host: Host, facts: Facts) -> None:
+    """Every account and group of the image but the first user's own is refused for one.
+
+    The builder's rule has a list; what a package adds has to stand in it.
+    """
+    names = set(host.check_output("cut -d: -f1 /etc/passwd /etc/group").split()) - {facts.user}
+    shaped = {name for name in names if re.fullmatch(r"[a-z][-a-z0-9_]{0,31}", name)}
+
+    assert sorted(name for name in shaped if _taken(name)) == []
+
+
+def _taken(name: str) -> bool:
+    """Tell whether the builder takes a name for the first user's."""
+    try:
+        return rules.user_name(name) == name
+    except WrongValueError:
+        return False
 
 
 def test_services_are_enabled(host: Host) -> None:

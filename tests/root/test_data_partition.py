@@ -247,4 +247,6 @@ def test_maintenance(folder: Path) -> None:
         assert told[0] == "tmpfs"
         assert "rw" in told[1].split(",")
         assert (folder / "run/maintenance").exists()
+        drop_in = folder / "systemd/system/boot-firmware.mount.d/maintenance.conf"
+        assert "Options=rw," in drop_in.read_text()
         assert (root / "data/system/maintenance").exists()

@@ -401,7 +401,7 @@ def test_record_that_the_broker_refuses_is_kept(
     from confluent_kafka.admin import AdminClient, NewTopic  # noqa: PLC0415
 
     client = AdminClient({"bootstrap.servers": broker.plain})
-    limits = {"max.message.bytes": "200"}
+    limits = {"max.message.bytes": "170"}
     client.create_topics([NewTopic("small", 1, 1, config=limits)])["small"].result(30)
     source = RedisQueue(socket=str(redis.socket), key=KEY, timeout_s=10)
     source.newest()

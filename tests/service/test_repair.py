@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import signal
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -228,9 +229,11 @@ def test_clock_floor_is_the_newest_record(board: Board) -> None:
     board.redis.start()
     stream = board.stream()
     stream.newest()
-    later = 4_000_000_000_000 // 2
-    made = maker(IDENTITY)(epoch(1, time=later), 1, 1, None)
-    stream.append([(1, made._replace(time_ok=True).encode())])
+    later = time.time_ns() // 1_000_000 + 365 * 86_400_000
+    # Years ahead of all else is one receiver's word, and the clock was not set by it either.
+    for seq, told in ((1, later), (2, later + 5 * 365 * 86_400_000)):
+        made = maker(IDENTITY)(epoch(seq, time=told), seq, 1, None)
+        stream.append([(seq, made._replace(time_ok=True).encode())])
     board.redis.end(signal.SIGKILL)
 
     assert floor_ms(board.queue, board.state) == later

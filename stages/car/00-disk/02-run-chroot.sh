@@ -1,4 +1,4 @@
-systemctl enable glovebox-grow.service glovebox-maintenance.service glovebox-warnings.timer
+systemctl enable glovebox-grow.service glovebox-warnings.timer
 mkdir -p /data
 # Nothing of this is left at the next start (a seed for random numbers; the journal's folder on a
 # disk), or is done by the initramfs (how the root is mounted).

@@ -49,7 +49,11 @@ def test_stage_ships_what_it_names() -> None:
     named = [
         Path(word.removeprefix("path:")) for word in (STAGE / "00-sources").read_text().split()
     ]
-    units = sorted(path.relative_to(PROJECT) for path in (PROJECT / "app").glob("*.service"))
+    units = sorted(
+        path.relative_to(PROJECT)
+        for kind in ("service", "path", "timer")
+        for path in (PROJECT / "app").glob(f"*.{kind}")
+    )
 
     assert named[:2] == [Path("app/telematics"), Path("app/telematics.launcher")]
     assert sorted(named[2:]) == units
