@@ -20,6 +20,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from glovebox.host import chroot
 from glovebox.host.arch import ARCHES, host_arch
 from glovebox.host.run import PATH as SYSTEM_PATH, run
 from glovebox.plan.plan import ACCELERATOR_PACKAGES
@@ -199,7 +200,7 @@ def _is_program(path: Path) -> bool:
 
 
 def _libraries(tools: Path, programs: Sequence[Path]) -> list[str]:
-    said = run(["chroot", tools, "ldd", *(f"/{path}" for path in programs)]).stdout
+    said = run(chroot.command(tools, ["ldd", *(f"/{path}" for path in programs)])).stdout
     return sorted(set(re.findall(r"=> (/\S+)", said)))
 
 

@@ -19,7 +19,7 @@ from glovebox.plan.plan import TARGET
 from glovebox.stage import check as stage_check, stage, wordlist
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from glovebox.build.site import Site
     from glovebox.plan.plan import Step
@@ -116,10 +116,12 @@ def _install(action: stage.Action, sub: stage.SubStage, site: Site) -> None:
     words = ["install", "--yes", f"--{'' if action.recommends else 'no-'}install-recommends"]
     index = lock.repository(site.lock, TARGET, until=request)
     dpkg = f"/{HOME}/dpkg" if site.accelerated else None
+    # That one lays native programs over the root's, by mounts of its own, while it configures.
+    may = ("sys_admin",) if site.accelerated else ()
     exact = site.lock.exact(TARGET, request, packages)
     with archive.shown(site.root, index, site.pool, dpkg=dpkg) as env:
         for command in (["update"], [*words, "--", *exact]):
-            _in_chroot(site, ["apt-get", "--quiet", *command], extra=env)
+            _in_chroot(site, ["apt-get", "--quiet", *command], extra=env, may=may)
 
 
 def _debconf(action: stage.Action, site: Site) -> None:
@@ -142,7 +144,7 @@ def _run_in_chroot(action: stage.Action, sub: stage.SubStage, site: Site) -> Non
 
     _in_chroot(
         site, ["/bin/bash", "-e"], script=script + _AT_END if watched else script,
-        network=True, line=line,
+        network=True, line=line, may=sub.capabilities,
         extra=failure.Watch(root=site.root).environment("/bin/bash", inside=True),
     )  # fmt: skip
     if watched and _END not in said:
@@ -175,12 +177,20 @@ def _in_chroot(
     script: str | None = None,
     extra: Mapping[str, str] | None = None,
     network: bool = False,
+    may: Sequence[str] = (),
     line: Callable[[str], None] | None = None,
 ) -> None:
     env = {**site.environment(), **(extra or {})}
-    by = chroot.as_pi_gen(site.plan.arch, site.plan.variables)
-    command = chroot.command(site.root, words, env, network=network, by=by)
-    stream(command, line=line or site.line, input=script)
+    options = chroot.as_pi_gen(site.plan.arch, site.plan.variables)
+    command = chroot.command(site.root, words, network=network, options=options, may=may)
+    stream(command, line=line or site.line, input=script, env=env)
+
+
+def _cage_options(sub: stage.SubStage, site: Site) -> list[str]:
+    """Give what on_chroot of a host script enters the root with: it has the machine's network."""
+    given = chroot.as_pi_gen(site.plan.arch, site.plan.variables)
+    kept = [word for name in sub.capabilities for word in ("--keep", name)]
+    return ["--network", *given, *kept]
 
 
 def _run_on_host(action: stage.Action, sub: stage.SubStage, site: Site) -> None:
@@ -193,7 +203,9 @@ def _run_on_host(action: stage.Action, sub: stage.SubStage, site: Site) -> None:
         "GLOVEBOX_ROOT": str(site.root),
         "GLOVEBOX_PREVIOUS": str(site.previous or ""),
         "GLOVEBOX_PRERUN": "yes" if action.kind is stage.Kind.PRERUN else "no",
-        "GLOVEBOX_CHROOT": " ".join(chroot.as_pi_gen(site.plan.arch, site.plan.variables)),
+        # One word a line: a folder's name may have spaces.
+        "GLOVEBOX_CAGE": "\n".join(chroot.program()),
+        "GLOVEBOX_CAGE_OPTIONS": "\n".join(_cage_options(sub, site)),
         **failure.Watch(root=site.root).environment(str(action.path), inside=False),
     }
     for number, path in site.results.items():

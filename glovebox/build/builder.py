@@ -391,7 +391,8 @@ class Builder:
         with self._mounted(step, tree, scratch) as root:
             (root / "run/pool").mkdir()
             with mounts.bind(self.store.root / "debs", root / "run/pool", read_only=True):
-                stream(chroot.command(root, ["dpkg", "--force-unsafe-io", *words], env), line=line)
+                command = chroot.command(root, ["dpkg", "--force-unsafe-io", *words])
+                stream(command, line=line, env=env)
 
     def _on_tools(self, step: Step, tree: Path, scratch: Path, line: Callable[[str], None]) -> None:
         sub, action = step.sub_stage, step.action
@@ -428,9 +429,9 @@ class Builder:
                         chroot.command(
                             root,
                             ["sh", "-c", f"cd /run/glovebox/stage && exec ./{action.path.name}"],
-                            env,
                         ),
                         line=line,
+                        env=env,
                     )
             except CommandError as error:
                 told = watch.line(action.path.read_text(errors="replace"), error.tail)
@@ -457,8 +458,8 @@ class Builder:
         index = lock.repository(self.lock, chain)
         with archive.shown(root, index, self.store.root / "debs") as apt_env:
             for more in (["update"], ["install", "--yes", "--no-install-recommends", "--", *words]):
-                command = chroot.command(root, ["apt-get", "--quiet", *more], {**env, **apt_env})
-                stream(command, line=line)
+                command = chroot.command(root, ["apt-get", "--quiet", *more])
+                stream(command, line=line, env={**env, **apt_env})
 
     def _libraries(self, sub: stage.SubStage, action: stage.Action, folder: Path) -> None:
         """Extract what a compiled program is linked with: a root of the target, not configured."""

@@ -73,7 +73,7 @@ def apply(action: Action, site: Site) -> None:
 
 
 def _run(root: Path, env: dict[str, str], site: Site) -> None:
-    stream(chroot.command(root, ["/bin/bash", "-e"], env), line=site.line, input=_APPLY)
+    stream(chroot.command(root, ["/bin/bash", "-e"]), line=site.line, input=_APPLY, env=env)
 
 
 def _edit(root: Path, env: dict[str, str], site: Site) -> None:
@@ -81,4 +81,4 @@ def _edit(root: Path, env: dict[str, str], site: Site) -> None:
     sys.stdout.write("Edit the patches: quilt new, quilt edit, quilt refresh; then: exit\n")
     sys.stdout.flush()
     words = ["/bin/bash", "-c", f"cd /{env['WORK']} && exec /bin/bash -i"]
-    attach(chroot.command(root, words, env | {"TERM": "linux", "EDITOR": "vi"}))
+    attach(chroot.command(root, words), env=env | {"TERM": "linux", "EDITOR": "vi"})

@@ -3,7 +3,7 @@
 # mount namespace that ends with it, and pi-gen's functions are there for it to call.
 #
 # GLOVEBOX_WORK, GLOVEBOX_ROOT, GLOVEBOX_PREVIOUS: what WORK_DIR, ROOTFS_DIR and PREV_ROOTFS_DIR show.
-# GLOVEBOX_CHROOT: the words that enter a root as pi-gen's on_chroot does.
+# GLOVEBOX_CAGE, GLOVEBOX_CAGE_OPTIONS: what enters a root as pi-gen's on_chroot does, a word a line.
 set -eu
 
 _glovebox_show() {
@@ -32,12 +32,12 @@ on_chroot() {
   local name
   for name in dev dev/pts sys; do
     # Only a root that is not the build's own lacks them.
-    mountpoint -q "$ROOTFS_DIR/$name" || mount --bind "/$name" "$ROOTFS_DIR/$name"
+    mountpoint -q "$ROOTFS_DIR/$name" || mount --options bind,ro "/$name" "$ROOTFS_DIR/$name"
   done
-  local -a enter
-  read -ra enter <<<"$GLOVEBOX_CHROOT"
-  unshare --mount --pid --fork --kill-child=SIGKILL --mount-proc="$ROOTFS_DIR/proc" -- \
-    "${enter[@]}" chroot "$ROOTFS_DIR" /bin/bash -e "$@"
+  local -a cage options
+  mapfile -t cage <<<"$GLOVEBOX_CAGE"
+  mapfile -t options <<<"$GLOVEBOX_CAGE_OPTIONS"
+  "${cage[@]}" "$ROOTFS_DIR" "${options[@]}" -- /bin/bash -e "$@"
 }
 
 unmount() {

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
-from glovebox.host import clock
+from glovebox.host import cage, clock
 from glovebox.host.arch import ARCHES
 from glovebox.host.run import PATH
 
@@ -12,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-HOST_NAME = "glovebox-build"
 _BITS_32 = 32
 
 
@@ -44,36 +44,34 @@ def emulator_settings(arch: str) -> dict[str, str]:
 
 
 def as_pi_gen(arch: str, variables: Mapping[str, str]) -> list[str]:
-    """Give the words with which pi-gen's on_chroot enters a root, before ``chroot`` itself.
+    """Give the options of the cage that make it what pi-gen's on_chroot enters.
 
     Without cap_setfcap no file gets capabilities: packages then fall back to the set-user-ID bit.
     """
-    # setarch(8): a 64-bit kernel then tells programs that it is the 32-bit one they are made for.
-    personality = ["setarch", "linux32"] if ARCHES[arch].bits == _BITS_32 else []
+    # personality(2): a 64-bit kernel then tells programs that it is the 32-bit one they are for.
+    personality = ["--linux32"] if ARCHES[arch].bits == _BITS_32 else []
     kept = variables.get("SETFCAP") == "1"
-    return [*personality, *([] if kept else ["setpriv", "--bounding-set=-setfcap"])]
+    return [*personality, *([] if kept else ["--drop", "setfcap"])]
+
+
+def program() -> list[str]:
+    """Give the words that start the cage, before the root."""
+    return [sys.executable, "-I", "-S", cage.__file__]
 
 
 def command(
     root: Path,
-    words: list[str],
-    env: Mapping[str, str],
+    words: Sequence[str],
     *,
     network: bool = False,
-    by: Sequence[str] = (),
+    options: Sequence[str] = (),
+    may: Sequence[str] = (),
 ) -> list[str]:
-    """Give the command that runs ``words`` inside ``root``.
+    """Give the command that runs ``words`` inside ``root``, in a cage (see cage.py).
 
-    It gets its own processes (whatever it leaves running ends with it), its own host name and,
-    unless ``network``, no network. ``by`` are words that start chroot(8) in another way.
+    Its environment is the one this command is started with. Unless ``network`` it has no network;
+    ``may`` names capabilities it keeps beside the usual ones.
     """
-    private = [
-        "unshare", "--mount", "--uts", "--pid", "--fork", "--kill-child=SIGKILL",
-        f"--mount-proc={root}/proc", *([] if network else ["--net"]), "--",
-    ]  # fmt: skip
-    # The shell stays: as first process of a PID namespace the command itself would not be ended by
-    # Ctrl-C, nor by any signal it has no handler for. Without a trap the shell would end with it.
-    script = f'trap : INT; echo {HOST_NAME} > /proc/sys/kernel/hostname && "$@"; exit $?'
-    named = ["sh", "-c", script, "sh"]
-    inside = [*by, "chroot", str(root), "/usr/bin/env", "-i", *(f"{k}={v}" for k, v in env.items())]
-    return [*private, *named, *inside, *words]
+    keep = [word for name in may for word in ("--keep", name)]
+    shared = ["--network"] if network else []
+    return [*program(), str(root), *shared, *options, *keep, "--", *words]

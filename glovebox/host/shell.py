@@ -33,8 +33,5 @@ def open_in(root: Path, env: Mapping[str, str], *, said: str) -> None:
     sys.stdout.flush()
     own = {"PS1": r"glovebox:\w\$ ", "TERM": os.environ.get("TERM", "dumb")}
     kept = {name: value for name, value in env.items() if name != "BASH_ENV"}
-    attach(
-        chroot.command(
-            root, ["/bin/bash", "--norc", "--noprofile", "-i"], {**kept, **own}, network=True
-        )
-    )
+    words = ["/bin/bash", "--norc", "--noprofile", "-i"]
+    attach(chroot.command(root, words, network=True), env={**kept, **own})

@@ -148,9 +148,9 @@ def _run(root: Path, words: Sequence[str], arch: str, *, network: bool) -> int:
     # dash would look for the process group it came from, which is not in its own PID namespace.
     bash = inside.is_file(root, "bin/bash")
     shell = ["/bin/bash", "-i"] if bash else ["/bin/sh", "-i", "+m"]
-    command = chroot.command(root, list(words) or shell, env, network=network)
+    command = chroot.command(root, list(words) or shell, network=network)
     sys.stdout.flush()
-    return attach(command)
+    return attach(command, env=env)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glovebox.errors import ConfigError
-from glovebox.host import files
+from glovebox.host import cage, files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -42,6 +42,7 @@ class Kind(StrEnum):
 
 # Folders of files that are none: the kernel makes them up, some without an end.
 _KERNELS = ("/proc", "/sys", "/dev")
+CAPABILITIES = "CAPABILITIES"
 _ORDER = {kind: place for place, kind in enumerate(Kind)}
 _NUMBERED = re.compile(r"(\d\d)-(.+)")
 _FOLDERS = (Kind.PATCHES, Kind.OVERLAY, Kind.TEMPLATES)
@@ -81,6 +82,12 @@ class SubStage:
     def stage(self) -> str:
         """The stage it belongs to: what its name begins with."""
         return self.name.partition("/")[0]
+
+    @property
+    def capabilities(self) -> tuple[str, ...]:
+        """What its scripts may do in the root beside the usual: the names in CAPABILITIES."""
+        path = self.path / CAPABILITIES
+        return tuple(path.read_text(errors="replace").split()) if path.is_file() else ()
 
     def of(self, *kinds: Kind) -> tuple[Action, ...]:
         """Give the actions of these kinds."""
@@ -233,11 +240,22 @@ def read_sub_stage(path: Path, name: str, *, volatile: bool = False) -> SubStage
         if entry.is_dir() == (kind in _FOLDERS):
             actions.append(Action(number=found[1], kind=kind, path=entry))
     actions.sort(key=lambda action: (action.number, _ORDER[action.kind]))
+    _require_capabilities(path / CAPABILITIES)
     # Whoever edits patches while they are applied changes what the sub-stage's key was made of.
     edited = any(
         (action.path / "EDIT").exists() for action in actions if action.kind is Kind.PATCHES
     )
     return SubStage(name=name, path=path, actions=tuple(actions), volatile=volatile or edited)
+
+
+def _require_capabilities(path: Path) -> None:
+    if path.is_file():
+        unknown = sorted(set(path.read_text(errors="replace").split()) - set(cage.CAPABILITIES))
+        if unknown:
+            raise ConfigError(
+                f"{path}: no capability is called {', '.join(unknown)}",
+                hint="their names are those of capabilities(7), in small letters, without CAP_",
+            )
 
 
 def _require_narrow(entry: Path) -> None:

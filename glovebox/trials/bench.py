@@ -266,7 +266,7 @@ def redis(bench: Bench) -> list[Row]:
         for one in opened.lock.sources[server]:
             shutil.copy(opened.store.root / "sources" / one.sha256, sources / one.name)
         unpack = "cd /run/sources && dpkg-source --no-check --extract *.dsc source"
-        stream(chroot.command(cross, ["sh", "-c", unpack], env), line=bench.monitor.note)
+        stream(chroot.command(cross, ["sh", "-c", unpack]), line=bench.monitor.note, env=env)
         target = stack.enter_context(builder.merged("base/configure", writable=True))
         elsewhere.add_compiler(opened, target, arch=opened.board.arch)
         stack.enter_context(mounts.chroot_mounts(target))
@@ -279,7 +279,7 @@ def redis(bench: Bench) -> list[Row]:
             shutil.copy(_SCRIPTS / "compile.sh", root / "run")
             words = ["bash", "/run/compile.sh", compiler, jobs, "/run/sources/source"]
             begun = time.monotonic()
-            stream(chroot.command(root, words, env), line=bench.monitor.note)
+            stream(chroot.command(root, words), line=bench.monitor.note, env=env)
             seconds.append(time.monotonic() - begun)
     note = f"eight of its files: {seconds[1]:.0f} s / {seconds[0]:.1f} s"
     return [Row(name="Redis: compiled under emulation / cross", unit=TIMES,

@@ -175,7 +175,7 @@ def _prepare_clock(folder: Path, opened: Project, tools: native.Root) -> None:
         shutil.copy(clock.SOURCE, root / "run")
         for arch, compiler in compilers.items():
             words = [f"/usr/bin/{compiler}", "-O2", "-Wall", "-shared", "-fPIC"]
-            run(["chroot", root, *words, "-o", "/run/clock.so", "/run/clock.c"])
+            run(chroot.command(root, [*words, "-o", "/run/clock.so", "/run/clock.c"]))
             target = folder / "lib" / ARCHES[arch].triplet / clock.LIBRARY
             target.parent.mkdir(parents=True)
             shutil.copy(root / "run/clock.so", target)
@@ -192,7 +192,7 @@ def _prove_clock(folder: Path, opened: Project, first: Built, days: int) -> None
     with _builder(opened, first).merged(opened.plan.top.name, writable=True) as root:
         shutil.copytree(folder, root / clock.PLACE, dirs_exist_ok=True)
         (root / "proc").mkdir(exist_ok=True)
-        said = run(chroot.command(root, ["date", "+%s"], env)).stdout
+        said = run(chroot.command(root, ["date", "+%s"]), env=env).stdout
     shifted = (int(said) - time.time()) / _DAY_S
     if round(shifted) != days:
         raise VerifyError(f"programs of the target are {shifted:.1f} days ahead, not {days}")

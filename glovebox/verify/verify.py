@@ -25,8 +25,8 @@ from xml.etree import ElementTree as ET
 from glovebox.card import table as card
 from glovebox.emulator.emulator import CARD
 from glovebox.errors import ConfigError, VerifyError
-from glovebox.host import files
-from glovebox.host.mounts import chroot_mounts, mount, overlay
+from glovebox.host import files, inside
+from glovebox.host.mounts import GUARDED, chroot_mounts, mount, overlay
 from glovebox.host.run import CommandError, end_streams, run, stream
 
 if TYPE_CHECKING:
@@ -374,7 +374,7 @@ def _reachable(target: Target, folder: Path, twins: Sequence[Path] = ()) -> Iter
         if target.path.is_file():
             start = card.table(target.path).root.start
             # noload: without it even a read-only mount of ext4 replays its journal.
-            options = f"loop,ro,noload,offset={start}"
+            options = f"loop,ro,noload,offset={start},{GUARDED}"
             lower = stack.enter_context(mount(target.path, scratch / "lower", options=options))
             card.copy_out(target.path, "/", scratch / "boot")
         roots = []
@@ -386,7 +386,8 @@ def _reachable(target: Target, folder: Path, twins: Sequence[Path] = ()) -> Iter
                 overlay(layers, own / "root", scratch=own, upper=own / "upper")
             )
             if target.path.is_file():
-                run(["cp", "--recursive", "--", f"{scratch / 'boot'}/.", root / "boot/firmware"])
+                boot = inside.folder(root, "boot/firmware")
+                run(["cp", "--recursive", "--", f"{scratch / 'boot'}/.", boot])
             roots.append(stack.enter_context(chroot_mounts(root)))
         yield View(
             target=Target(level=Level.CHROOT, path=roots[0]),

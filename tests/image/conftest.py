@@ -18,6 +18,7 @@ from testinfra.host import Host
 from glovebox.boards.boards import BOARDS
 from glovebox.config.schema import BoardName
 from glovebox.emulator.emulator import Login, Machine, boot, find_qemu, ssh_config
+from glovebox.host import chroot
 from glovebox.host.chroot import emulator_settings
 from glovebox.verify.verify import ABOUT, Facts, Level, Target, parse_target, read_facts, shares
 from tests.image import evidence
@@ -274,8 +275,8 @@ def boot_writes(machine: Machine) -> Callable[[], int]:
 
 @contextmanager
 def _entered(root: Path, facts: Facts) -> Iterator[Host]:
-    """Ask in a changed root, as root."""
-    shell = ["chroot", os.fspath(root), "/bin/sh"]
+    """Ask in a changed root, as root and in a cage: an image may be anybody's."""
+    shell = chroot.command(root, ["/bin/sh"])
     with closing(Standing(shell, emulator_settings(facts.arch))) as inside:
         yield Host(inside)
 

@@ -81,7 +81,8 @@ class SmallBuilder(Builder):
             fails = os.environ.get("FAILS", "")
             env = {"PATH": "/usr/bin", "TOKEN": TOKEN, "PAUSE_S": pause_s, "FAILS": fails}
             try:
-                stream(chroot.command(root, ["sh", "-ec", SCRIPT, "sh", step.name], env), line=line)
+                command = chroot.command(root, ["sh", "-ec", SCRIPT, "sh", step.name])
+                stream(command, line=line, env=env)
             except CommandError as error:
                 failed = failure.located(step.name, Path(FOLDER), error, line=None, seconds=0)
                 self._open_shell(root, env, failed)
