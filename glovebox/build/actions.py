@@ -211,7 +211,11 @@ def _run_on_host(action: stage.Action, sub: stage.SubStage, site: Site) -> None:
     for number, path in site.results.items():
         env[f"TOOLS_OUT_{number}"] = str(path)
         env.setdefault("TOOLS_OUT", str(path))
-    command = ["unshare", "--mount", "--", "/bin/bash", str(_SITE), str(action.path)]
+    command = chroot.on_host(
+        ["/bin/bash", str(_SITE), str(action.path)],
+        write=(site.root, site.work, site.place),
+        need=(site.at.path.parent, *site.results.values(), *filter(None, [site.previous])),
+    )
     stream(command, line=site.line, cwd=action.path.parent, env=env)
     made = site.work / site.at.name / "rootfs"
     if made.is_dir() and any(made.iterdir()):

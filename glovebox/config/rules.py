@@ -303,12 +303,34 @@ def sha256(text: str) -> str:
     return text.lower()
 
 
+# What a stage sees of itself. Places of one run: they are part of no key.
+PLACES = (
+    "BASE_DIR", "SCRIPT_DIR", "WORK_DIR", "DEPLOY_DIR", "LOG_FILE", "EXPORT_CONFIG_DIR",
+    "STAGE", "STAGE_DIR", "STAGE_WORK_DIR", "ROOTFS_DIR",
+    "PREV_STAGE", "PREV_STAGE_DIR", "PREV_ROOTFS_DIR", "STAGE_LIST",
+)  # fmt: skip
+# Where programs, libraries and start files are looked for, by the loader, shells and languages.
+_RESERVED = re.compile(
+    r"PATH|HOME|PWD|OLDPWD|TMPDIR|IFS|ENV|CDPATH|GLOBIGNORE|PROMPT_COMMAND|PS4|SHELLOPTS|BASHOPTS"
+    r"|BASH_.*|LD_.*|GLIBC_.*|GCONV_PATH|LOCPATH|NLSPATH|PYTHON.*|PERL.*|GLOVEBOX_.*|QEMU_.*"
+    r"|APT_CONFIG|DPKG_.*|TOOLS_OUT.*|SOURCES|OUT|SYSROOT|LIBRARIES"
+)
+
+
 def variable(name: str) -> str:
     """Check the name of an environment variable."""
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
         what = "is not the name of a variable"
         raise WrongValueError(what, "letters, digits and _, not beginning with a digit")
+    if is_reserved(name):
+        what = "cannot be set: it tells programs of the build machine where things are"
+        raise WrongValueError(what, "let the script that needs it set it")
     return name
+
+
+def is_reserved(name: str) -> bool:
+    """Tell whether a variable is the build's own: host scripts and the cage run by its value."""
+    return name in PLACES or _RESERVED.fullmatch(name) is not None
 
 
 def suite(text: str) -> str:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glovebox.host import cage, clock
+from glovebox.host import cage, clock, host_view
 from glovebox.host.arch import ARCHES
 from glovebox.host.run import PATH
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
 _BITS_32 = 32
 
@@ -57,6 +57,19 @@ def as_pi_gen(arch: str, variables: Mapping[str, str]) -> list[str]:
 def program() -> list[str]:
     """Give the words that start the cage, before the root."""
     return [sys.executable, "-I", "-S", cage.__file__]
+
+
+def on_host(words: Sequence[str], *, write: Sequence[Path], need: Sequence[Path]) -> list[str]:
+    """Give the command that runs ``words`` with the machine read-only but for ``write``.
+
+    ``need`` are what it reads; they are shown also where they lie below /tmp.
+    """
+    program = [sys.executable, "-I", "-S", host_view.__file__]
+    places = [word for path in write for word in ("--write", str(path))]
+    # Its own interpreter, and what starts the cage.
+    own = (Path(sys.prefix), Path(sys.executable), Path(__file__).parent.parent)
+    places += [word for path in (*need, *own) for word in ("--need", str(path))]
+    return [*program, *places, "--", *words]
 
 
 def command(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
+from glovebox.config import rules
 from glovebox.config.yamltree import Kind, Node, Scalar
 from glovebox.stage import pi_gen
 
@@ -38,8 +39,12 @@ def read(path: Path) -> Node:
         _put(tree, "user.ssh_keys", _list([found["PUBKEY_SSH_FIRST_USER"]], path))
     if found.get("STAGE_LIST"):
         _put(tree, "stages", _list(_stages(found["STAGE_LIST"], path.parent), path))
-    taken = {*_KEYS, *pi_gen.PLACES, "PUBKEY_SSH_FIRST_USER", "STAGE_LIST"}
-    others = {name: value for name, value in found.items() if name not in taken}
+    taken = {*_KEYS, "PUBKEY_SSH_FIRST_USER"}
+    others = {
+        name: value
+        for name, value in found.items()
+        if name not in taken and not rules.is_reserved(name)
+    }
     _put(tree, "environment", _section({n: _text(v, path) for n, v in others.items()}, path))
     return _section(tree, path)
 

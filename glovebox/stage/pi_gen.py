@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from glovebox.config import rules
 from glovebox.errors import ConfigError
 from glovebox.host.arch import ARCHES
 from glovebox.host.run import CommandError, environment, run
@@ -18,12 +19,7 @@ if TYPE_CHECKING:
     from glovebox.config.schema import Config
     from glovebox.stage.stage import Stage
 
-# What a stage sees of itself. Places of one run: they are part of no key.
-PLACES = (
-    "BASE_DIR", "SCRIPT_DIR", "WORK_DIR", "DEPLOY_DIR", "LOG_FILE", "EXPORT_CONFIG_DIR",
-    "STAGE", "STAGE_DIR", "STAGE_WORK_DIR", "ROOTFS_DIR",
-    "PREV_STAGE", "PREV_STAGE_DIR", "PREV_ROOTFS_DIR", "STAGE_LIST",
-)  # fmt: skip
+PLACES = rules.PLACES
 # Sourced in a shell that hands on all that was assigned, exported or not.
 _SOURCING = 'set -a; cd "$1"; source "$2"; env -0'
 

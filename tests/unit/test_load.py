@@ -539,3 +539,18 @@ def test_misplaced_secret_is_not_repeated(tmp_path: Path, override: str) -> None
         load_text(tmp_path, "wifi: {country: DE}", overrides=[override])
 
     assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("ROOTFS_DIR", "WORK_DIR", "STAGE_DIR", "PATH", "HOME", "BASH_ENV", "BASH_FUNC_log"),
+        *("LD_PRELOAD", "PYTHONPATH", "PERL5LIB", "QEMU_LD_PREFIX", "DPKG_ROOT", "GLOVEBOX_ROOT"),
+    ],
+)
+def test_names_of_places_are_the_build_s(tmp_path: Path, name: str) -> None:
+    """A variable by which programs of the host find things cannot be set in `environment:`."""
+    with pytest.raises(ConfigError, match=f"'{name}' cannot be set") as caught:
+        load_text(tmp_path, f"board: '3'\nenvironment: {{{name}: /some/mount}}\n")
+
+    assert "/some/mount" not in str(caught.value)
