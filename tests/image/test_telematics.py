@@ -112,7 +112,7 @@ def test_nobody_to_publish_to_is_no_fault(host: Host) -> None:
 
 @pytest.mark.level("chroot")
 def test_receiver_sets_no_clock_unasked(host: Host) -> None:
-    """chrony does not select the receiver by itself, and steps the clock at its first updates only.
+    """Chrony does not select the receiver by itself, and steps the clock at its first updates only.
 
     What lets it (telematics-trust), and what lifts a clock that was set too low, are there.
     """
