@@ -136,9 +136,7 @@ def test_sandbox(host: Host) -> None:
     """
     found = host.check_output("find /etc/systemd/system -maxdepth 1 -type f -name '*.service'")
     names = sorted(path.rpartition("/")[2] for path in found.split())
-    told = host.check_output(
-        f"systemd-analyze security --offline=yes --no-pager {' '.join(names)}"
-    )
+    told = host.check_output(f"systemd-analyze security --offline=yes --no-pager {' '.join(names)}")
     scores = {
         name: float(score)
         for name, score in re.findall(r"exposure level for (\S+): (\d+\.\d+)", told)

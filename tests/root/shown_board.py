@@ -176,6 +176,8 @@ CODES: Mapping[str, Sequence[str]] = {
     "standing": ("timer", "40", "2960"),
     "no-fix": ("timer", "500", "500"),
     "trouble": ("timer", "80", "250"),
+    "mistake": ("timer", "2000", "2000"),
+    "unheard": ("timer", "2960", "40"),
     "stopped": ("heartbeat",),
     "something new": ("heartbeat",),
 }

@@ -111,6 +111,45 @@ def test_a_radio_that_comes_while_driving_is_blocked_by_the_kernel(tmp_path: Pat
     assert board.blocked("rfkill8") == "1"
 
 
+UNHEARD = """
+mkdir -p "$BOARD/run/telematics-publish"
+echo unheard >"$BOARD/run/telematics-publish/state"
+touch "$BOARD/run/glovebox/state/ask"
+"""
+FINE = UNHEARD.replace("unheard", "fine")
+MISTAKE = 'touch "$BOARD/run/glovebox/card-mistake" "$BOARD/run/glovebox/state/ask"'
+MENDED = 'rm "$BOARD/run/glovebox/card-mistake"; touch "$BOARD/run/glovebox/state/ask"'
+
+
+def test_led_tells_what_its_owner_can_mend(tmp_path: Path) -> None:
+    """A mistake on the card before records that nobody takes, both before what goes well.
+
+    Only trouble of the recorder comes first, and the radio goes by the recorder alone.
+    """
+    board = Board(tmp_path)
+    shown = []
+    steps = (
+        UNHEARD, MISTAKE, told("trouble"), told("standing"), MENDED, FINE, told("no-fix"), MISTAKE,
+    )  # fmt: skip
+    board.come(LED, RADIO, told("driving"))
+    for step in ("", *steps):
+        board.come(step)
+        board.settle()
+        shown.append((board.code, board.blocked()))
+
+    expected = ["driving", "unheard", "mistake", "trouble", "mistake", "unheard", "standing",
+                "no-fix", "mistake"]  # fmt: skip
+    assert [code for code, _ in shown] == [CODES[word] for word in expected]
+    assert [blocked for _, blocked in shown] == ["1"] * 3 + ["0"] * 6
+
+
+def test_no_two_codes_look_alike() -> None:
+    """Each has its own rhythm, so that a board without screen and network can be read."""
+    told_apart = {CODES[word] for word in ("driving", "no-fix", "trouble", "stopped")}
+
+    assert len(told_apart | {CODES["unheard"], CODES["mistake"]}) == len(told_apart) + 2
+
+
 def test_a_timer_that_nobody_heard_of_is_asked_for_again(tmp_path: Path) -> None:
     """Where systemd did not listen, the script fails, and its unit runs it again."""
     board = Board(tmp_path, off_after=10)

@@ -350,13 +350,16 @@ def test_full_boot_partition_is_no_traceback(places: Places) -> None:
 
 def test_led_is_told_of_a_mistake_until_it_is_mended(places: Places) -> None:
     """A file in RAM is there while the card holds a mistake."""
-    (places.boot / FILE).write_text("hostname: -\n")
-    started(places)
-    there = places.mistake.exists()
-    (places.boot / FILE).write_text("hostname: van\n")
-    started(places)
+    asking = places.mistake.parent / "state"
+    asking.mkdir(parents=True)
+    found = []
+    for name in ("-", "van"):
+        (places.boot / FILE).write_text(f"hostname: {name}\n")
+        started(places)
+        found.append((places.mistake.exists(), (asking / "ask").exists()))
+        (asking / "ask").unlink()
 
-    assert (there, places.mistake.exists()) == (True, False)
+    assert found == [(True, True), (False, True)]
 
 
 def test_large_file_is_not_read_whole(places: Places) -> None:

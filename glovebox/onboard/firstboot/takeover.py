@@ -90,7 +90,7 @@ def take_over(places: Places, disk: Disk, *, use: Callable[[Wanted], None]) -> i
     except OSError as error:
         _say(f"the medium stopped this, the next start goes on with it: {error}")
         status = 1
-    places.mistake.unlink(missing_ok=True)
+    _tell_led(places, mistake=False)
     if not wanted.nothing:
         _say(f"taken over from the card: {', '.join(wanted.names)}")
         use(wanted)
@@ -159,12 +159,26 @@ def _refuse(why: str, places: Places, disk: Disk) -> int:
                 disk.write(path, text)
     except OSError as error:
         _say(f"{path.name} could not be written: {error}")
+    _tell_led(places, mistake=True)
+    return 1
+
+
+def _tell_led(places: Places, *, mistake: bool) -> None:
+    """Leave word of a mistake on the card, or of none, and ask whoever shows it to look."""
     try:
-        places.mistake.parent.mkdir(parents=True, exist_ok=True)
-        places.mistake.touch()
+        if places.mistake.exists() == mistake:
+            return
+        if mistake:
+            places.mistake.parent.mkdir(parents=True, exist_ok=True)
+            places.mistake.touch()
+        else:
+            places.mistake.unlink()
+        # See /usr/lib/glovebox/show-state; a board without its LED has no such folder.
+        asking = places.mistake.parent / "state"
+        if asking.is_dir():
+            (asking / "ask").touch()
     except OSError as error:
         _say(f"the LED is not told: {error}")
-    return 1
 
 
 def told(why: str) -> list[str]:
