@@ -116,6 +116,8 @@ def test_receiver_sets_no_clock_unasked(host: Host) -> None:
 
     What lets it (telematics-trust), and what lifts a clock that was set too low, are there.
     """
+    if host.run("grep --quiet selectopts /usr/bin/chronyc").failed:
+        pytest.skip("the chrony of this suite cannot be told later which sources to select")
     lines = host.check_output("chronyd -p").splitlines()
     clocks = [line for line in lines if line.startswith("refclock ")]
     steps = [line for line in lines if line.startswith("makestep ")]
