@@ -23,7 +23,7 @@ from glovebox.host.chroot import emulator_settings
 from glovebox.verify.verify import ABOUT, Facts, Level, Target, parse_target, read_facts, shares
 from tests.image import evidence
 from tests.image.drives import DRIVE_S, epochs
-from tests.image.filled import FILE, fill, is_filled, told
+from tests.image.filled import FILE, HABITS, fill, is_filled, told
 from tests.image.standing import Standing, patience
 
 if TYPE_CHECKING:
@@ -219,7 +219,7 @@ def powered(
         qemu=find_qemu(pytestconfig.getoption("native_root")),
         login=Login(user=facts.user, key=pytestconfig.getoption("key")),
         folder=artifacts,
-        put={FILE: filled.text} if filled else {},
+        put={FILE: filled.text, **HABITS} if filled else {},
     ) as booted:
         pytestconfig.stash[MACHINE] = booted
         yield booted

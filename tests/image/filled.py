@@ -24,6 +24,12 @@ SSID = "garage"
 PSK = "a passphrase that nobody else has"
 COUNTRY = "DE"
 WRONG = b"hostname: Truck\n"
+# What people put beside it out of habit; the one with the passphrase must not outlive the start.
+HABITS = {
+    "ssh": b"",
+    "wpa_supplicant.conf": f'network={{\n  ssid="{SSID}"\n  psk="{PSK}"\n}}\n'.encode(),
+}
+NOTES = "glovebox-notes.txt"
 MISTAKE = (
     "glovebox.yaml:1: hostname: 'Truck' is not a host name; hint: 1 to 63 of a-z, 0-9 and -,"
     " with - neither first nor last; no dots"

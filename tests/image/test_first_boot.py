@@ -99,6 +99,8 @@ def test_it_was_taken_over(host: Host, taken: Filled) -> None:
     assert "ro" in host.check_output("findmnt --noheadings --output OPTIONS /boot/firmware").split(
         ","
     )
+    assert host.run("runuser -u nobody -- ls /boot/firmware/").failed
+    assert host.run("ls /run/glovebox/card-mistake").failed, "files of other systems are no mistake"
 
 
 @pytest.mark.level("emulated", highest="emulated")

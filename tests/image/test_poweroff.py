@@ -83,7 +83,10 @@ def test_nothing_was_written_but_data(
 def test_card_was_wiped(
     machine: Machine, artifacts: Path, target: Target, filled: Filled | None, tmp_path: Path
 ) -> None:
-    """The boot partition holds the files that were flashed, and no byte of the passphrase."""
+    """The boot partition holds the files that were flashed, and no byte of the passphrase.
+
+    What the owner put there for other systems is gone too, and a note says so.
+    """
     if filled is None:
         pytest.skip(f"the card with a file to take over is that of board {owner.BOARD}")
     assert machine.off
@@ -93,7 +96,10 @@ def test_card_was_wiped(
         (tmp_path / name).mkdir()
         card.copy_out(image, "/", tmp_path / name)
 
-    assert run(["diff", "--recursive", tmp_path / "shipped", tmp_path / "used"]).stdout == ""
+    told = run(["diff", "--recursive", tmp_path / "shipped", tmp_path / "used"], check=False).stdout
+    assert told == f"Only in {tmp_path / 'used'}: {owner.NOTES}\n"
+    notes = (tmp_path / "used" / owner.NOTES).read_text()
+    assert all(f"\n{name}: " in notes for name in owner.HABITS)
     boot = card.table(used).boot
     with used.open("rb") as file:
         file.seek(boot.start)
