@@ -16,7 +16,7 @@ import logging
 import signal
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from telematics import publishing
@@ -362,7 +362,8 @@ def _loop(
                 log.warning("%s", error)
                 notify(f"STATUS={error}")
             told = str(error)
-            board.tell(publisher.published, publisher.aside, told)
+            with suppress(QueueError):
+                board.tell(publisher.published, publisher.aside, told)
             asked = error.wait_s if isinstance(error, SinkError) else 0.0
             stop.wait(max(backoff, asked))
             backoff = min(backoff * 2, BACKOFF_MAX_S)

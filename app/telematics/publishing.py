@@ -8,6 +8,7 @@ in the queue, beside what waits there; that this one was counted, in RAM.
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -17,6 +18,7 @@ from telematics.sink import plain
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+log = logging.getLogger(__name__)
 RUNTIME_DIRECTORY = "/run/telematics-publish"
 NAME = "publish.json"
 # One word, as the recorder's state is: see docs/car.md.
@@ -51,6 +53,7 @@ class Board:
         self._silent: int | None = None
         self._told: tuple[object, ...] = ()
         self._published = 0
+        self._word = ""
 
     def begin(self) -> None:
         """Count this start of the board, once; raises QueueError if that cannot be noted."""
@@ -64,11 +67,11 @@ class Board:
     def tell(self, published: int, refused: int, trouble: str) -> None:
         """Write how it goes, if that changed; raises QueueError if the queue does not answer."""
         if published > self._published:
-            self._published = published
             if self._silent != -1:
                 self._queue.heard()
                 self._silent = -1
                 self._say(FINE)
+            self._published = published
         told = (published > 0, refused, trouble, self._silent)
         if told != self._told:
             facts = {
@@ -84,17 +87,21 @@ class Board:
         return (self._silent or 0) >= SILENT_STARTS and self._queue.length() > 0
 
     def _say(self, word: str) -> None:
-        mark = self._folder / STATE
-        if not mark.exists() or mark.read_text(encoding="utf-8") != f"{word}\n":
-            _write(mark, f"{word}\n")
+        if word != self._word:
+            _write(self._folder / STATE, f"{word}\n")
+            self._word = word
 
 
 def _write(path: Path, text: str) -> None:
     """Write whole; where there is no folder, as in a shell, nobody asks there either."""
-    if path.parent.is_dir():
+    if not path.parent.is_dir():
+        return
+    try:
         write_whole(path, text, durable=False)
         # Anybody may ask `telematics status`.
         path.chmod(0o644)
+    except OSError as error:
+        log.warning("%s: %s", path, error.strerror)
 
 
 def folder(environ: Mapping[str, str]) -> Path:

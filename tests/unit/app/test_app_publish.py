@@ -407,6 +407,25 @@ def test_status_tells_of_the_publisher(
     assert json.loads(_with_publisher('{"pid": 1}', facts))["publisher"] == facts
 
 
+def test_queue_that_fails_meanwhile_is_asked_again(tmp_path: Path) -> None:
+    """That something was heard is noted as soon as the queue answers; a full RAM stops nothing."""
+    silence = Silence()
+    board = started(tmp_path, silence)
+
+    def fails() -> None:
+        raise QueueError("away")
+
+    silence.heard, works = fails, silence.heard  # type: ignore[method-assign]  # for a moment
+    with pytest.raises(QueueError):
+        board.tell(1, 0, "")
+    silence.heard = works  # type: ignore[method-assign]  # it is back
+    board.tell(1, 0, "")
+    (tmp_path / f".{publishing.NAME}.new").mkdir()
+    board.tell(1, 1, "")
+
+    assert silence.count == -1
+
+
 ODD = b'{"published": "x", "refused": 0, "trouble": "", "silent_starts": 0}'
 
 
