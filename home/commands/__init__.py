@@ -1,0 +1,1 @@
+"""One module for each command: ``add`` names its options, ``run`` does it."""
