@@ -121,7 +121,9 @@ def read(path: Path | None) -> Config:
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file; hint: `folder: home-data` in it is enough") from None
+        raise ConfigError(
+            f"{path}: no such file; hint: `folder: home-data` in it is enough"
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: {error}") from None
     except yaml.YAMLError as error:
@@ -212,8 +214,12 @@ def _vehicles(reader: _Reader, value: object) -> dict[str, Path]:
     for name, entry in reader.mapping("vehicles", value).items():
         where = f"vehicles.{name}"
         if not DEVICE.fullmatch(name):
-            reader.wrong(where, name, "the name that its records have: A-Z a-z 0-9 . _ -, 12 at most")
-        key = reader.path(f"{where}.key_file", reader.mapping(where, entry, {"key_file"}).get("key_file"))
+            reader.wrong(
+                where, name, "the name that its records have: A-Z a-z 0-9 . _ -, 12 at most"
+            )
+        key = reader.path(
+            f"{where}.key_file", reader.mapping(where, entry, {"key_file"}).get("key_file")
+        )
         if key is None:
             reader.wrong(where, entry, "key_file: with the key that it posts with")
         else:

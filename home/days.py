@@ -56,14 +56,12 @@ class Built:
     seconds: float
 
 
-def build(
-    folder: Path, *, first: str = "", last: str = "", again: bool = False
-) -> Built:
+def build(folder: Path, *, first: str = "", last: str = "", again: bool = False) -> Built:
     """Build the days whose lines changed since they were built; with ``again`` all in the range."""
     began = time.monotonic()
     with files.locked(folder / "days" / "lock", "building", wait=True):
-        for old in (folder / "days").glob("*/.*"):
-            old.unlink(missing_ok=True)
+        for old in (*(folder / "days").glob(".build-*"), *(folder / "days").glob("*/.*")):
+            shutil.rmtree(old) if old.is_dir() else old.unlink()  # what a kill left
         return _build(folder, first, last, began, again=again)
 
 
@@ -105,7 +103,7 @@ def _build(folder: Path, first: str, last: str, began: float, *, again: bool) ->
 def built_days(folder: Path) -> dict[str, str]:
     """Give the days that are built, and what each was built from."""
     found = {}
-    for path in (folder / "days").glob("*/"):
+    for path in (folder / "days").glob("[!.]*/"):
         try:
             found[path.name] = (path / "built").read_text(encoding="ascii")
         except FileNotFoundError:
@@ -169,7 +167,7 @@ def _tables(heard: Path, place: Path, scratch: Path) -> int:
     with engine.memory(scratch) as base:
         columns = ", ".join(f"'{name}': '{kind}'" for name, kind in HEARD.items())
         base.execute(
-            f"CREATE TABLE heard AS SELECT * FROM read_csv('{engine.quoted(heard)}',"  # noqa: S608  our own names
+            f"CREATE TABLE heard AS SELECT * FROM read_csv('{engine.quoted(heard)}',"
             f" header = false, auto_detect = false, delim = ',', quote = '\"', escape = '\"',"
             f" columns = {{{columns}}})"
         )
@@ -182,7 +180,7 @@ def _tables(heard: Path, place: Path, scratch: Path) -> int:
             path = place / f"{table}.parquet"
             beside = files.hidden(path)
             base.execute(
-                f"COPY (SELECT * FROM {table} ORDER BY {order}) TO '{engine.quoted(beside)}'"  # noqa: S608  likewise
+                f"COPY (SELECT * FROM {table} ORDER BY {order}) TO '{engine.quoted(beside)}'"
                 " (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 122880)"
             )
             files.flush(beside)

@@ -88,7 +88,7 @@ def views(base: Any, folder: Path, time_zone: str) -> None:  # noqa: ANN401  a c
             continue
         listed = ", ".join(f"'{quoted(path)}'" for path in paths)
         base.execute(
-            f"CREATE VIEW {name} AS SELECT * EXCLUDE (filename),"  # noqa: S608  our own names
+            f"CREATE VIEW {name} AS SELECT * EXCLUDE (filename),"
             f" parse_filename(parse_dirpath(filename)) AS utc_day"
             f" FROM read_parquet([{listed}], filename = true)"
         )
@@ -104,9 +104,7 @@ def views(base: Any, folder: Path, time_zone: str) -> None:  # noqa: ANN401  a c
     ):
         base.execute(f"CREATE VIEW {name} AS {text(source)}")
     for path in sorted((folder / "tables").glob("*.parquet")):
-        base.execute(
-            f'CREATE VIEW "{path.stem}" AS SELECT * FROM read_parquet(\'{quoted(path)}\')'  # noqa: S608  likewise
-        )
+        base.execute(f"CREATE VIEW \"{path.stem}\" AS SELECT * FROM read_parquet('{quoted(path)}')")
     _dead(base, folder / "landing")
 
 

@@ -88,7 +88,7 @@ def _rows(base: Any, query: str) -> Iterator[tuple[Any, ...]]:  # noqa: ANN401  
 
 
 def _query(view: str, where: str) -> str:
-    return f"SELECT * FROM {view} WHERE {where} ORDER BY ALL"  # noqa: S608  checked words
+    return f"SELECT * FROM {view} WHERE {where} ORDER BY ALL"
 
 
 def _copied(options: str) -> Callable[[Any, str, Path, str], int]:
@@ -109,7 +109,7 @@ def _sqlite(base: Any, view: str, target: Path, where: str) -> int:  # noqa: ANN
         count = 0
         while rows := result.fetchmany(FETCH):
             marks = ", ".join("?" * len(names))
-            other.executemany(f"INSERT INTO {view} VALUES ({marks})", rows)  # noqa: S608  likewise
+            other.executemany(f"INSERT INTO {view} VALUES ({marks})", rows)
             count += len(rows)
         other.commit()
     finally:
@@ -167,7 +167,9 @@ def _gpx(base: Any, view: str, target: Path, where: str) -> int:  # noqa: ANN401
             height = "" if alt is None else f"<ele>{alt}</ele>"
             moment = datetime.fromtimestamp(time_ms / 1000, UTC)
             when = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-            file.write(f'<trkpt lat="{lat:.6f}" lon="{lon:.6f}">{height}<time>{when}</time></trkpt>\n')
+            file.write(
+                f'<trkpt lat="{lat:.6f}" lon="{lon:.6f}">{height}<time>{when}</time></trkpt>\n'
+            )
             trip, before = trip_id, time_ms
             count += 1
         _end(file, trip)

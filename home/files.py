@@ -31,11 +31,13 @@ def write(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         beside.rename(path)
+        flush_names(path.parent)
     except BaseException:
-        with suppress(OSError):
-            beside.unlink()
+        # Neither name may stay: nobody was told that it is there.
+        for each in (beside, path):
+            with suppress(OSError):
+                each.unlink()
         raise
-    flush_names(path.parent)
 
 
 def make_folder(path: Path) -> None:

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from home import index
-from home.lines import landed
 from home.landing import Offsets
-from telematics.sink_kafka import SinkError, security_config
+from home.lines import landed
+from telematics.sink import SinkError
+from telematics.sink_kafka import security_config
 
 if TYPE_CHECKING:
     import threading
@@ -50,9 +51,7 @@ class _LostError(Exception):
     """The broker cannot be used; the message says why."""
 
 
-def receive(
-    kafka: Kafka, landing: Landing, status: KafkaStatus, stopping: threading.Event
-) -> None:
+def receive(kafka: Kafka, landing: Landing, status: KafkaStatus, stopping: threading.Event) -> None:
     """Take records until told to stop; whatever goes wrong is told, and tried again."""
     while not stopping.is_set():
         try:
@@ -166,7 +165,9 @@ def _take(
             raise _LostError(f"topic {topic} has lost messages that were read already")
         if first > expected:
             status.passed += first - expected
-            log.warning("kafka: %s/%d has no offsets %d to %d", topic, partition, expected, first - 1)
+            log.warning(
+                "kafka: %s/%d has no offsets %d to %d", topic, partition, expected, first - 1
+            )
         offsets = Offsets(partition, first, last + 1)
         landing.put(f"{folders[topic]}/{offsets.name}", lines, entry)
         reached[topic, partition] = last + 1
@@ -198,7 +199,8 @@ def _identity(kafka: Kafka, topic: str) -> str:
     from confluent_kafka.admin import AdminClient  # noqa: PLC0415
 
     security = security_config(kafka.security, kafka.secrets, user=kafka.user)
-    admin = AdminClient({"bootstrap.servers": kafka.servers, "log_level": 0, **security})
+    base: Any = {"bootstrap.servers": kafka.servers, "log_level": 0}
+    admin = AdminClient(base | security)
     described = admin.describe_topics(TopicCollection([topic]), request_timeout=ANSWER_S)
     ident = described[topic].result(ANSWER_S).topic_id
     return f"{ident.get_most_significant_bits() % (1 << 64):016x}"
@@ -208,5 +210,3 @@ def _assign(consumer: Any, reached: dict[tuple[str, int], int]) -> None:  # noqa
     from confluent_kafka import TopicPartition  # noqa: PLC0415
 
     consumer.assign([TopicPartition(topic, part, at) for (topic, part), at in reached.items()])
-
-

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, NamedTuple
 
 from home import files, index
-from home.lines import read
+from home.lines import Dead, read
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from home.index import Entry, Summary
-    from home.lines import Dead, Row
+    from home.lines import Row
 
 SUFFIX = ".lines"
 SMALL = 1 << 20
@@ -114,7 +114,9 @@ class Landing:
         """Give the offset that a partition goes on with, None if nothing of it is there."""
         with self._guard:
             known = [offsets_of(name.rpartition("/")[2]) for name in self._within(folder)]
-        return max((each.next for each in known if each and each.partition == partition), default=None)
+        return max(
+            (each.next for each in known if each and each.partition == partition), default=None
+        )
 
     def merge(self) -> int:
         """Make few segments of many small ones, and give how many went."""
@@ -217,15 +219,13 @@ def read_lines(root: Path, name: str) -> Iterator[bytes]:
     yield from index.lines_of((root / name).read_bytes())
 
 
-def dead_letters(
-    root: Path, segments: Mapping[str, Entry]
-) -> Iterator[tuple[str, int, Dead]]:
+def dead_letters(root: Path, segments: Mapping[str, Entry]) -> Iterator[tuple[str, int, Dead]]:
     """Give segment, line number and dead letter of all that are dead today."""
     for name, entry in segments.items():
         if entry.dead:
             for number, line in enumerate(read_lines(root, name), 1):
                 found = read(line)
-                if found is not None and hasattr(found, "why"):
+                if isinstance(found, Dead):
                     yield name, number, found
 
 
@@ -267,9 +267,7 @@ def _sweep(root: Path) -> None:
                 reached = (each.partition, each.next)
 
 
-def _adjacent(
-    known: Sequence[tuple[Offsets, str]], sizes: Mapping[str, int]
-) -> list[list[str]]:
+def _adjacent(known: Sequence[tuple[Offsets, str]], sizes: Mapping[str, int]) -> list[list[str]]:
     runs: list[list[str]] = []
     before: Offsets | None = None
     for each, name in known:

@@ -33,8 +33,6 @@ NAMES_KNOWN_MAX = 10_000
 # No board runs for longer without a start, ms.
 MONO_MAX = 20 * 366 * 86_400_000
 LAT_MAX, LON_MAX, TRACK_MAX = 90, 180, 360
-# Where a record's optional values begin, and how many there are of them.
-OPTIONAL = ("alt", "speed", "track", "climb", "eph", "eps")
 
 
 class Row(NamedTuple):
@@ -194,9 +192,7 @@ def _number(name: str, value: object, low: float, high: float) -> float:
     return float(value)  # type: ignore[arg-type]  # likewise
 
 
-def _optional(
-    name: str, value: object, low: float = -1e9, high: float = 1e9
-) -> float | None:
+def _optional(name: str, value: object, low: float = -1e9, high: float = 1e9) -> float | None:
     if value is None:
         return None
     return _number(name, value, low, high)
@@ -215,26 +211,31 @@ def _gap(gap: object) -> tuple[int, int]:
 
 def _point(line: bytes) -> Row | Dead:
     try:
-        values = json.loads(line, parse_constant=_refuse)["point"]
-        source, device, when = values["source"], values["device"], values["time"]
-        if not isinstance(source, str) or not SOURCE.fullmatch(source):
-            raise _WrongError("source is no name")
-        if not isinstance(device, str) or not NAMES[0].fullmatch(device):
-            raise _WrongError(f"device {str(device)[:20]!r} is no name of a vehicle")
-        if type(when) is not int or not 0 < when < LARGEST:
-            raise _WrongError("time is not a number of milliseconds")
-        return Row(
-            device, f"{source}:", "", when, None, when, 1, 0,
-            _number("lat", values["lat"], -LAT_MAX, LAT_MAX),
-            _number("lon", values["lon"], -LON_MAX, LON_MAX), None,
-            *(_optional(name, values.get(name)) for name in OPTIONAL), None, 0, 0, "",
-        )  # fmt: skip
+        return _position(json.loads(line, parse_constant=_refuse)["point"])
     except _WrongError as error:
         return Dead(line, 0, str(error))
     except (JSONDecodeError, KeyError, TypeError, ValueError, RecursionError) as error:
         return Dead(line, 0, f"not the values of a position: {error!r}")
 
 
+def _position(values: dict[str, Any]) -> Row:
+    source, device, when = values["source"], values["device"], values["time"]
+    if not isinstance(source, str) or not SOURCE.fullmatch(source):
+        raise _WrongError("source is no name")
+    if not isinstance(device, str) or not NAMES[0].fullmatch(device):
+        raise _WrongError(f"device {str(device)[:20]!r} is no name of a vehicle")
+    if type(when) is not int or not 0 < when < LARGEST:
+        raise _WrongError("time is not a number of milliseconds")
+    return Row(
+        device=device, installation=f"{source}:", boot="", seq=when, trip=None, time=when,
+        time_ok=1, mono=0, lat=_number("lat", values["lat"], -LAT_MAX, LAT_MAX),
+        lon=_number("lon", values["lon"], -LON_MAX, LON_MAX), mode=None,
+        alt=_optional("alt", values.get("alt")), speed=_optional("speed", values.get("speed")),
+        track=_optional("track", values.get("track"), 0, TRACK_MAX),
+        climb=_optional("climb", values.get("climb")), eph=_optional("eph", values.get("eph"), 0),
+        eps=_optional("eps", values.get("eps"), 0), receiver=None, lost=0, skipped=0, crc="",
+    )  # fmt: skip
+
+
 def _refuse(constant: str) -> float:
     raise _WrongError(f"{constant} is no number")
-

@@ -103,7 +103,7 @@ class Asked(Handler):
         self.home = home
         super().__init__(*rest)  # type: ignore[arg-type]  # what the server gives every handler
 
-    def do_POST(self) -> None:
+    def do_POST(self) -> None:  # noqa: N802  the name is http.server's
         """Take records from a vehicle."""
         receiver = self.home.receiver
         vehicle = receiver.vehicle(self.headers.get("X-API-Key"))
@@ -122,13 +122,15 @@ class Asked(Handler):
                 said = receiver.take(vehicle, body)
             except OSError as error:
                 log.warning("http: %s", error)
-                self.answer(HTTPStatus.INSUFFICIENT_STORAGE, "not now", close=True, Retry_After="30")
+                self.answer(
+                    HTTPStatus.INSUFFICIENT_STORAGE, "not now", close=True, Retry_After="30"
+                )
             else:
                 self.answer(said.status, said.text + "\n")
         finally:
             receiver.end(vehicle)
 
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802  likewise
         """Show something to the owner."""
         if not self._allowed():
             return
@@ -172,7 +174,9 @@ def serve(config: Config, stopping: threading.Event, *, ready: Callable[[str], N
     files.make_folder(config.folder)
     with files.locked(config.folder / "lock", "receiving"):
         landing = Landing(config.folder / "landing").open()
-        home = Home(config, landing, Receiver(landing, vehicles_of(config.vehicles)), stopping=stopping)
+        home = Home(
+            config, landing, Receiver(landing, vehicles_of(config.vehicles)), stopping=stopping
+        )
         home.password = _password(config.password_file)
         landing.listeners.append(lambda _name, _entry: home.changed.set())
         home.routes |= {"/status": _status_page, "/api/status": _status_json}
@@ -223,7 +227,7 @@ def _password(path: Path | None) -> bytes:
 
 
 def _go_on(work: Callable[[], None], stopping: threading.Event) -> None:
-    """Do a part's work, and again after a fault that nobody foresaw: it is told, nothing else ends."""
+    """Do a part's work, and again after a fault that nobody foresaw; no other part ends."""
     while not stopping.is_set():
         try:
             work()

@@ -19,7 +19,7 @@ TABLE = (
     "CREATE TABLE detector_rows (detector INTEGER, at_s BIGINT, occupancy INTEGER, v2 DOUBLE, "
     "v3 DOUBLE, v4 DOUBLE, v5 DOUBLE, c2 INTEGER, c3 INTEGER, c4 INTEGER, c5 INTEGER)"
 )
-INSERT = f"INSERT INTO detector_rows VALUES ({', '.join('?' * len(NAMES))})"  # noqa: S608  our own names
+INSERT = f"INSERT INTO detector_rows VALUES ({', '.join('?' * len(NAMES))})"
 
 
 def metrics(

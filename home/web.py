@@ -2,7 +2,7 @@
 
 The standard library's server, with what it lacks: as many connections as there is room for, the
 one that has been silent longest goes first; a time for the whole of a request's head and of its
-body, not for each byte; a limit on the head; and nothing of a body is read for whom it is not wanted.
+body, not for each byte; a limit on the head; and no body is read for whom it is not wanted.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import io
 import logging
 import socket
 import ssl
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -35,7 +36,7 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Connections:
-    """Who is connected; a caller counts as silent until it has asked for something with a right to."""
+    """Who is connected; a caller is silent until it asks for something that it has a right to."""
 
     most: int = CONNECTIONS_MAX
     _since: dict[socket.socket, float] = field(default_factory=dict)
@@ -247,7 +248,7 @@ class Server(ThreadingHTTPServer):
             self.address_family = socket.AF_INET6
         self.tls = tls
         self.connections = Connections(most)
-        super().__init__(address, handler)  # type: ignore[arg-type]  # a handler with its home
+        super().__init__(address, handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401  as the parent
         """Serve a caller if there is room."""
@@ -261,11 +262,9 @@ class Server(ThreadingHTTPServer):
         self.connections.leave(request)
         super().shutdown_request(request)
 
-    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401  likewise
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401, ARG002  likewise
         """Tell of what nobody foresaw; a caller that went or was too slow is none of it."""
-        import sys  # noqa: PLC0415
-
-        error = sys.exception() if hasattr(sys, "exception") else sys.exc_info()[1]
+        error = sys.exc_info()[1]
         if not isinstance(error, (OSError, ValueError)):
             log.error("a request from %s", client_address[0], exc_info=error)
 

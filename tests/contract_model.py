@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from telematics.epoch import Epoch
 from telematics.queue import QueueError
-from telematics.receive import Ledger
 from telematics.record import Record, decode
 from telematics.sink import Sent, SinkError
+from tests.judge import Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -266,7 +266,7 @@ class Connection:
 
 @dataclass
 class ModelSink:
-    """A receiver behind a broker: the reference ledger and its lines.
+    """A receiver behind a broker: the judge's ledger and its lines.
 
     ``faults``: ``lost ack`` takes all and says nothing; ``partial`` takes half and says so;
     ``half told`` takes all and acknowledges half; ``refused`` takes nothing, for no reason that a

@@ -33,8 +33,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     match options.command:
         case "run" | "publish":
             return _serve(_SERVICES[options.command], options.config)
-        case "receive":
-            return _receive(options)
         case "repair":
             return _repair(options)
         case "clock":
@@ -67,18 +65,6 @@ def _parser() -> argparse.ArgumentParser:
     ask.add_argument("--json", action="store_true", help="for a program to read")
     publish = commands.add_parser("publish", help="publish the queue until told to stop")
     publish.add_argument("--config", type=Path, default=CONFIG, metavar="FILE", help="settings")
-    receive = commands.add_parser(
-        "receive", help="be a receiver: records and gaps as JSON lines, each record once"
-    )
-    receive.add_argument("file", type=Path, help="what is received is appended to it")
-    receive.add_argument("--kafka", metavar="SERVERS", help="take records off Kafka")
-    receive.add_argument("--topic", default="telematics", help="default: %(default)s")
-    receive.add_argument(
-        "--security", default="tls", choices=("tls", "sasl", "plaintext"), help="as the publisher's"
-    )
-    receive.add_argument("--user", default="", help="for sasl")
-    receive.add_argument("--secrets", type=Path, default=Path(), help="folder as the publisher's")
-    receive.add_argument("--http", type=int, metavar="PORT", help="or take them by HTTP POST")
     repair = commands.add_parser("repair", help="mend the queue's files before it starts")
     repair.add_argument("--queue", type=Path, default=Path("/var/lib/queue"), metavar="FOLDER")
     repair.add_argument("--state", type=Path, default=Path(status.STATE_DIRECTORY))
@@ -109,38 +95,6 @@ def _serve(module: str, config: Path) -> int:
         import_module(module).run(settings, os.environ)
     except OSError as error:
         return _complain(f"{error.filename or 'telematics'}: {error.strerror}")
-    return 0
-
-
-def _receive(options: argparse.Namespace) -> int:
-    import signal  # noqa: PLC0415
-    import threading  # noqa: PLC0415
-
-    from telematics import address, receive  # noqa: PLC0415
-    from telematics.sink import SinkError, secret_text  # noqa: PLC0415
-    from telematics.sink_kafka import security_config  # noqa: PLC0415
-
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
-    if not options.kafka and not options.http:
-        return _complain("receive: nowhere to take records from; hint: --kafka or --http")
-    book = receive.Book(options.file)
-    try:
-        if options.kafka:
-            security = security_config(options.security, options.secrets, user=options.user)
-            config = {"bootstrap.servers": options.kafka, "log_level": 2, **security}
-            receive.from_kafka(book, config, topic=options.topic, stopping=stopping)
-            return 0
-        key = secret_text(options.secrets, "api-key", address.wrong_key)
-        server = receive.http_server(book, port=options.http, key=key)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        stopping.wait()
-        server.shutdown()
-    except (SinkError, OSError) as error:
-        return _complain(str(error))
-    finally:
-        book.close()
     return 0
 
 

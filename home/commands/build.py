@@ -13,9 +13,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     """Take the days."""
     parser.add_argument("--from", dest="first", default="", metavar="DAY", help="2026-11-28, UTC")
     parser.add_argument("--to", dest="last", default="", metavar="DAY", help="the last day")
-    parser.add_argument(
-        "--again", action="store_true", help="also days whose lines did not change"
-    )
+    parser.add_argument("--again", action="store_true", help="also days whose lines did not change")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -25,9 +23,7 @@ def run(options: argparse.Namespace) -> int:
     days.check_range(options.first, options.last)
     # Who names days wants these built, whatever is known of them.
     again = options.again or bool(options.first or options.last)
-    built = days.build(
-        options.home.folder, first=options.first, last=options.last, again=again
-    )
+    built = days.build(options.home.folder, first=options.first, last=options.last, again=again)
     for day in built.days:
         sys.stdout.write(f"{day} built\n")
     for day in built.removed:

@@ -30,7 +30,9 @@ def run(options: argparse.Namespace) -> int:
             landing = Landing(root).open()
             landing.close()
         after = landing.total.dead
-        sys.stdout.write(f"{before - after} of {before} are records now; home build takes them in\n")
+        sys.stdout.write(
+            f"{before - after} of {before} are records now; home build takes them in\n"
+        )
         return 0
     segments, _ = look(root)
     count = 0

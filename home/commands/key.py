@@ -33,7 +33,8 @@ def run(options: argparse.Namespace) -> int:
     with os.fdopen(opened, "w", encoding="ascii") as file:
         file.write(secrets.token_urlsafe(32) + "\n")
     sys.stdout.write(
-        f"{path} is written; put it on the vehicle as publish_secrets/api-key, and into home.yaml:\n"
+        f"{path} is written; put it on the vehicle as publish_secrets/api-key,"
+        " and into home.yaml:\n"
         f"vehicles:\n  {options.device}: {{ key_file: {path} }}\n"
     )
     return 0

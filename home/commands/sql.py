@@ -45,7 +45,9 @@ def run(options: argparse.Namespace) -> int:
                     if options.csv:
                         write(row)
                     else:
-                        sys.stdout.write(json.dumps(dict(zip(names, row, strict=True)), default=str) + "\n")
+                        sys.stdout.write(
+                            json.dumps(dict(zip(names, row, strict=True)), default=str) + "\n"
+                        )
                 rows = result.fetchmany(FETCH)
         except Error as error:
             raise HomeError(f"sql: {error}") from None

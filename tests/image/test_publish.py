@@ -17,7 +17,7 @@ import pytest
 
 from glovebox.host.run import run
 from glovebox.verify.verify import MEASURE
-from telematics import receive
+from tests import judge
 from tests.image.drives import epochs
 from tests.image.test_drive import (
     BETWEEN_S,
@@ -86,7 +86,7 @@ awk "BEGIN {{ print ($end - $begin) * 5000 / $first }}"
 
 
 class Home:
-    """The broker at home, and what the reference receiver wrote down of it."""
+    """The broker at home, and what the judge wrote down of it."""
 
     def __init__(self, folder: Path) -> None:
         """Start the broker; ``reachable`` opens the way to it."""
@@ -96,11 +96,11 @@ class Home:
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """Let the reference receiver read."""
-        book, stopping = receive.Book(self.path), threading.Event()
+        """Let the judge read."""
+        book, stopping = judge.Book(self.path), threading.Event()
         config = {"bootstrap.servers": self.broker.plain}
         options = {"topic": "telematics", "stopping": stopping}
-        reader = threading.Thread(target=receive.from_kafka, args=(book, config), kwargs=options)
+        reader = threading.Thread(target=judge.from_kafka, args=(book, config), kwargs=options)
         reader.start()
         try:
             yield

@@ -14,12 +14,13 @@ import confluent_kafka
 import pytest
 from parts import until
 
-from telematics import receive, sink_kafka
+from telematics import sink_kafka
 from telematics.publish import Publisher
 from telematics.record import Identity
 from telematics.settings import Settings
 from telematics.sink import SinkError
 from telematics.sink_kafka import KafkaSink
+from tests import judge
 from tests.contract_model import ModelQueue, epoch, maker
 
 if TYPE_CHECKING:
@@ -119,12 +120,12 @@ def sink(cluster: Cluster) -> KafkaSink:
     )  # fmt: skip
 
 
-def received(cluster: Cluster, path: Path) -> tuple[list[object], receive.Ledger]:
+def received(cluster: Cluster, path: Path) -> tuple[list[object], judge.Ledger]:
     """Read the topic as a receiver does, until the last record is there."""
-    book, stopping = receive.Book(path), threading.Event()
+    book, stopping = judge.Book(path), threading.Event()
     config = {"bootstrap.servers": cluster.servers.decode()}
     options = {"topic": TOPIC, "stopping": stopping}
-    reader = threading.Thread(target=receive.from_kafka, args=(book, config), kwargs=options)
+    reader = threading.Thread(target=judge.from_kafka, args=(book, config), kwargs=options)
     reader.start()
     try:
         until(lambda: f'"seq":{RECORDS},' in path.read_text(), what="the last record")
@@ -132,7 +133,7 @@ def received(cluster: Cluster, path: Path) -> tuple[list[object], receive.Ledger
         stopping.set()
         reader.join()
         book.close()
-    again = receive.Book(path)
+    again = judge.Book(path)
     again.close()
     lines = [line for line in path.read_text().splitlines() if '"seq"' in line]
     return [int(line.split('"seq":')[1].split(",")[0]) for line in lines], book.ledger

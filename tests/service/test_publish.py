@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 from parts import APP, KEY, Process, Redis, free_port, until
 
-from telematics import receive, sink_kafka
+from telematics import sink_kafka
 from telematics.publish import Publisher
 from telematics.queue import RedisQueue
 from telematics.record import Identity, decode
@@ -24,6 +24,7 @@ from telematics.settings import Settings, TogetherError
 from telematics.sink import SinkError
 from telematics.sink_http import HttpSink
 from telematics.sink_kafka import KafkaSink
+from tests import judge
 from tests.contract_model import epoch, maker
 from tests.kafka_broker import Broker
 
@@ -94,8 +95,8 @@ def fill(queue: Redis, first: int, last: int) -> None:
 
 
 def read_topic(broker: Broker, topic: str, path: Path, *, count: int) -> list[dict[str, object]]:
-    """Have the reference receiver read a topic until so many records are there."""
-    book, stopping = receive.Book(path), threading.Event()
+    """Have the judge read a topic until so many records are there."""
+    book, stopping = judge.Book(path), threading.Event()
     config = {
         "bootstrap.servers": broker.tls,
         "security.protocol": "ssl",
@@ -105,7 +106,7 @@ def read_topic(broker: Broker, topic: str, path: Path, *, count: int) -> list[di
         "group.id": f"test-{topic}",
     }
     options = {"topic": topic, "stopping": stopping}
-    reader = threading.Thread(target=receive.from_kafka, args=(book, config), kwargs=options)
+    reader = threading.Thread(target=judge.from_kafka, args=(book, config), kwargs=options)
     reader.start()
     try:
         until(lambda: len(_lines(path)) >= count, what=f"{count} lines off Kafka", within_s=60)
@@ -251,8 +252,8 @@ def test_http_receiver(redis: Redis, tmp_path: Path) -> None:
     """By POST with an API key: all records once, also when an answer was lost; no key, nothing."""
     (tmp_path / "api-key").write_text("secret\n")
     fill(redis, 1, 1200)
-    book = receive.Book(tmp_path / "out")
-    server = receive.http_server(book, port=free_port(), key="secret")
+    book = judge.Book(tmp_path / "out")
+    server = judge.http_server(book, port=free_port(), key="secret")
     threading.Thread(target=server.serve_forever, daemon=True).start()
     wanted = Settings(
         publish_to="http", publish_servers=f"http://127.0.0.1:{server.server_port}/records",
