@@ -52,10 +52,9 @@ SELECT detector AS uniqueid, at_s AS recordtimestamp, currentspeed, occupancy AS
        END AS trafficjamindicator,
        c2 AS trafficintensityclass2, c3 AS trafficintensityclass3,
        c4 AS trafficintensityclass4, c5 AS trafficintensityclass5,
-       -- 10 km/h: its own table has a 1 for 54 to 73, which the 20 of its text would not give.
        CASE
-           WHEN currentspeed - previousspeed >= 10 THEN 1
-           WHEN currentspeed - previousspeed <= -10 THEN -1
+           WHEN currentspeed - previousspeed >= 20 THEN 1
+           WHEN currentspeed - previousspeed <= -20 THEN -1
            ELSE 0
        END AS speeddiffindicator,
        avgspeed2minutes, avgspeed10minutes,

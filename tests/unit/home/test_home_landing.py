@@ -158,8 +158,8 @@ def test_flipped_bit_in_a_segment_costs_one_record(tmp_path: Path) -> None:
 def test_two_processes_on_one_folder(tmp_path: Path) -> None:
     """The second one is told whose the folder is."""
     with files.locked(tmp_path / "lock", "receiving"):
-        with pytest.raises(BusyError, match=f"pid {os.getpid()}"):
-            with files.locked(tmp_path / "lock", "receiving"):
-                raise AssertionError
+        again = files.locked(tmp_path / "lock", "receiving")
+        with pytest.raises(BusyError, match=f"pid {os.getpid()}"), again:
+            raise AssertionError
     with files.locked(tmp_path / "lock", "receiving"):
         pass
