@@ -469,6 +469,24 @@ def diff(_c: Context, a: str, b: str, json: bool = False, all: bool = False) -> 
 
 @task(
     auto_shortflags=False,
+    help={"folder": "where everything lies (default: home.yaml's, or home-data)"},
+)
+def home(_c: Context, folder: str = "") -> None:
+    """Be the home base: receive from vehicles, build days, answer SQL (docs/home.md).
+
+    ./invoke home [--folder FOLDER] [-- COMMAND …]; without a command it serves until Ctrl-C. All
+    commands: ./invoke home -- --help
+    """
+    from home.cli import main
+
+    words = sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else ["serve"]
+    status = main([*(["--folder", folder] if folder else []), *words])
+    if status:
+        raise Exit(code=status)
+
+
+@task(
+    auto_shortflags=False,
     help=_help(
         "image",
         write="keep what is changed, in the image itself",

@@ -168,7 +168,8 @@ def _tables(heard: Path, place: Path, scratch: Path) -> int:
         columns = ", ".join(f"'{name}': '{kind}'" for name, kind in HEARD.items())
         base.execute(
             "CREATE TABLE heard AS SELECT * REPLACE (COALESCE(boot, '') AS boot)"
-            f" FROM read_csv('{engine.quoted(heard)}', header = false, auto_detect = false, delim = ',', quote = '\"', escape = '\"',"
+            f" FROM read_csv('{engine.quoted(heard)}', header = false, auto_detect = false,"
+            f" delim = ',', quote = '\"', escape = '\"',"
             f" columns = {{{columns}}})"
         )
         for name in ("day/once", "day/points", "day/legs", "day/stops", "day/minutes", "day/runs"):

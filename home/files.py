@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+PID_WIDTH = 20
 _numbers = itertools.count()
 
 
@@ -77,8 +78,8 @@ def locked(path: Path, what: str, *, wait: bool = False) -> Iterator[None]:
                 f"{path.parent}: {what} is done by another process, pid {pid}; "
                 "hint: one home a folder: stop that one, or name another folder"
             ) from None
-        os.ftruncate(opened, 0)
-        os.pwrite(opened, f"{os.getpid()}\n".encode(), 0)
+        with suppress(OSError):  # a full disk keeps nobody from the lock
+            os.pwrite(opened, f"{os.getpid()}".ljust(PID_WIDTH).encode(), 0)
         yield
     finally:
         os.close(opened)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, NamedTuple
 
@@ -79,8 +80,11 @@ class Landing:
         path = self.root / "index.jsonl"
         if fresh or not path.exists():
             text = "".join(entry.write(name) + "\n" for name, entry in self.segments.items())
-            files.write(path, text.encode())
-        self._index = path.open("ab", buffering=0)
+            # It is a cache, and on a full disk the rest has to go on.
+            with suppress(OSError):
+                files.write(path, text.encode())
+        with suppress(OSError):
+            self._index = path.open("ab", buffering=0)
         return self
 
     def close(self) -> None:

@@ -143,6 +143,10 @@ def _boards(monitor: Monitor, checkout: Path, out: Path) -> list[Part]:
             name="service",
             run=lambda: _pytest(monitor, "service tests", ["tests/service"], checkout),
         ),
+        Part(
+            name="home",
+            run=lambda: _pytest(monitor, "tests of the home", ["tests/home"], checkout),
+        ),
         # One after the other: an emulated board that has to share its processor runs at a fraction
         # of its speed, and its clock with it, which a receiver's time then overtakes.
         *(

@@ -277,7 +277,7 @@ def test_http_receiver(redis: Redis, tmp_path: Path) -> None:
 class Picky:
     """A receiver by HTTP that refuses a batch with one of some numbers in it."""
 
-    def __init__(self, book: receive.Book, unwanted: set[int]) -> None:
+    def __init__(self, book: judge.Book, unwanted: set[int]) -> None:
         """Begin to serve on the loopback."""
         self.unwanted = unwanted
         self.sizes: list[int] = []
@@ -288,7 +288,7 @@ class Picky:
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                records = receive.split(body)
+                records = judge.split(body)
                 outer.sizes.append(len(records))
                 refused = {decode(raw).seq for raw in records} & outer.unwanted
                 if not refused:
@@ -322,7 +322,7 @@ def test_refused_record_is_kept_in_the_queue_and_taken_at_last(
     meanwhile has it still.
     """
     fill(redis, 1, 600)
-    book = receive.Book(tmp_path / "out")
+    book = judge.Book(tmp_path / "out")
     server = Picky(book, {300})
     now = [0.0]
     source = RedisQueue(socket=str(redis.socket), key=KEY, timeout_s=10)
