@@ -73,7 +73,7 @@ def test_tables_have_every_row_and_name(folder: Path) -> None:
     query = "SELECT * FROM points ORDER BY seq"
     wanted = filled.rows(folder, query)
     parquet = export(folder, "points", "points.parquet")
-    found = duckdb.sql(f"SELECT * FROM '{parquet}' ORDER BY seq").fetchall()  # noqa: S608  a test's path
+    found = duckdb.sql(f"SELECT * FROM '{parquet}' ORDER BY seq").fetchall()
     base = sqlite3.connect(export(folder, "points", "points.sqlite"))
     with export(folder, "points", "points.csv").open(newline="") as file:
         table = list(csv.DictReader(file))
