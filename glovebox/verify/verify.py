@@ -30,7 +30,7 @@ from glovebox.host.mounts import GUARDED, chroot_mounts, mount, overlay
 from glovebox.host.run import CommandError, end_streams, run, stream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 PROJECT = Path(__file__).resolve().parents[2]
 TESTS = "tests/image"
@@ -41,6 +41,7 @@ ABOUT = "about.json"  # what tests/image/conftest.py learns of a running board
 REPORT_FORMAT = 1
 FAILED = "failed"  # of a running board: a folder for each test that failed
 _VIEW = ".view-"
+_CLAIMS = ".claims-"
 _FAILED = 1  # pytest's status when it ran and tests failed
 _NONE = 5  # and when it had none to run
 # In a chroot each test waits for an emulated program, and an image is assembled meanwhile.
@@ -210,8 +211,9 @@ def verify(  # noqa: PLR0913  each is a choice of its own
     for old in (JUNIT, ABOUT, CARD):
         (folder / old).unlink(missing_ok=True)
     shutil.rmtree(folder / FAILED, ignore_errors=True)
-    for killed in folder.glob(f"{_VIEW}*"):  # its mounts went with the process that made it
-        shutil.rmtree(killed)
+    for kind in (_VIEW, _CLAIMS):
+        for killed in folder.glob(f"{kind}*"):  # mounts went with the process that made them
+            shutil.rmtree(killed)
     shipped = target.path if target.path is not None and target.path.is_file() else None
     before = files.sha256_file(shipped) if shipped else None
     shares = _SIDE_BY_SIDE if target.level is Level.CHROOT else 1
@@ -277,30 +279,21 @@ def report_text(summary: Summary, target: Target, folder: Path, facts: Facts) ->
     return json.dumps(told, indent=2) + "\n"
 
 
-def shares(items: Iterable[Path], of: int) -> dict[Path, int]:
-    """Share out as players are for teams, each once: who chose last in a round begins the next."""
-    told: dict[Path, int] = {}
-    for item in items:
-        if item not in told:
-            place = len(told) % (2 * of)
-            told[item] = min(place, 2 * of - 1 - place)
-    return told
-
-
 def _run_shares(
     views: Sequence[View], folder: Path, options: Sequence[str], line: Callable[[str], None]
 ) -> None:
-    """Run the tests, shared among targets that are alike, side by side."""
+    """Run the tests side by side on targets that are alike; whoever is free takes the next file."""
     if len(views) == 1:
         _run_tests(views[0], folder / JUNIT, options, line)
         return
     parts = [folder / f"share-{number}.xml" for number in range(len(views))]
-    with ThreadPoolExecutor(max_workers=len(views)) as pool:
+    with (
+        TemporaryDirectory(dir=folder, prefix=_CLAIMS) as claims,
+        ThreadPoolExecutor(max_workers=len(views)) as pool,
+    ):
         running = [
-            pool.submit(
-                _run_tests, view, part, [*options, "--share", f"{number}/{len(views)}"], line
-            )
-            for number, (view, part) in enumerate(zip(views, parts, strict=True))
+            pool.submit(_run_tests, view, part, [*options, "--claims", claims], line)
+            for view, part in zip(views, parts, strict=True)
         ]
         try:
             for one in running:

@@ -8,6 +8,7 @@ import os
 import re
 import tempfile
 import time
+from collections import Counter
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ from glovebox.config.schema import BoardName
 from glovebox.emulator.emulator import Login, Machine, boot, find_qemu, ssh_config
 from glovebox.host import chroot
 from glovebox.host.chroot import emulator_settings
-from glovebox.verify.verify import ABOUT, Facts, Level, Target, parse_target, read_facts, shares
+from glovebox.verify.verify import ABOUT, Facts, Level, Target, parse_target, read_facts
 from tests.image import evidence
 from tests.image.drives import DRIVE_S, epochs
 from tests.image.filled import FILE, HABITS, fill, is_filled, told
@@ -72,6 +73,8 @@ MACHINE = pytest.StashKey[Machine]()
 HOST = pytest.StashKey[Host]()
 BEGAN = pytest.StashKey[float]()
 TOLD = pytest.StashKey[BaseException]()
+# Which files of tests this process runs, where several share them.
+MINE = pytest.StashKey[dict[Path, bool]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -85,7 +88,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--key", type=Path, help="private SSH key of the first user")
     group.addoption("--native-root", type=Path, help="native root: qemu-system-arm, or fdtoverlay")
     group.addoption("--artifacts", type=Path, help="folder for logs of a running board")
-    group.addoption("--share", default="0/1", help="which of how many shares of the tests: 1/2")
+    group.addoption("--claims", type=Path, help="folder where files of tests are taken, each once")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -119,11 +122,28 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             why = "was shown in a chroot when the image was built, and no start changes it"
         if why:
             item.add_marker(pytest.mark.skip(reason=why))
-    share, of = map(int, config.getoption("share").split("/"))
-    # Files of which nothing runs are shared out last: they take no time.
-    asked = [one.path for one in items if not one.get_closest_marker("skip")]
-    shared = shares([*asked, *(one.path for one in items)], of)
-    items[:] = sorted((one for one in items if shared[one.path] == share), key=_turn)
+    # Those that ask emulated programs take longest, so whoever shares the work begins with them.
+    slow = Counter(one.path for one in items if "own" in getattr(one, "fixturenames", ()))
+    if config.getoption("claims"):
+        items.sort(key=lambda one: (-slow[one.path], one.path))
+    items.sort(key=_turn)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
+    """Leave out a file of tests that another process has taken."""
+    claims: Path | None = item.config.getoption("claims")
+    if claims is None:
+        return None
+    mine = item.config.stash.setdefault(MINE, {})
+    if item.path not in mine:
+        try:
+            (claims / item.path.name).touch(exist_ok=False)
+        except FileExistsError:
+            mine[item.path] = False
+        else:
+            mine[item.path] = True
+    return None if mine[item.path] else True
 
 
 def _turn(item: pytest.Item) -> int:

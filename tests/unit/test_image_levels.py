@@ -24,9 +24,11 @@ def mark(*args: str, **kwargs: str) -> SimpleNamespace:
 class Item:
     """A test with markers."""
 
-    def __init__(self, **marks: SimpleNamespace) -> None:
+    def __init__(self, name: str = "test_a.py", **marks: SimpleNamespace) -> None:
         """Take what it is marked with."""
-        self.path, self.nodeid = Path("test_a.py"), "test_a.py::test"
+        self.path, self.nodeid = Path(name), f"{name}::test"
+        self.config: Any = None
+        self.fixturenames: tuple[str, ...] = ()
         self.marks: dict[str, Any] = dict(marks)
 
     def get_closest_marker(self, name: str) -> SimpleNamespace | None:
@@ -47,11 +49,11 @@ def skipped(folder: Path, target: str, *items: Item, **facts: object) -> list[st
     """Let a target be asked; tell why each test is skipped."""
     manifest = folder / "manifest.json"
     manifest.write_text(json.dumps({**FACTS, **facts}))
-    options = {"target": target, "manifest": manifest, "share": "0/1"}
+    options = {"target": target, "manifest": manifest, "claims": None}
     config: Any = SimpleNamespace(getoption=options.__getitem__)
     asked: Any = list(items)
     conftest.pytest_collection_modifyitems(config, asked)
-    assert asked == list(items)
+    assert set(asked) == set(items)
     return [item.skipped for item in items]
 
 
@@ -94,3 +96,47 @@ def test_a_test_names_its_level(tmp_path: Path) -> None:
     """One that names none would run anywhere, or nowhere."""
     with pytest.raises(pytest.UsageError, match="names no level"):
         skipped(tmp_path, "chroot:/tree", Item())
+
+
+def test_each_file_is_taken_once(tmp_path: Path) -> None:
+    """Of two processes that share the tests, one runs all tests of a file and the other none."""
+    files = ["test_a.py", "test_b.py", "test_a.py", "test_c.py", "test_b.py"]
+    ran: list[list[str]] = [[], []]
+    sides = [
+        SimpleNamespace(getoption={"claims": tmp_path}.__getitem__, stash=pytest.Stash())
+        for _ in ran
+    ]
+
+    for number, name in enumerate([*files, *files]):
+        for side in (sides, sides[::-1])[number % 2]:
+            item: Any = Item(name)
+            item.config = side
+            if conftest.pytest_runtest_protocol(item) is None:
+                ran[sides.index(side)].append(name)
+
+    assert sorted(ran[0] + ran[1]) == sorted([*files, *files])
+    assert ran[0]
+    assert ran[1]
+    assert not set(ran[0]) & set(ran[1])
+
+
+def test_alone_a_process_runs_all() -> None:
+    """Where nobody shares, nothing is left out."""
+    item: Any = Item()
+    item.config = SimpleNamespace(getoption={"claims": None}.__getitem__)
+
+    assert conftest.pytest_runtest_protocol(item) is None
+
+
+def test_what_takes_longest_is_begun_first(tmp_path: Path) -> None:
+    """Files that ask emulated programs come first where several processes share the work."""
+    manifest = tmp_path / "manifest.json"
+    manifest.write_text(json.dumps(FACTS))
+    options = {"target": "chroot:/tree", "manifest": manifest, "claims": tmp_path}
+    config: Any = SimpleNamespace(getoption=options.__getitem__)
+    items: Any = [Item(name, level=mark("chroot")) for name in ("a.py", "b.py", "c.py", "b.py")]
+    items[1].fixturenames = items[2].fixturenames = items[3].fixturenames = ("own", "facts")
+
+    conftest.pytest_collection_modifyitems(config, items)
+
+    assert [item.path.name for item in items] == ["b.py", "b.py", "c.py", "a.py"]

@@ -2,7 +2,6 @@
 
 import json
 import threading
-from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 
@@ -230,22 +229,29 @@ def test_shares_are_one_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         )
         for name in ("one", "other")
     ]
-    asked: dict[str, str] = {}
+    asked: list[str] = []
+    claims: set[str] = set()
 
     def stream(command: list[str], **_: object) -> None:
         words = dict(pairwise(map(str, command)))
-        asked[words["--share"]] = f"{words['--target']} {words['--quick-root']}"
-        Path(words["--junit-xml"]).write_text(CASE.format(words["--share"]))
+        assert Path(words["--claims"]).is_dir()
+        claims.add(words["--claims"])
+        asked.append(f"{words['--target']} {words['--quick-root']}")
+        name = Path(words["--target"]).name
+        Path(words["--junit-xml"]).write_text(CASE.format(name))
         raise CommandError(["pytest"], 1, "one failed")
 
     monkeypatch.setattr(module, "stream", stream)
     module._run_shares(places, tmp_path, [], lambda _: None)
 
-    assert asked == {
-        share: f"chroot:{tmp_path}/{name} {tmp_path}/quick/{name}"
-        for share, name in (("0/2", "one"), ("1/2", "other"))
-    }
-    assert [one.test for one in read_junit(tmp_path / "junit.xml").results] == ["t::0/2", "t::1/2"]
+    assert sorted(asked) == [
+        f"chroot:{tmp_path}/{name} {tmp_path}/quick/{name}" for name in ("one", "other")
+    ]
+    assert len(claims) == 1, "what one takes the other does not see"
+    assert [one.test for one in read_junit(tmp_path / "junit.xml").results] == [
+        "t::one",
+        "t::other",
+    ]
     assert [path.name for path in tmp_path.iterdir()] == ["junit.xml"]
 
 
@@ -256,27 +262,15 @@ def test_a_share_that_cannot_run_ends_the_others(
     ended = threading.Event()
 
     def stream(command: list[str], **_: object) -> None:
-        if "0/2" in command:
+        if f"chroot:{tmp_path}/one" in command:
             raise CommandError(["pytest"], 4, "no such option")
         assert ended.wait(10), "it was never ended"
 
     monkeypatch.setattr(module, "stream", stream)
     monkeypatch.setattr(module, "end_streams", ended.set)
+    views = [
+        module.View(target=parse_target(f"chroot:{tmp_path}/{name}")) for name in ("one", "other")
+    ]
 
     with pytest.raises(VerifyError, match="no such option"):
-        module._run_shares(
-            [module.View(target=parse_target("chroot:/"))] * 2, tmp_path, [], lambda _: None
-        )
-
-
-@pytest.mark.parametrize("of", [1, 2, 3])
-def test_shares(of: int) -> None:
-    """Each file is in one share, however often it is named, and none has two more than another."""
-    files = [Path(f"test_{number}.py") for number in range(11)]
-
-    told = module.shares([*files, *files], of)
-
-    sizes = Counter(told.values())
-    assert list(told) == files
-    assert set(sizes) == set(range(of))
-    assert max(sizes.values()) - min(sizes.values()) <= 1
+        module._run_shares(views, tmp_path, [], lambda _: None)
