@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from glovebox.emulator.emulator import EmulatorError
+from glovebox.host.run import PATH, run
 from tests.image import evidence
 
 
@@ -86,3 +87,19 @@ def test_a_real_board_has_no_emulator(tmp_path: Path) -> None:
     assert "journalctl" in (place / "journal.txt").read_text()
     assert not (place / "console.txt").exists()
     assert json.loads((place / "speed.json").read_text()) is None
+
+
+def test_the_journal_is_cut_by_the_time_since_the_start(tmp_path: Path) -> None:
+    """The board's own tools leave the lines from a minute before the test, whatever its clock."""
+    now = float(Path("/proc/uptime").read_text().split()[0])
+    lines = {"before": now - 500, "begin": now - 80, "end": now - 0.5}
+    told = "".join(f"[{at:>12.6f}] board unit[1]: {word}\n" for word, at in lines.items())
+    (tmp_path / "lines").write_text(told)
+    program = tmp_path / "journalctl"
+    program.write_text(f"#!/bin/sh\ncat {tmp_path}/lines\n")
+    program.chmod(0o755)
+
+    command = evidence._JOURNAL.format(seconds=30 + evidence.BEFORE_S)
+    done = run(["sh", "-c", command], env={"PATH": f"{tmp_path}:{PATH}"})
+
+    assert [line.split()[-1] for line in done.stdout.splitlines()] == ["begin", "end"]
