@@ -12,16 +12,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from telematics.epoch import Epoch
-from telematics.queue import QueueError
+from telematics.queue import QueueError, RedisQueue
 from telematics.record import Record, decode
 from telematics.sink import Sent, SinkError
 from tests.judge import Ledger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from telematics.record import Gap, Identity
+    from telematics.resp import Client
 
 
 class PowerLostError(Exception):
@@ -123,13 +124,17 @@ class ModelQueue:
         fault = self._answer()
         if self.full:
             raise QueueError("OOM command not allowed when used memory > 'maxmemory'")
+        self.take(records)
+        if fault:
+            raise QueueError(fault)
+
+    def take(self, records: Sequence[tuple[int, bytes]]) -> None:
+        """Have records, whose ids grow as in Redis."""
         for seq, raw in records:
             ident = (seq, 0) if seq > self.top[0] else (self.top[0], self.top[1] + 1)
             self.top = ident
             self.entries.append((ident, raw))
         self.batches.append(len(records))
-        if fault:
-            raise QueueError(fault)
 
     def length(self) -> int:
         """See Queue."""
@@ -262,6 +267,136 @@ class Connection:
         if known not in (-1, self.queue.generation):
             raise QueueError("connection lost")
         return self.queue
+
+
+# What no Redis says, each in place of an answer.
+NONSENSE = (
+    b":x\r\n", b"+OK\r\n", b"$-1\r\n", b"*0\r\n", b"*1\r\n" * 1000, b"*2\r\n+OK\r\n:1\r\n",
+    b"?\r\n", b"*4\r\n$17\r\nlast-generated-id\r\n:7\r\n$10\r\nlast-entry\r\n*-1\r\n",
+    b"$9\r\nshort\r\n",
+)  # fmt: skip
+
+
+@dataclass
+class Wire:
+    """A socket with a ModelQueue behind it that speaks as a Redis does, as far as a writer asks.
+
+    Its fault ``nonsense`` says something else once, after it did what it was asked for;
+    ``deaf`` does nothing and says something else.
+    """
+
+    queue: ModelQueue
+    said: bytes = b""
+    _generation: int = -1
+    _batch: list[tuple[int, bytes]] | None = None
+    _oom: bool = False
+
+    def sendall(self, request: bytes) -> None:
+        """Take one or more commands, and have their answers ready."""
+        known, self._generation = self._generation, self.queue.generation
+        if known not in (-1, self.queue.generation):
+            raise ConnectionResetError
+        if self.queue.away:
+            raise ConnectionRefusedError
+        fault = self.queue.faults.pop(0) if self.queue.faults else ""
+        nonsense = NONSENSE[self.queue.asked % len(NONSENSE)]
+        self.queue.asked += 1
+        if fault == "deaf":
+            self.said = nonsense
+            return
+        if fault == "refused":
+            self.said = b"-ERR refused\r\n" * request.count(b"*")
+            return
+        self.said = b"".join(self._does(words) for words in _commands(request))
+        if fault:
+            self.said = nonsense if fault == "nonsense" else b""
+
+    def recv(self, size: int) -> bytes:
+        """Give what was answered; a lost answer is not waited for."""
+        if not self.said:
+            raise TimeoutError
+        chunk, self.said = self.said[:size], self.said[size:]
+        return chunk
+
+    def close(self) -> None:
+        """Hang up."""
+        self._batch, self._oom, self.said = None, False, b""
+
+    def _does(self, words: list[bytes]) -> bytes:
+        match words[0]:
+            case b"XINFO":
+                return self._facts()
+            case b"GET":
+                return _bulk(self.queue.last_sent) if self.queue.last_sent else b"$-1\r\n"
+            case b"XLEN":
+                return b":%d\r\n" % len(self.queue.entries)
+            case b"MULTI":
+                self._batch = []
+                return b"+OK\r\n"
+            case b"EXEC":
+                return self._ends()
+        assert words[0] == b"XADD"
+        return self._add(int(words[2].partition(b"-")[0]), words[4])
+
+    def _facts(self) -> bytes:
+        if self.queue.top == (0, 0):
+            return b"-ERR no such key\r\n"
+        last = b"*-1\r\n"
+        if self.queue.entries:
+            ident, raw = self.queue.entries[-1]
+            fields = b"*2\r\n" + _bulk(b"r") + _bulk(raw)
+            last = b"*2\r\n" + _bulk(b"%d-%d" % ident) + fields
+        top = _bulk(b"last-generated-id") + _bulk(b"%d-%d" % self.queue.top)
+        return b"*4\r\n" + top + _bulk(b"last-entry") + last
+
+    def _ends(self) -> bytes:
+        batch, self._batch = self._batch or [], None
+        if self._oom:
+            self._oom = False
+            return b"-EXECABORT Transaction discarded\r\n"
+        return b"*%d\r\n" % len(batch) + b"".join(self._adds([each]) for each in batch)
+
+    def _add(self, seq: int, raw: bytes) -> bytes:
+        if self.queue.full:
+            self._oom = self._batch is not None
+            return b"-OOM command not allowed when used memory > 'maxmemory'\r\n"
+        if self._batch is None:
+            return self._adds([(seq, raw)])
+        self._batch.append((seq, raw))
+        return b"+QUEUED\r\n"
+
+    def _adds(self, records: list[tuple[int, bytes]]) -> bytes:
+        self.queue.take(records)
+        return _bulk(b"%d-%d" % self.queue.top)
+
+
+def spoken_to(queue: ModelQueue) -> RedisQueue:
+    """Give the real client of a queue, and behind it a model that speaks Redis's protocol."""
+    client = RedisQueue(socket="", key="q")
+    wire = Wire(queue)
+    client._client._connected = lambda: wire  # type: ignore[method-assign,assignment,return-value]  # the socket alone is a model
+    client._client.close = lambda: _hang_up(client._client, wire)  # type: ignore[method-assign]
+    return client
+
+
+def _hang_up(client: Client, wire: Wire) -> None:
+    client._buffer, client._at = b"", 0
+    wire.close()
+
+
+def _bulk(content: bytes) -> bytes:
+    return b"$%d\r\n%b\r\n" % (len(content), content)
+
+
+def _commands(request: bytes) -> Iterator[list[bytes]]:
+    while request:
+        head, _, request = request.partition(b"\r\n")
+        words = []
+        for _ in range(int(head[1:])):
+            size, _, request = request.partition(b"\r\n")
+            words.append(request[: int(size[1:])])
+            request = request[int(size[1:]) + 2 :]
+        yield words
 
 
 @dataclass

@@ -32,6 +32,7 @@ from tests.contract_model import (
     PowerLostError,
     epoch,
     maker,
+    spoken_to,
 )
 
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ class Histories(RuleBasedStateMachine):
         boot = f"{self.boot:06x}"
         identity = Identity(device="t", installation=given.installation, boot=boot)
         self.recorder = Recorder(
-            Connection(self.queue), journal=journal, numbers=given, make=maker(identity),
+            spoken_to(self.queue), journal=journal, numbers=given, make=maker(identity),
             boot=boot, clock=lambda: self.now, pending_max=200,
         )  # fmt: skip
         self.recorder.acknowledged = self.acknowledged
@@ -189,9 +190,9 @@ class Histories(RuleBasedStateMachine):
         self.fault("queue killed")
         self.queue.restart()
 
-    @rule(what=st.sampled_from(["refused", "reply lost"]))
+    @rule(what=st.sampled_from(["refused", "reply lost", "nonsense", "nonsense", "deaf", "deaf"]))
     def queue_stumbles(self, what: str) -> None:
-        """One call fails, before or after it did its work."""
+        """One call fails, before or after it did its work, or says what no Redis says."""
         self.fault(f"queue: {what}")
         self.queue.faults.append(what)
 
@@ -303,6 +304,21 @@ class Histories(RuleBasedStateMachine):
         self.destroy(sorted(set(lines(before)) - set(lines(after))))
         self.disk.files[STATE / NAME] = after
 
+    @rule(seconds=st.integers(20, 40), place=st.integers(0, 20_000), size=st.integers(1, 512))
+    def long_journal_is_damaged(self, seconds: int, place: int, size: int) -> None:
+        """Spill for long, and then lose a piece of it while nobody runs."""
+        self.fault("a piece of a long journal is lost")
+        away, self.queue.away = self.queue.away, True
+        self.drive(seconds, 10)
+        self.queue.away = away
+        self.recorder = None
+        before = self.disk.files.get(STATE / NAME, b"")
+        if before:
+            at = place % len(before)
+            after = before[:at] + bytes(len(before[at : at + size])) + before[at + size :]
+            self.destroy(sorted(set(lines(before)) - set(lines(after))))
+            self.disk.files[STATE / NAME] = after
+
     @rule(name=st.sampled_from(["numbers", "numbers.copy"]), cut=st.integers(0, 60))
     def numbers_are_damaged(self, name: str, cut: int) -> None:
         """One of the two copies is cut short while nobody runs."""
@@ -326,9 +342,11 @@ class Histories(RuleBasedStateMachine):
         self.sink.unwanted.clear()
         self.start_recorder()
         self.drive(3, 1)
-        for _ in range(200):
+        for _ in range(2000):
             self.now += 500
             self.step(final=True)
+            if self.recorder is not None and not self.recorder.spilling:
+                break
         for _ in range(20):
             self.publish()
             self.now += int(publish.AGAIN_S * 1000)

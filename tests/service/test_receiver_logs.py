@@ -1,13 +1,13 @@
 """Logs of real receivers, most of them binary: all that gpsd itself reads in them is recorded.
 
-The logs are those of gpsd's source package. Each has beside it what that gpsd tells of it.
+The logs are those of gpsd's source package. Each has beside it what that gpsd tells of it. Where
+records differ from that, docs/contract.md says why, see `receiver_table.py`.
 """
 
 from __future__ import annotations
 
-import json
 import time
-from datetime import datetime
+from itertools import groupby, zip_longest
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,37 +15,84 @@ from parts import until
 
 from glovebox.store.store import default_root
 from glovebox.verify import gpsd_logs
+from telematics.epoch import MODE_2D, Merger
+from telematics.gpsd import Tpv, object_of, tpv_of
+from telematics.listener import Listener
 from tests.needs import missing
+from tests.receiver_table import differing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from conftest import Truck
 
-# By protocol: UBX, UBX, TSIP, Zodiac, Garmin, SkyTraq, Oncore, TSIP, NMEA of a SiRF, NMEA.
+
+FOLDER = gpsd_logs.folder(default_root())
+# Of each protocol one or two: UBX, TSIP, Zodiac, Garmin, SkyTraq, Oncore, SiRF, NMEA of many.
 LOGS = (
     "ublox-8-time", "ublox-lea-5h", "trimble-lassen_iq-3dfix", "zodiac", "garmin18x-bin",
-    "skytraq-fix", "oncore-binary", "trimble-smt-360", "bu353s4", "quectel",
+    "skytraq-fix", "oncore-binary", "trimble-smt-360", "bu353s4", "quectel", "sirfstarv",
+    "sirfstarv-nmea", "humminbird-M37", "bt451", "haicom-305N", "navisys-gr701w", "hemi",
+    "ublox-neo-m9n-nmea", "gpsdf", "mt3339",
 )  # fmt: skip
+LEAST_LOGS = 150
 PIECE, PAUSE_S = 500, 0.01
+QUIET_MS = 300
+# How long after the first report of an instant the others come, in ms and in parts of the step.
+PACES = {"at once": (0, 0.0), "in a burst": (10, 0.0), "late in the step": (5, 0.89)}
+Place = tuple[float | None, float | None]
+
+
+def names() -> list[str]:
+    """Name every log that has an expectation."""
+    return sorted(path.name.removesuffix(".log.chk") for path in FOLDER.glob("*.log.chk"))
+
+
+def placed() -> list[str]:
+    """Name every log with a position in it; without the logs those of every run."""
+    return [n for n in names() if b'"lat"' in (FOLDER / f"{n}.log.chk").read_bytes()] or [*LOGS]
 
 
 @pytest.fixture(scope="session")
 def logs() -> Path:
     """Give the folder of the logs; without them skip, and in CI fail."""
-    folder = gpsd_logs.folder(default_root())
-    if not folder.is_dir():
+    if not FOLDER.is_dir():
         missing("gpsd's own logs; ./invoke setup --tests brings them")
-    return folder
+    return FOLDER
 
 
-@pytest.mark.parametrize("name", LOGS)
+@pytest.mark.parametrize("pace", PACES)
+def test_what_gpsd_expects_of_every_receiver_is_recorded(logs: Path, pace: str) -> None:
+    """Each instant with a position is an epoch, in its order, however its reports are spread.
+
+    Of every log there is, through the listener and the merger.
+    """
+    counts: dict[str, int] = {}
+    for name in names():
+        reports = listened(logs / f"{name}.log.chk")
+        expected = positions(reports)
+        merger = Merger(quiet_ms=QUIET_MS)
+        told = (epoch for report in paced(reports, pace) for epoch in merger.feed(report))
+        epochs = [epoch for epoch in (*told, *merger.flush()) if epoch.positioned]
+        if [epoch.time for epoch in epochs] != [when for when, _ in expected]:
+            counts[name] = len(epochs)
+        elif pace != "late in the step":  # then the first report has the place
+            assert [(epoch.lat, epoch.lon) for epoch in epochs] == [where for _, where in expected]
+
+    assert len(names()) >= LEAST_LOGS
+    assert counts == differing("merger")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=() if n in LOGS else pytest.mark.long) for n in placed()]
+)
 def test_logs_of_real_receivers_are_recorded(
     make_truck: Callable[..., Truck], logs: Path, name: str
 ) -> None:
     """Each epoch with a position that gpsd reads in the log is a record, in order, at its place."""
-    expected = positions((logs / f"{name}.log.chk").read_text(errors="replace"))
+    expected = positions(told(logs / f"{name}.log.chk"))
+    differs = differing("gpsd")
     truck = make_truck(ready_wait_s=0)
     for part in (truck.redis, truck.gpsd, truck.service):
         part.start()
@@ -54,26 +101,58 @@ def test_logs_of_real_receivers_are_recorded(
     for at in range(0, len(content), PIECE):
         truck.dongle.send_bytes(content[at : at + PIECE])
         time.sleep(PAUSE_S)
-    truck.recorded(len(expected))
+    truck.recorded(differs.get(name, len(expected)))
 
-    records = [each for each in truck.redis.records() if each.time is not None]
-    assert [each.time for each in records] == list(expected)
-    for record in records:
-        lat, lon = expected[record.time or 0]
-        assert (record.lat, record.lon) == pytest.approx((lat, lon), abs=1e-6)
+    records = truck.redis.records()
+    if name in differs:
+        assert len(records) == differs[name]
+        return
+    assert [each.time for each in records] == [when for when, _ in expected]
+    for record, (_, where) in zip(records, expected, strict=True):
+        assert (record.lat, record.lon) == pytest.approx(where, abs=1e-6)
 
 
-def positions(told: str) -> dict[int, tuple[float, float]]:
-    """Give the last position of each time that gpsd told of, in milliseconds, in their order."""
-    found: dict[int, tuple[float, float]] = {}
-    for line in told.splitlines():
-        if not line.startswith('{"class":"TPV"'):
-            continue
-        report = json.loads(line)
-        if report["mode"] > 1 and "lat" in report and "time" in report:
-            at = round(datetime.fromisoformat(report["time"]).timestamp() * 1000)
-            found[at] = (report["lat"], report["lon"])
-    return found
+def listened(expectation: Path) -> list[Tpv]:
+    """Give the reports that the listener makes of what gpsd tells."""
+    listener = Listener("", 0, clock=lambda: 0)
+    for line in expectation.read_bytes().splitlines():
+        listener._take(line, 0)
+    listener.close()
+    return list(listener.reports)
+
+
+def told(expectation: Path) -> Iterator[Tpv]:
+    """Give the reports that stand there."""
+    for line in expectation.read_bytes().splitlines():
+        report = object_of(line)
+        if report is not None and report.get("class") == "TPV":
+            yield tpv_of(report, mono=0)
+
+
+def paced(reports: Sequence[Tpv], pace: str) -> Iterator[Tpv]:
+    """Give the reports the times at which they would come, an instant as long as its time says."""
+    apart, late = PACES[pace]
+    instants = [tuple(told) for _, told in groupby(reports, key=lambda report: report.time)]
+    begin = 0
+    for instant, after in zip_longest(instants, instants[1:], fillvalue=None):
+        assert instant is not None
+        step = 1000
+        if after and instant[0].time is not None and after[0].time is not None:
+            step = min(max(after[0].time - instant[0].time, 100), 1000)
+        for number, report in enumerate(instant):
+            behind = int(step * late) + min(number * apart, step // 20) if number else 0
+            yield report._replace(mono=begin + behind)
+        begin += step if apart else 0
+
+
+def positions(reports: Iterable[Tpv]) -> list[tuple[int | None, Place]]:
+    """Give the last position of each time, in their order; each one that has no time counts."""
+    found: dict[object, tuple[int | None, Place]] = {}
+    for number, report in enumerate(reports):
+        if report.mode >= MODE_2D and report.lat is not None and report.lon is not None:
+            key = ("undated", number) if report.time is None else report.time
+            found[key] = (report.time, (report.lat, report.lon))
+    return list(found.values())
 
 
 def sentences_of(log: bytes) -> bytes:
