@@ -53,6 +53,11 @@ _TOPIC = {
     "CLUSTER_AUTHORIZATION_FAILED": "does not let this vehicle write",
 }
 
+# The other side did not prove who it is, or did not believe us.
+_STRANGER = ("_SSL", "_AUTHENTICATION")
+# No report came of a record.
+_UNTOLD = object()
+
 log = logging.getLogger(__name__)
 
 
@@ -66,15 +71,15 @@ class KafkaSink:
         self._settings = settings
         self._producer: Any = None
         self._live: Any = None
-        self._error = ""
-        self._stranger = False
+        # What librdkafka said last of the connection, a KafkaError.
+        self._fault: Any = None
 
     def open(self) -> None:
         """See Sink."""
         if self._producer is not None:
             return
         probe(self._settings.publish_servers)
-        self._error, self._stranger = "", False
+        self._fault = None
         producer = _client(producer_config(self._settings) | {"error_cb": self._failed})
         self._wait_for_answer(producer)
         self._producer = producer
@@ -91,19 +96,20 @@ class KafkaSink:
                 known = producer.list_topics(name, timeout=ANSWER_STEP_S).topics.get(name)
             except KafkaException as error:
                 producer.poll(0)  # what went wrong is told from there
-                said = f"the broker: {plain(self._error or str(error))}"
+                said = f"the broker: {plain(str(self._fault or error))}"
             else:
                 # A broker that makes topics when they are asked for needs a moment.
                 if known is not None and known.error is None:
                     return
                 said = self._about(known.error.name() if known else "UNKNOWN_TOPIC_OR_PART")
                 time.sleep(ANSWER_STEP_S)
-            if self._stranger or time.monotonic() > until:
+            stranger = self._fault is not None and self._fault.name() in _STRANGER
+            if stranger or time.monotonic() > until:
                 raise SinkError(said)
 
     def send(self, records: Sequence[tuple[str, bytes]]) -> Sent:
         """See Sink."""
-        reports: list[str | None] = [None] * len(records)
+        reports: list[Any] = [_UNTOLD] * len(records)
         until = time.monotonic() + FLUSH_TIMEOUT_S
         said = ""
         try:
@@ -117,17 +123,17 @@ class KafkaSink:
         except Exception as error:  # noqa: BLE001  KafkaException, known only once it is loaded
             said = plain(str(error))
             log.warning("the broker: %s", said)
-        acked = next((place for place, told in enumerate(reports) if told != ""), len(reports))
+        acked = next((n for n, told in enumerate(reports) if told is not None), len(reports))
         if acked == len(records):
             return Sent(acked)
         # A refusal makes librdkafka give up those behind it, each for a reason of its own.
-        told = [each for each in reports[acked:] if each]
+        told = [each.name() for each in reports[acked:] if not (each is None or each is _UNTOLD)]
         if refused := next((each for each in told if each in _REFUSALS), ""):
             return Sent(acked, f"the broker refuses what it is sent: {refused}", refused=True)
         if about := next((each for each in told if each in _TOPIC), ""):
             return Sent(acked, self._about(about))
-        why = said or self._error or (told[0] if told else "no answer in time")
-        return Sent(acked, f"the broker: {plain(why)}")
+        why = said or self._fault or (told[0] if told else "no answer in time")
+        return Sent(acked, f"the broker: {plain(str(why))}")
 
     def _about(self, name: str) -> str:
         text = _TOPIC.get(name, f"says {name} of the topic {{}}")
@@ -162,14 +168,17 @@ class KafkaSink:
             producer.purge()
             producer.flush(1)
 
-    def _failed(self, error: Any) -> None:  # noqa: ANN401  a class of C, without types
-        self._error = str(error)
-        self._stranger = error.name() in ("_SSL", "_AUTHENTICATION")
+    def _failed(self, error: object) -> None:
+        self._fault = error
 
 
-def _delivered(reports: list[str | None], place: int, error: Any, _message: object) -> None:  # noqa: ANN401  a class of C, without types
-    """Keep what a delivery came to: the name of its error, nothing if there was none."""
-    reports[place] = "" if error is None else error.name()
+def _delivered(reports: list[Any], place: int, error: object, _message: object) -> None:
+    """Keep what a delivery came to, None if all is well; what it means is asked later.
+
+    The library calls this for the next record also when an exception of its own is under way, and
+    then no method can be called here.
+    """
+    reports[place] = error
 
 
 def _client(config: dict[str, object]) -> Any:  # noqa: ANN401  a class of C, without types
