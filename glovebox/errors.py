@@ -5,6 +5,18 @@ Only ``tasks.py`` ends the process: everything else raises one of these.
 
 from __future__ import annotations
 
+import re
+
+# What a terminal takes for an order: control characters but newline and tab, and those that turn
+# the direction of text round. An image can have them in any name or value.
+_ORDERS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def plain(text: str) -> str:
+    """Give a text with which no terminal can be told anything: its orders are written out."""
+    shown = _ORDERS.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+    return shown.encode(errors="backslashreplace").decode()
+
 
 class GloveboxError(Exception):
     """Stop the run with a message a person can act on."""
@@ -13,9 +25,9 @@ class GloveboxError(Exception):
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         """Keep the message and, where there is one, the cure."""
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message = plain(message)
+        self.hint = None if hint is None else plain(hint)
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         """Give the message, and below it the cure."""

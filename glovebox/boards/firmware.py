@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 # The firmware ignores what stands further right.
 LINE_LENGTH = 98
 _DEPTH = 8
+_INCLUDES = 32  # of all files together
+_AUTOBOOT = 512  # bytes of autoboot.txt that are read
+_UNKNOWN = "unknown"
+_COUNTS = "has a # behind its value"
 # Orders are carried out one after the other; every other key is a value, and the last one counts.
 ORDERS = frozenset({"dtoverlay", "dtparam", "gpio", "initramfs", "device_tree_param"})
 _ARMV6 = ("kernel.img",)
@@ -122,8 +126,10 @@ class Line:
 
     @property
     def value(self) -> str:
-        """What it is set to."""
-        return self.text[len(self.key) :].lstrip("= \t")
+        """What it is set to; of a number, what stands behind it is not read."""
+        said = self.text[len(self.key) :].lstrip("= \t")
+        number = re.match(r"(0x[0-9a-fA-F]+|-?[0-9]+)\s", said)
+        return number[1] if number else said
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,15 +160,18 @@ class _Filters:
     """The filters in force: for each kind its header, and whether it holds (None: who knows)."""
 
     model: Model
+    partition: int | None
     held: dict[str, tuple[str, bool | None]] = field(default_factory=dict)
 
-    def header(self, words: str) -> None:
+    def header(self, words: str) -> bool:
+        """Take a header; False where it is none that is known here."""
         lowered = words.lower()
         if lowered == "all":
             self.held.clear()
-            return
-        kind, holds = _decide(lowered, self.model)
+            return True
+        kind, holds = _decide(lowered, self.model, self.partition)
         self.held[kind] = (f"[{words}]", holds)
+        return not kind.startswith(_UNKNOWN)
 
     @property
     def fails(self) -> bool:
@@ -173,61 +182,129 @@ class _Filters:
         return tuple(header for header, holds in self.held.values() if holds is None)
 
 
-def _decide(words: str, model: Model) -> tuple[str, bool | None]:
+def _decide(words: str, model: Model, partition: int | None) -> tuple[str, bool | None]:
     """Tell a filter's kind and whether it holds."""
     if words in {"none", "tryboot"}:
         return ("model" if words == "none" else "tryboot"), False
     if re.fullmatch(r"(pi|cm)\d\w*\+?", words):
-        return "model", words in model.filters
+        known = any(words in one.filters for one in _ALL)
+        return "model" if known else f"{_UNKNOWN} model", words in model.filters
     name, equals, value = words.partition("=")
+    if name == "boot_partition" and equals:
+        held = None if partition is None else value == str(partition)
+        return name, held if re.fullmatch(r"[0-9]{1,3}", value) else False
     if name == "board-type" and equals:
-        try:
-            return "model", int(value, 16 if value.startswith("0x") else 10) == model.board_type
-        except ValueError:
-            return "model", False
+        number = re.fullmatch(r"0x([0-9a-f]{1,8})|([0-9]{1,8})", value)
+        told = number and int(number[1] or number[2], 16 if number[1] else 10)
+        return "model", told == model.board_type
     for kind, pattern in (("gpio", r"gpio\d+=[01]"), ("edid", "edid=.+"), ("hdmi", r"hdmi:[01]"),
                           ("serial", "0x[0-9a-f]+"), ("partition", r"partition=\d+")):  # fmt: skip
         if re.fullmatch(pattern, words):
             return kind, None
-    return f"unknown {words}", False
+    return f"{_UNKNOWN} {words}", False
 
 
-def read(text: str, model: Model, include: Callable[[str], str | None] | None = None) -> Reading:
-    """Read config.txt for a model; ``include`` gives the text of another file, or None."""
-    notes: list[str] = []
-    lines = tuple(
-        _read(text, "config.txt", _Filters(model=model), include or (lambda _name: None), notes, 0)
-    )
-    return Reading(lines=lines, notes=tuple(notes))
-
-
-def _read(
+def read(
     text: str,
-    file: str,
-    filters: _Filters,
-    include: Callable[[str], str | None],
-    notes: list[str],
-    depth: int,
-) -> Iterator[Line]:
-    for number, raw in enumerate(text.splitlines(), 1):
-        line = raw.partition("#")[0].strip()
-        if len(line) > LINE_LENGTH:
-            notes.append(f"{file}:{number} is cut after {LINE_LENGTH} characters")
-            line = line[:LINE_LENGTH]
-        if line.startswith("[") and line.endswith("]"):
-            filters.header(line[1:-1].strip())
-        elif not line or filters.fails:
-            continue
-        elif line.split()[0] == "include":
-            name = line.removeprefix("include").strip()
-            inner = include(name) if depth < _DEPTH else None
-            if inner is None:
-                why = "is not there" if depth < _DEPTH else "includes itself"
-                notes.append(f"{file}:{number} includes {name}, which {why}")
+    model: Model,
+    include: Callable[[str], str | None] | None = None,
+    *,
+    partition: int | None = None,
+) -> Reading:
+    """Read config.txt for a model; ``include`` gives the text of another file, or None.
+
+    ``partition`` is the one the firmware starts from, where that is known.
+    """
+    reader = _Reader(
+        filters=_Filters(model=model, partition=partition),
+        include=include or (lambda _name: None),
+    )
+    lines = tuple(reader.lines(text, "config.txt", 0))
+    return Reading(lines=lines, notes=tuple(dict.fromkeys(reader.notes)))
+
+
+@dataclass
+class _Reader:
+    """Reads config.txt and what it includes; of files that include each other only so much."""
+
+    filters: _Filters
+    include: Callable[[str], str | None]
+    notes: list[str] = field(default_factory=list)
+    left: int = _INCLUDES
+
+    def lines(self, text: str, file: str, depth: int) -> Iterator[Line]:
+        for number, raw in enumerate(text.splitlines(), 1):
+            place = f"{file}:{number}"
+            line = raw.strip()
+            # A comment has a line of its own; behind a value it is a part of that.
+            if not line or line.startswith("#"):
+                continue
+            if len(line) > LINE_LENGTH:
+                self.notes.append(f"{place} is cut after {LINE_LENGTH} characters")
+                line = line[:LINE_LENGTH]
+            if line.startswith("[") and line.endswith("]"):
+                if not self.filters.header(line[1:-1].strip()):
+                    self.notes.append(
+                        f"{place} {line} is no filter known here: what stands under it is left out"
+                    )
+            elif self.filters.fails:
+                continue
+            elif line.split()[0] == "include":
+                yield from self._included(line.removeprefix("include").strip(), place, depth)
+            elif (complaint := _complaint(line)) is not None:
+                self.notes.append(f"{place} {complaint}")
+                if not complaint.startswith(_COUNTS):
+                    continue
+                yield self._line(line, file, number)
             else:
-                yield from _read(inner, name, filters, include, notes, depth + 1)
+                yield self._line(line, file, number)
+
+    def _line(self, text: str, file: str, number: int) -> Line:
+        return Line(text=text, file=file, number=number, only_if=self.filters.unknown)
+
+    def _included(self, name: str, place: str, depth: int) -> Iterator[Line]:
+        if depth >= _DEPTH or self.left <= 0:
+            why = "includes itself" if depth >= _DEPTH else "is one of too many"
+            self.notes.append(f"{place} includes {name}, which {why}")
+            return
+        self.left -= 1
+        inner = self.include(name)
+        if inner is None:
+            self.notes.append(f"{place} includes {name}, which is not there")
         else:
-            yield Line(text=line, file=file, number=number, only_if=filters.unknown)
+            yield from self.lines(inner, name, depth + 1)
+
+
+def _complaint(line: str) -> str | None:
+    """Say what the firmware makes of a line that is not written as it reads them."""
+    key = re.match(r"[^=\s]*", line)
+    word = key[0] if key else ""
+    rest = line[len(word) :]
+    if word == "initramfs" and not rest.strip():
+        return "has initramfs without the name of a file: it says nothing"
+    if re.match(r"\s+=", rest):
+        return "has a space before =, which is a part of the name: the firmware knows no such name"
+    if rest.startswith("=") and re.match(r"\s+\D", rest[1:]):
+        return "has a space behind =, which is a part of the value: nothing has such a name"
+    if re.search(r"\s#", rest):
+        return f"{_COUNTS}, it is a part of the value: a comment has a line of its own"
+    return None
+
+
+def boot_partition(autoboot: str) -> int:
+    """Give the partition that autoboot.txt has the firmware start from; 0 is the first FAT one.
+
+    That is of a plain start: what stands under [tryboot] is for one start alone.
+    """
+    found, held = 0, True
+    for raw in autoboot[:_AUTOBOOT].splitlines():
+        line = raw.strip()
+        if line.startswith("["):
+            held = line.lower() == "[all]"
+        value = re.fullmatch(r"boot_partition=([0-9]{1,3})", line)
+        if held and value:
+            found = int(value[1])
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -318,7 +395,9 @@ def flat(text: str) -> list[str]:
     filters = ""
     lines = []
     for raw in text.splitlines():
-        line = raw.partition("#")[0].strip()
+        line = raw.strip()
+        if line.startswith("#"):
+            continue
         if line.startswith("[") and line.endswith("]"):
             filters = "" if line.lower() == "[all]" else f"{line} "
         elif line:

@@ -11,17 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glovebox.card import table as card
+from glovebox.card import fat
 from glovebox.errors import ImageError
 from glovebox.host import files
-from glovebox.host.run import CommandError, run
+from glovebox.host.run import CommandError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from glovebox.card.table import Partition
+
 # A folder has no bytes to compare.
 FOLDER = "folder"
-_PATTERNS = set('*?[]\\"<>|:')  # mtools reads some as patterns, FAT allows none of the others
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,12 +43,11 @@ class Changes:
         return f"{len(self.written)} written, {len(self.removed)} removed"
 
 
-def copy(raw: Path, boot: card.Partition, target: Path) -> None:
+def copy(raw: Path, boot: Partition, target: Path) -> None:
     """Copy every file of the partition into the folder ``target``, all root's, as vfat has them."""
     target.mkdir(exist_ok=True)
     try:
-        run(["mcopy", "-s", "-n", "-p", "-m", "-i", _place(raw, boot), "::/", target],
-            env=card.MTOOLS)  # fmt: skip
+        fat.call("mcopy", raw, boot.start, ["-s", "-n", "-p", "-m", "::/", target])
     except CommandError as error:
         raise ImageError(
             f"{raw}: the boot partition cannot be read: {error.tail}", hint="fetch it again"
@@ -57,9 +57,9 @@ def copy(raw: Path, boot: card.Partition, target: Path) -> None:
         os.chown(path, 0, 0)
 
 
-def free(raw: Path, boot: card.Partition) -> int | None:
+def free(raw: Path, boot: Partition) -> int | None:
     """Give the free bytes of the partition, None when mtools does not tell."""
-    said = run(["mdir", "-i", _place(raw, boot), "::/"], check=False, env=card.MTOOLS).stdout
+    said = fat.call("mdir", raw, boot.start, ["::/"], check=False).stdout
     found = re.search(r"([\d ]+) bytes free", said)
     return int(found[1].replace(" ", "")) if found else None
 
@@ -78,7 +78,9 @@ def compare(before: Mapping[str, str], folder: Path) -> Changes:
     now = listing(folder)
     everything = {str(path.relative_to(folder)) for path in files.walk(folder)}
     bad = sorted(
-        name for name in everything if name not in now or _PATTERNS & set(name.rpartition("/")[2])
+        name
+        for name in everything
+        if name not in now or fat.PATTERNS & set(name.rpartition("/")[2])
     )
     for name in bad:
         now.pop(name, None)
@@ -94,7 +96,7 @@ def compare(before: Mapping[str, str], folder: Path) -> Changes:
     )
 
 
-def write_back(raw: Path, boot: card.Partition, folder: Path, before: Mapping[str, str]) -> Changes:
+def write_back(raw: Path, boot: Partition, folder: Path, before: Mapping[str, str]) -> Changes:
     """Make the partition what the folder is; doing it again after a crash does no harm.
 
     Raises ImageError when the files do not fit, with the folder as it was.
@@ -115,20 +117,16 @@ def write_back(raw: Path, boot: card.Partition, folder: Path, before: Mapping[st
 
 
 def _mtools(
-    program: str, raw: Path, boot: card.Partition, words: Sequence[str], *, may_fail: bool = False
+    program: str, raw: Path, boot: Partition, words: Sequence[str], *, may_fail: bool = False
 ) -> None:
     try:
-        run([program, "-i", _place(raw, boot), *words], env=card.MTOOLS)
+        fat.call(program, raw, boot.start, words)
     except CommandError as error:
         if not may_fail:  # it may have been done before a crash
             raise ImageError(
                 f"{raw}: the boot partition cannot take {words[-1]}: {error.tail}",
                 hint="remove files to make room",
             ) from error
-
-
-def _place(raw: Path, boot: card.Partition) -> str:
-    return f"{raw}@@{boot.start}"
 
 
 def _is_folder(path: Path) -> bool:

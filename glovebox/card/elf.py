@@ -39,6 +39,11 @@ class Elf:
         return self.processor == arch
 
 
+def is_soft_float(elf: Elf) -> bool:
+    """Tell whether a 32-bit Arm program says that it is of the soft-float kind."""
+    return bool(elf.flags & _ARM_SOFT_FLOAT)
+
+
 def read(head: bytes) -> Elf | None:
     """Read the first 64 bytes of a file; None if it is no ELF file."""
     if len(head) < 52 or not head.startswith(MAGIC):  # noqa: PLR2004  the smaller header's size

@@ -9,18 +9,20 @@ import os
 import stat
 import time
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from glovebox.card import ext4, table as card
+from glovebox.boards import firmware
+from glovebox.card import cmdline, ext4, fat, table as card
 from glovebox.card.packing import AGAIN, Packing, packing_of, require_room, unpacked
 from glovebox.errors import GloveboxError, HostError, ImageError
 from glovebox.host import files, mounts
 from glovebox.host.run import CommandError, run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Iterator, Mapping
 
     from glovebox.host.monitor import Monitor
     from glovebox.store.store import Store
@@ -36,6 +38,12 @@ _FOREIGN = (
     (0, b"hsqs", "a squashfs archive", ""),
     (0, b"LUKS\xba\xbe", "an encrypted volume (LUKS)", "open it with cryptsetup first"),
     (0, b"7z\xbc\xaf\x27\x1c", "a 7z archive", "unpack it first: 7z x FILE"),
+    (0, b"Rar!", "a RAR archive", "unpack it first: unrar x FILE"),
+    (0, b"\x04\x22\x4d\x18", "packed with lz4", "unpack it first: lz4 -d FILE card.img"),
+    (0, b"\x02\x21\x4c\x18", "packed with lz4", "unpack it first: lz4 -d FILE card.img"),
+    (0, b"\x5d\x00\x00", "packed with lzma", "unpack it first: xz --format=lzma -d -k FILE"),
+    (0, b"LZIP", "packed with lzip", "unpack it first: lzip -d -k FILE"),
+    (0, b"\x3a\xff\x26\xed", "an Android sparse image", "simg2img FILE card.img"),
     (0, b"<!DOCTYPE", "a web page, not a download", "fetch it again, by its direct address"),
     (0, b"<html", "a web page, not a download", "fetch it again, by its direct address"),
     (257, b"ustar", "a tar archive", "unpack it first: tar xf FILE"),
@@ -72,6 +80,8 @@ class Card:
     boot: card.Partition
     root: card.Partition
     system: ext4.Superblock
+    # What was taken for the root partition, and why, where nothing says it for sure.
+    guess: str = ""
 
 
 def look(image: Path, store: Store, monitor: Monitor) -> Card:
@@ -82,7 +92,10 @@ def look(image: Path, store: Store, monitor: Monitor) -> Card:
     packing = packing_of(image)
     _require_unused(image, writers_only=True)
     raw = image if packing is None else unpacked(image, packing, store, monitor)
-    return examine(image, raw, packing)
+    found = examine(image, raw, packing)
+    if found.guess:
+        monitor.warn(f"{image}: {found.guess}")
+    return found
 
 
 def examine(source: Path, raw: Path, packing: Packing | None) -> Card:
@@ -91,8 +104,9 @@ def examine(source: Path, raw: Path, packing: Packing | None) -> Card:
     _require_card(source, raw)
     table = card.table(raw, name=source)
     try:
-        boot = table.boot
-        root = card.root_of(table, cmdline(raw, boot))
+        boot = _boot_of(raw, table)
+        chosen = _root_of(raw, table, boot)
+        root = chosen.partition
     except ImageError as error:
         raise ImageError(f"{source}: {error.message}", hint=error.hint) from error
     for what, part in (("boot", boot), ("root", root)):
@@ -111,7 +125,90 @@ def examine(source: Path, raw: Path, packing: Packing | None) -> Card:
         boot=boot,
         root=root,
         system=_require_ext4(source, raw, root),
+        guess=chosen.guess,
     )
+
+
+def _boot_of(raw: Path, table: card.Table) -> card.Partition:
+    """Give the partition whose files the firmware starts: autoboot.txt of the first may name it."""
+    first = table.boot
+    number = firmware.boot_partition(fat.text(raw, first.start, "autoboot.txt") or "")
+    named = (one for one in table.partitions if one.number == number and one.is_fat)
+    return next(named, first)
+
+
+def _root_of(raw: Path, table: card.Table, boot: card.Partition) -> cmdline.Root:
+    """Give the partition that the kernel is told to take for root."""
+    named = {one.number: _named(raw, one) for one in table.partitions if one.is_linux}
+    found = [_find(raw, table, text, named) for text in cmdlines(raw, boot)]
+    if len({root.partition.number for root in found}) == 1:
+        return found[0]
+    return replace(
+        found[0],
+        guess="its config.txt gives different boards different command lines; partition"
+        f" {found[0].partition.number} is taken, as the first of them says",
+    )
+
+
+def _find(
+    raw: Path, table: card.Table, text: str, named: Mapping[int, cmdline.Named]
+) -> cmdline.Root:
+    names = cmdline.Names(named=named)
+    found = cmdline.find(table, text, names)
+    if found is not None and found.guess:
+        systems = [one.number for one in table.partitions if _holds_system(raw, one)]
+        found = cmdline.find(table, text, replace(names, systems=systems))
+    if found is None:
+        table.root  # noqa: B018  says what is missing
+        raise AssertionError
+    return found
+
+
+def _named(raw: Path, part: card.Partition) -> cmdline.Named:
+    system = _superblock(raw, part)
+    return cmdline.Named(
+        label=system.label if system else "", uuid=system.uuid if system else "", entry=part.name
+    )
+
+
+def _superblock(raw: Path, part: card.Partition) -> ext4.Superblock | None:
+    with raw.open("rb") as file:
+        file.seek(part.start + ext4.OFFSET)
+        return ext4.parse(file.read(ext4.SIZE))
+
+
+def _holds_system(raw: Path, part: card.Partition) -> bool:
+    """Tell whether an ext4 partition has what every system has, without mounting it."""
+    if not part.is_linux or _superblock(raw, part) is None:
+        return False
+    with TemporaryDirectory() as folder:
+        # debugfs takes the first ? of a name for the end of it.
+        link = Path(folder) / "card"
+        link.symlink_to(raw.absolute())
+        said = run(
+            ["debugfs", "-R", "stat /etc/passwd", f"{link}?offset={part.start}"], check=False
+        )
+    return "Inode:" in said.stdout
+
+
+def cmdlines(raw: Path, boot: card.Partition) -> list[str]:
+    """Give the kernel's command line; several where config.txt has different boards read others."""
+    known: dict[str, str | None] = {}
+
+    def text(name: str) -> str | None:
+        if name not in known:
+            known[name] = fat.text(raw, boot.start, name)
+        return known[name]
+
+    config = text("config.txt") or ""
+    names = []
+    for model in firmware.MODELS.values():
+        values = firmware.read(config, model, text, partition=boot.number).values
+        name = values.get("cmdline", "cmdline.txt")
+        prefix = values.get("os_prefix", "")
+        names.append(f"{prefix}{name}" if prefix and text(f"{prefix}{name}") is not None else name)
+    found = [text(name) or "" for name in dict.fromkeys(names)]
+    return list(dict.fromkeys(one for one in found if one)) or [""]
 
 
 def _require_card(source: Path, raw: Path) -> None:
@@ -160,12 +257,13 @@ def _has_table(raw: Path) -> bool:
         return False
 
 
-def cmdline(raw: Path, boot: card.Partition) -> str:
-    """Give the kernel's command line, nothing when there is none."""
-    said = run(
-        ["mtype", "-i", f"{raw}@@{boot.start}", "::cmdline.txt"], check=False, env=card.MTOOLS
-    )
-    return said.stdout if said.returncode == 0 else ""
+def require_sure(found: Card) -> None:
+    """Raise ImageError where the root partition is a guess: nothing is written on that."""
+    if found.guess:
+        raise ImageError(
+            f"{found.source}: {found.guess}; on a guess nothing is written",
+            hint="say it in its cmdline.txt: root=PARTUUID=…; ./invoke info shows the partitions",
+        )
 
 
 @contextmanager
@@ -174,6 +272,7 @@ def new_image(found: Card, output: Path | None, monitor: Monitor) -> Iterator[Pa
 
     Without ``output`` it takes the place of the image itself, all at once.
     """
+    require_sure(found)
     if output is not None and output.exists():
         raise ImageError(f"{output} exists already", hint="choose another name")
     output = output or found.raw.resolve()
@@ -202,6 +301,7 @@ def new_image(found: Card, output: Path | None, monitor: Monitor) -> Iterator[Pa
 
 def require_writable(found: Card) -> None:
     """Raise unless the very file may be changed: not packed, not read-only, in nobody's use."""
+    require_sure(found)
     if found.packing is not None:
         raise ImageError(
             f"{found.source} is packed: what is changed in it cannot be put back",

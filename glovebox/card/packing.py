@@ -43,6 +43,9 @@ class Packing(StrEnum):
     ZIP = "zip"
 
 
+_ZIP_KNOWN = frozenset(
+    {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA}
+)
 _PACKED = (
     (b"\xfd7zXZ\0", Packing.XZ),
     (b"\x28\xb5\x2f\xfd", Packing.ZSTD),
@@ -110,7 +113,8 @@ def unpack(image: Path, packing: Packing, target: Path) -> None:
                 else:
                     file.write(block)
             file.truncate()
-    except (lzma.LZMAError, zlib.error, EOFError, gzip.BadGzipFile, zipfile.BadZipFile) as error:
+    except (lzma.LZMAError, zlib.error, EOFError, gzip.BadGzipFile, zipfile.BadZipFile, ValueError,
+            NotImplementedError, RuntimeError) as error:  # fmt: skip
         raise ImageError(f"{image} is damaged: {error}", hint=AGAIN) from error
     except CommandError as error:
         said = " ".join(error.tail.split())
@@ -154,16 +158,32 @@ def _reader(image: Path, packing: Packing) -> AbstractContextManager[IO[bytes]]:
         case Packing.BZIP2:
             return cast("AbstractContextManager[IO[bytes]]", bz2.open(image))
         case Packing.ZSTD:
-            return reading(["zstd", "--decompress", "--stdout", "--quiet", "--", str(image)])
+            # Windows of up to 2 GiB, as `zstd --long=31` and `--ultra` make them.
+            return reading(
+                ["zstd", "--decompress", "--long=31", "--stdout", "--quiet", "--", str(image)]
+            )
         case Packing.ZIP:
             return cast("AbstractContextManager[IO[bytes]]", _open_member(image))
         case _:
             assert_never(packing)
 
 
+def _is_image(name: str) -> bool:
+    """Tell whether a file of an archive is an image: macOS packs notes of its own beside each."""
+    folders, _, last = name.rpartition("/")
+    own = "__MACOSX" in folders.split("/") or last.startswith("._")
+    return last.lower().endswith((".img", ".wic")) and not own
+
+
 @contextmanager
 def _open_member(image: Path) -> Iterator[IO[bytes]]:
     member = _member(image)
+    if member.compress_type not in _ZIP_KNOWN:
+        # Windows packs large files with deflate64, which Python does not know and unzip does.
+        name = re.sub(r"([][*?\\])", r"\\\1", member.filename)
+        with reading(["unzip", "-p", "--", str(image), name]) as unpacked_file:
+            yield unpacked_file
+        return
     with zipfile.ZipFile(image) as archive, archive.open(member) as file:
         yield file
 
@@ -171,8 +191,8 @@ def _open_member(image: Path) -> Iterator[IO[bytes]]:
 def _member(image: Path) -> zipfile.ZipInfo:
     try:
         with zipfile.ZipFile(image) as archive:
-            found = [one for one in archive.infolist() if one.filename.endswith((".img", ".wic"))]
-    except zipfile.BadZipFile as error:
+            found = [one for one in archive.infolist() if _is_image(one.filename)]
+    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
         raise ImageError(f"{image} is damaged: {error}", hint=AGAIN) from error
     if len(found) != 1:
         raise ImageError(

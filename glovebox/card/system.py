@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from glovebox.card import elf
 from glovebox.errors import ImageError
 from glovebox.host import inside
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 _FIELD = re.compile(r"^(Package|Version|Architecture|Status): (.+)$", re.MULTILINE)
 # A name below /boot, and none that climbs out of it again.
 _BOOT_POINT = re.compile(r"/boot(/+(?!\.{1,2}(/|$))[^/]+)*/*")
+# Programs of any system; in Alpine they are links to busybox.
+_PROGRAMS = ("bin/sh", "usr/bin/env", "sbin/init", "bin/busybox")
+_ELF_HEAD = 4096  # the name of the loader stands near the front
 # How long a number of users is at most: 32 bits.
 _UID = re.compile(r"[0-9]{1,10}")
 FIRST_PERSON, LAST_PERSON = 1000, 60000
@@ -70,20 +74,44 @@ def versions(root: Path) -> dict[str, str]:
 
 
 def found_arch(root: Path) -> str | None:
-    """Give the processor's architecture, None where there is no dpkg."""
-    return arch(root) if text(root, "var/lib/dpkg/status") else None
+    """Give the processor's architecture; None where neither dpkg nor a program tells."""
+    return _by_dpkg(root) or _by_programs(root)
 
 
 def arch(root: Path) -> str:
-    """Give Debian's name of the processor; raises ImageError when dpkg does not say it."""
+    """Give Debian's name of the processor; raises ImageError when nothing tells it."""
+    found = found_arch(root)
+    if found is None:
+        raise ImageError(
+            "the image does not tell for which processor it is: its dpkg status does not list dpkg"
+            f" itself, and none of {', '.join(f'/{name}' for name in _PROGRAMS)} is a program"
+        )
+    return found
+
+
+def _by_dpkg(root: Path) -> str | None:
     found = re.search(
         r"^Package: dpkg\n(?:.+\n)*?Architecture: (\S+)",
         text(root, "var/lib/dpkg/status"),
         re.MULTILINE,
     )
-    if found is None:
-        raise ImageError("the image's dpkg status does not list dpkg itself")
-    return found[1]
+    return found[1] if found else None
+
+
+def _by_programs(root: Path) -> str | None:
+    """Tell the processor by the header of a program that every system has, with dpkg or without."""
+    for name in _PROGRAMS:
+        with inside.opened(root, name) as descriptor:
+            head = os.read(descriptor, _ELF_HEAD) if descriptor is not None else b""
+        found = elf.read(head)
+        if found is None:
+            continue
+        if found.processor != "arm":
+            return found.processor
+        # Only the loader's name tells where neither bit is set.
+        soft = elf.is_soft_float(found) or b"ld-linux.so.3" in head
+        return "armel" if soft else "armhf"
+    return None
 
 
 def os_release(root: Path) -> dict[str, str]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from glovebox.boards import firmware
+from glovebox.card import fat
 from glovebox.errors import ImageError
 from glovebox.host.run import CommandError, run
 
@@ -21,14 +22,21 @@ if TYPE_CHECKING:
 
     from glovebox.boards.boards import Board
 
-FAT_TYPES = frozenset({"1", "4", "6", "b", "c", "e"})
+# A boot partition of type EF is one the firmware reads too: it looks for a FAT.
+FAT_TYPES = frozenset({"1", "4", "6", "b", "c", "e", "ef"})
 LINUX_TYPE = "83"
 EXTENDED_TYPES = frozenset({"5", "f", "85"})
-MTOOLS = {
-    # Debian's FAT has geometry values mtools doubts; the kernel does not care.
-    "MTOOLS_SKIP_CHECK": "1",
-    "MTOOLSRC": "/dev/null",  # neither the host's nor the owner's configuration
-}
+# The types of a GPT, by the specification of discoverable partitions.
+_GPT_FAT = frozenset({
+    "C12A7328-F81F-11D2-BA4B-00A0C93EC93B",  # EFI system
+    "EBD0A0A2-B9E5-4433-87C0-68B6B72699C7",  # basic data
+})  # fmt: skip
+_GPT_LINUX = frozenset({
+    "0FC63DAF-8483-4772-8E79-3D69D8477DE4",  # Linux
+    "B921B045-1DF0-41C3-AF44-4C6F280D3FAE",  # root of arm64
+    "69DAD710-2CE4-4E3C-B16C-21A1D49ABED3",  # root of 32-bit Arm
+})  # fmt: skip
+GPT, MBR = "gpt", "dos"  # as sfdisk calls them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,34 +47,46 @@ class Partition:
     start: int
     size: int
     kind: str
+    uuid: str = ""  # in a GPT, where each has its own
+    name: str = ""  # likewise
+
+    @property
+    def is_fat(self) -> bool:
+        """Tell whether the firmware looks for its files here."""
+        return self.kind in FAT_TYPES or self.kind.upper() in _GPT_FAT
+
+    @property
+    def is_linux(self) -> bool:
+        """Tell whether it is for a file system of Linux."""
+        return self.kind == LINUX_TYPE or self.kind.upper() in _GPT_LINUX
 
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """The partition table; ``disk_id`` is eight hex digits, the first half of each PARTUUID."""
+    """The partition table; of an MBR ``disk_id`` is eight hex digits, the head of each PARTUUID."""
 
     disk_id: str
     partitions: tuple[Partition, ...]
+    kind: str = MBR
 
     @property
     def boot(self) -> Partition:
         """Give the partition the firmware reads: the first FAT one."""
-        return self._first(FAT_TYPES, "FAT")
+        return self._first([one for one in self.partitions if one.is_fat], "FAT")
 
     @property
     def root(self) -> Partition:
         """Give the first Linux partition."""
-        return self._first({LINUX_TYPE}, "Linux")
+        return self._first([one for one in self.partitions if one.is_linux], "Linux")
 
     def partuuid(self, partition: Partition) -> str:
         """Give the name the kernel knows a partition by."""
-        return f"{self.disk_id}-{partition.number:02x}"
+        return partition.uuid or f"{self.disk_id}-{partition.number:02x}"
 
-    def _first(self, kinds: frozenset[str] | set[str], what: str) -> Partition:
-        for partition in self.partitions:
-            if partition.kind in kinds:
-                return partition
-        raise ImageError(f"the image has no {what} partition", hint="is it for a Raspberry Pi?")
+    def _first(self, found: list[Partition], what: str) -> Partition:
+        if not found:
+            raise ImageError(f"the image has no {what} partition", hint="is it for a Raspberry Pi?")
+        return found[0]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,43 +114,34 @@ def table(image: Path, *, name: Path | None = None) -> Table:
 def parse_table(told: str) -> Table:
     """Read what ``sfdisk --json`` prints."""
     found = json.loads(told)["partitiontable"]
-    if found["label"] != "dos":
+    if found["label"] not in (MBR, GPT):
         raise ImageError(
-            f"the partition table is {found['label'].upper()}, only MBR is known here",
-            hint="is it for a Raspberry Pi? Their images have an MBR",
+            f"the partition table is {found['label']}, only MBR and GPT are known here",
+            hint="is it for a Raspberry Pi? Their images have one of those",
         )
     sector = found.get("sectorsize", 512)
     return Table(
-        disk_id=f"{int(found['id'], 16):08x}",
+        kind=found["label"],
+        disk_id=found["id"].lower() if found["label"] == GPT else f"{int(found['id'], 16):08x}",
         partitions=tuple(
             Partition(
                 number=int(re.findall(r"\d+$", each["node"])[0]),
                 start=each["start"] * sector,
                 size=each["size"] * sector,
                 kind=each["type"],
+                uuid=each.get("uuid", "").lower(),
+                name=each.get("name", ""),
             )
             for each in found.get("partitions", ())
         ),
     )
 
 
-def root_of(table: Table, cmdline: str) -> Partition:
-    """Give the partition the kernel's command line calls root, else the first Linux one."""
-    found = re.search(
-        rf"\broot=(?:PARTUUID={table.disk_id}-0?|/dev/(?:mmcblk\d+p|sd[a-z]))([0-9a-f]+)\b",
-        cmdline,
-        re.IGNORECASE,
-    )
-    number = int(found[1], 16) if found else None
-    named = (one for one in table.partitions if one.number == number)
-    return next(named, None) or table.root
-
-
 def copy_out(image: Path, name: str, target: Path) -> Path:
     """Copy a file or folder of the boot partition to the host; ``/`` is all of it."""
-    place = f"{image}@@{table(image).boot.start}"
     try:
-        run(["mcopy", "-s", "-n", "-p", "-m", "-i", place, f"::{name}", target], env=MTOOLS)
+        fat.call("mcopy", image, table(image).boot.start,
+                 ["-s", "-n", "-p", "-m", f"::{name}", target])  # fmt: skip
     except CommandError as error:
         message = f"{image}: no {name} in its boot partition: {error.tail}"
         raise ImageError(message) from error
@@ -139,9 +150,8 @@ def copy_out(image: Path, name: str, target: Path) -> Path:
 
 def copy_in(image: Path, source: Path, name: str) -> None:
     """Put a file of the host into the boot partition, in place of one of that name."""
-    place = f"{image}@@{table(image).boot.start}"
     try:
-        run(["mcopy", "-o", "-i", place, source, f"::{name}"], env=MTOOLS)
+        fat.call("mcopy", image, table(image).boot.start, ["-o", source, f"::{name}"])
     except CommandError as error:
         message = f"{image}: {name} does not get into its boot partition: {error.tail}"
         raise ImageError(message) from error
@@ -159,7 +169,7 @@ def start_of(config: str, board: Board) -> Start:
         elif equals and key == "auto_initramfs":
             automatic = value == "1"
         elif line.split()[0] == "initramfs":  # the one line without "="
-            initramfs = line.split()[1]
+            initramfs = " ".join(line.split()[1:2]) or None
     if automatic and initramfs is None:
         initramfs = kernel.replace("kernel", "initramfs").removesuffix(".img")
     return Start(kernel=kernel, initramfs=initramfs)

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from glovebox.errors import plain
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
@@ -56,7 +58,7 @@ class Monitor:
         """Print one sentence."""
         self.note(text)
         with self._guard:
-            self._console.print(text, style=style, markup=False)
+            self._console.print(plain(text), style=style, markup=False)
 
     def warn(self, text: str) -> None:
         """Print a warning."""

@@ -36,6 +36,7 @@ PACKAGE_OF = {
     "xz": "xz-utils",
     "sfdisk": "fdisk",
     "zstd": "zstd",
+    "unzip": "unzip",
     "mcopy": "mtools",
     "mtype": "mtools",
     "resize2fs": "e2fsprogs",

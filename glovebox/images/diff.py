@@ -105,7 +105,7 @@ def entries(root: Path, *, skip: str = "") -> dict[str, Entry]:
     found = {}
     for path in files.walk(root):
         name = str(path.relative_to(root))
-        if name.startswith("lost+found") or (skip and f"{name}/".startswith(f"{skip}/")):
+        if f"{name}/".startswith("lost+found/") or (skip and f"{name}/".startswith(f"{skip}/")):
             continue
         found[name] = entry(path)
     return found

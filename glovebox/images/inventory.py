@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from glovebox.boards import firmware
 from glovebox.card import bootfiles, media, system
-from glovebox.card.table import FAT_TYPES
 from glovebox.errors import ConfigError
 from glovebox.host import files
 
@@ -58,7 +57,8 @@ class View:
 
     def config(self, model: firmware.Model) -> firmware.Reading:
         """Read config.txt as a model does."""
-        return firmware.read(self.boot_text(CONFIG) or "", model, self.boot_text)
+        number = self.card.boot.number if self.card is not None else None
+        return firmware.read(self.boot_text(CONFIG) or "", model, self.boot_text, partition=number)
 
 
 @contextmanager
@@ -169,6 +169,6 @@ def _partitions(view: View) -> Iterator[dict[str, object]]:
                 "label": card.system.label or None,
                 "free": card.system.free,
             }
-        elif part.kind in FAT_TYPES:
+        elif part.is_fat:
             entry["file_system"] = "FAT"
         yield entry

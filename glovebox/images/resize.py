@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from glovebox.card import ext4, media, packing
-from glovebox.card.table import EXTENDED_TYPES, Partition, Table
+from glovebox.card.table import EXTENDED_TYPES, GPT, MBR, Partition, Table
 from glovebox.config import rules
 from glovebox.config.problem import WrongValueError
 from glovebox.errors import ConfigError, ImageError
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 SECTOR = 512
 MIB = 1 << 20
 _MBR_SECTORS = 1 << 32
+_GPT_TAIL = 33 * SECTOR  # the second table and its header, at the very end
 _FIRST_LOGICAL = 5
 _SPARE = 1.005
 
@@ -86,11 +87,19 @@ def limit(table: Table, root: Partition) -> int | None:
     return min((one.start for one in table.partitions if one.start > root.start), default=None)
 
 
-def arithmetic(sizes: Sizes, wish: Wish, *, least: int, block: int, limit: int | None) -> Sizes:
+def tail(table: Table) -> int:
+    """Give the bytes at the end of an image that belong to no partition: a GPT's second table."""
+    return _GPT_TAIL if table.kind == GPT else 0
+
+
+def arithmetic(
+    sizes: Sizes, wish: Wish, *, least: int, block: int, limit: int | None, tail: int = 0
+) -> Sizes:
     """Give the sizes afterwards.
 
     ``least`` is what the file system needs, ``block`` the size of its blocks, ``limit`` where the
-    next partition begins. Raises ConfigError when the wish cannot be granted without losing data.
+    next partition begins, ``tail`` what the image has behind the last one. Raises ConfigError when
+    the wish cannot be granted without losing data.
     """
     if wish.least:
         end = sizes.start + _up(least, SECTOR)
@@ -100,15 +109,15 @@ def arithmetic(sizes: Sizes, wish: Wish, *, least: int, block: int, limit: int |
                 "root is not the last partition, so the image keeps its size",
                 hint="change the root partition alone: --grow or --shrink",
             )
-        end = wish.to // SECTOR * SECTOR
+        end = wish.to // SECTOR * SECTOR - tail
     else:
         end = sizes.end + (wish.by or 0) // SECTOR * SECTOR
     partition = end - sizes.start
     system = partition // block * block
     if system < least:
         raise ConfigError(
-            f"{mib(max(end, 0))} is too small: with all its files the image has at least"
-            f" {mib(sizes.start + _up(least, SECTOR))}",
+            f"{mib(max(end + tail, 0))} is too small: with all its files the image has at least"
+            f" {mib(sizes.start + _up(least, SECTOR) + tail)}",
             hint="--to least takes just that",
         )
     if limit is not None and end > limit:
@@ -117,10 +126,10 @@ def arithmetic(sizes: Sizes, wish: Wish, *, least: int, block: int, limit: int |
             " no more can be added",
             hint="move that partition first, or grow on the card",
         )
-    if end // SECTOR >= _MBR_SECTORS:
+    if not tail and end // SECTOR >= _MBR_SECTORS:
         raise ConfigError("an MBR reaches 2 TiB at most")
     # With other partitions behind it, the file keeps its end.
-    file = end if limit is None else sizes.file
+    file = end + tail if limit is None else sizes.file
     return Sizes(file=file, start=sizes.start, partition=partition, system=system)
 
 
@@ -139,10 +148,14 @@ def plan(found: media.Card, wanted: Wish, store: Store) -> tuple[Sizes, Sizes, i
 
     Nothing of the image is written.
     """
+    media.require_sure(found)
     root = found.root
-    if root.number >= _FIRST_LOGICAL or any(
-        one.kind in EXTENDED_TYPES and one.start <= root.start < one.start + one.size
-        for one in found.table.partitions
+    if found.table.kind == MBR and (
+        root.number >= _FIRST_LOGICAL
+        or any(
+            one.kind in EXTENDED_TYPES and one.start <= root.start < one.start + one.size
+            for one in found.table.partitions
+        )
     ):
         raise ImageError(f"{found.source}: root is a logical partition, that cannot be resized")
     behind = limit(found.table, root)
@@ -150,7 +163,8 @@ def plan(found: media.Card, wanted: Wish, store: Store) -> tuple[Sizes, Sizes, i
         _require_nothing_behind(found)
     least = least_of(found, store)
     before = sizes_of(found)
-    after = arithmetic(before, wanted, least=least, block=found.system.block, limit=behind)
+    after = arithmetic(before, wanted, least=least, block=found.system.block, limit=behind,
+                       tail=tail(found.table))  # fmt: skip
     return before, after, least
 
 
@@ -192,8 +206,9 @@ def apply(found: media.Card, after: Sizes, output: Path | None, monitor: Monitor
         before = sizes_of(found)
         span = max(before.partition, after.partition)
         with monitor.step("resize", "checking and resizing the file system"):
-            if after.end > found.size:
-                os.truncate(part, after.end)
+            if after.file > found.size:
+                os.truncate(part, after.file)
+                _move_second_table(part, found.table)
             if after.partition > before.partition:
                 _set_size(part, found.root, after.partition)
             with loop.device(part, start=after.start, size=span, writable=True) as device:
@@ -202,7 +217,9 @@ def apply(found: media.Card, after: Sizes, output: Path | None, monitor: Monitor
             _require_inside(part, after)
             if after.partition < before.partition:
                 _set_size(part, found.root, after.partition)
-            os.truncate(part, after.file)
+            if after.file < found.size:
+                os.truncate(part, after.file)
+                _move_second_table(part, found.table)
         with monitor.step("check", "reading the new file system"):
             end = media.examine(part, part, None)
             with loop.device(part, start=end.root.start, size=end.root.size) as device:
@@ -244,12 +261,20 @@ def _set_size(part: Path, root: Partition, size: int) -> None:
     )
 
 
+def _move_second_table(part: Path, table: Table) -> None:
+    """Put a GPT's second table where the image ends now; the first one says where it is."""
+    if table.kind == GPT:
+        run(["sfdisk", "--quiet", "--no-reread", "--no-tell-kernel",
+             "--relocate", "gpt-bak-std", part])  # fmt: skip
+
+
 def _require_nothing_behind(found: media.Card) -> None:
     """Raise ImageError when bytes that no partition holds lie where the root will grow or end."""
     end = found.root.start + found.root.size
-    if any_data(found.raw, end, found.size):
+    last = found.size - tail(found.table)
+    if any_data(found.raw, end, last):
         raise ImageError(
-            f"{found.source}: {mib(found.size - end)} lie behind the last partition, and they are"
+            f"{found.source}: {mib(last - end)} lie behind the last partition, and they are"
             " not empty; resizing would lose them",
             hint=f"if they are of no use, cut them off a copy: truncate --size={end} COPY",
         )

@@ -6,16 +6,18 @@ import json
 import re
 import sys
 from collections import Counter
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from glovebox.errors import plain
 from glovebox.images.resize import mib
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from glovebox.images.mounted import Record
@@ -32,7 +34,7 @@ Facts = dict[str, Any]  # what inventory and differ give as JSON
 
 def info(found: Mapping[str, object]) -> None:
     """Print what an image is."""
-    facts = cast("Facts", found)
+    facts = _plain(found)
     console = _console()
     packed = f", packed with {facts['packed']}" if facts["packed"] else ""
     console.print(f"[bold]{escape(facts['image'])}[/]  {mib(facts['bytes'])}{packed}")
@@ -132,7 +134,7 @@ def _people(facts: Facts) -> None:
 
 def diff(found: Mapping[str, object], *, everything: bool) -> None:
     """Print what two images differ in."""
-    facts = cast("Facts", found)
+    facts = _plain(found)
     if not facts:
         _console().print("no difference (times are not compared)")
         return
@@ -262,6 +264,21 @@ def as_json(found: Mapping[str, object]) -> None:
     """Print what was found for programs."""
     json.dump(found, sys.stdout, indent=1)
     sys.stdout.write("\n")
+
+
+def _plain(found: Mapping[str, object]) -> Facts:
+    """Give what was found with every text plain: it comes out of somebody's image."""
+
+    def clean(value: object) -> object:
+        if isinstance(value, str):
+            return plain(value).replace("\n", "\\n")
+        if isinstance(value, Mapping):
+            return {clean(name): clean(one) for name, one in value.items()}
+        if isinstance(value, list | tuple):
+            return [clean(one) for one in value]
+        return value
+
+    return cast("Facts", clean(found))
 
 
 def _console() -> Console:

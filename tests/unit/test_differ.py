@@ -124,3 +124,12 @@ def test_what_fat_cannot_hold_is_left_out(boot: Path) -> None:
 
     assert found.left_out == ("link", "pipe", "what?.txt")
     assert not found
+
+
+def test_only_lost_and_found_itself_is_left_out(tmp_path: Path) -> None:
+    """What fsck found is not compared; a name that merely begins like its folder is."""
+    for name in ("lost+found/x", "lost+foundry/x"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).touch()
+
+    assert sorted(differ.entries(tmp_path)) == ["lost+foundry", "lost+foundry/x"]

@@ -58,7 +58,8 @@ def test_a_filter_lets_its_models_through(header: str) -> None:
         ("[tryboot]\n[all]\na=1", "4", ["a=1"]),
         ("[gpio4=1]\n[pi4]\na=1\n[all]\nb=1", "4", ["b=1"]),
         ("[cm4]\notg_mode=1\n[all]\narm_boost=1", "4", ["arm_boost=1"]),
-        ("# a=1\n  b = 1  # so\n\n#\n", "4", ["b = 1"]),
+        ("# a=1\n  b=1  # so\n\n#\n", "4", ["b=1  # so"]),
+        ("a = 1\nb= x\nc=1", "4", ["c=1"]),
         ("\ufeffa=1\r\nb=1\r\n", "4", ["\ufeffa=1", "b=1"]),
     ],
 )
@@ -209,4 +210,71 @@ def test_a_kernel_for_another_processor_boots_no_board() -> None:
 
 def test_flat_lines_keep_their_filter() -> None:
     """For a comparison each line carries the filter it stands under."""
-    assert firmware.flat("a=1\n[pi4]\n# no\nb=1 # so\n[all]\nc=1") == ["a=1", "[pi4] b=1", "c=1"]
+    assert firmware.flat("a=1\n[pi4]\n# no\nb=1 # so\n[all]\nc=1") == [
+        "a=1", "[pi4] b=1 # so", "c=1",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("line", "note"),
+    [
+        ("dtoverlay=x #c", "config.txt:1 has a # behind its value, it is a part of the value"),
+        ("kernel = other.img", "config.txt:1 has a space before =, which is a part of the name"),
+        ("kernel= other.img", "config.txt:1 has a space behind =, which is a part of the value"),
+        ("initramfs", "config.txt:1 has initramfs without the name of a file: it says nothing"),
+        ("[cm4s]\na=1", "config.txt:1 [cm4s] is no filter known here: what stands under it"),
+        ("[secure-boot]\na=1", "config.txt:1 [secure-boot] is no filter known here"),
+        ("[pi9]\na=1", "config.txt:1 [pi9] is no filter known here"),
+    ],
+)
+def test_what_the_firmware_does_with_a_line_is_said(line: str, note: str) -> None:
+    """A line that is not written as the firmware reads it has a note that names file and line."""
+    found = firmware.read(line, firmware.MODELS["4"])
+
+    assert len(found.notes) == 1
+    assert found.notes[0].startswith(note)
+
+
+def test_a_number_ends_before_a_comment() -> None:
+    """Of a number the firmware reads the digits; of a name it reads all there is."""
+    found = firmware.read("arm_64bit=1 # yes\ndevice_tree=a.dtb # no\n", firmware.MODELS["4"])
+
+    assert found.values == {"arm_64bit": "1", "device_tree": "a.dtb # no"}
+
+
+@pytest.mark.parametrize(("partition", "seen"), [(2, ["a=1"]), (3, ["b=1"]), (None, [])])
+def test_a_filter_of_the_boot_partition(partition: int | None, seen: list[str]) -> None:
+    """Lines of another slot do not count; where the slot is not known, none is certain."""
+    text = "[boot_partition=2]\na=1\n[boot_partition=3]\nb=1\n"
+
+    found = firmware.read(text, firmware.MODELS["4"], partition=partition)
+
+    assert [line.text for line in found.certain] == seen
+    assert found.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("", 0),
+        ("boot_partition=2\n", 2),
+        ("[all]\ntryboot_a_b=1\nboot_partition=2\n[tryboot]\nboot_partition=3\n", 2),
+        ("[tryboot]\nboot_partition=3\n[all]\nboot_partition=2\n", 2),
+        ("#boot_partition=2\n", 0),
+        ("boot_partition=" + "9" * 5000, 0),
+        ("\n" * 600 + "boot_partition=2\n", 0),
+    ],
+)
+def test_autoboot(text: str, number: int) -> None:
+    """A plain start is from the partition that autoboot.txt names outside of [tryboot]."""
+    assert firmware.boot_partition(text) == number
+
+
+def test_files_that_include_each_other_come_to_an_end() -> None:
+    """Three includes in each file would be read 6561 times: so many are not, and it is said."""
+    text = "include config.txt\n" * 3 + "a=1\n"
+
+    found = firmware.read(text, firmware.MODELS["4"], lambda _name: text)
+
+    assert len(found.lines) < 40
+    assert any("which is one of too many" in note for note in found.notes)

@@ -14,7 +14,7 @@ import pytest
 
 from glovebox.card import ext4, media, packing
 from glovebox.card.packing import Packing
-from glovebox.card.table import Partition, Table, root_of
+from glovebox.card.table import Table
 from glovebox.errors import GloveboxError, HostError, ImageError
 from glovebox.host.monitor import Monitor
 from glovebox.host.run import run
@@ -113,7 +113,11 @@ BAD: dict[str, tuple[Callable[[Path], Path], str]] = {
     "iso": (lambda path: bytes_at(path, 0x8001, b"CD001"), "is a CD image"),
     "bare ext4": (lambda path: bytes_at(path, 1080, b"\x53\xef"), "is one ext4 file system"),
     "bare FAT": (lambda path: bytes_at(path, 82, b"FAT32"), "is one FAT file system"),
-    "gpt": (gpt, "is GPT, only MBR"),
+    "gpt": (gpt, "no FAT partition"),
+    "lz4": (lambda path: bytes_at(path, 0, b"\x04\x22\x4d\x18"), "is packed with lz4"),
+    "lzma": (lambda path: bytes_at(path, 0, b"\x5d\x00\x00\x80"), "is packed with lzma"),
+    "sparse": (lambda path: bytes_at(path, 0, b"\x3a\xff\x26\xed"), "is an Android sparse image"),
+    "zip of notes": (lambda path: zipped(path, "__MACOSX/._a.img", "._b.img"), "holds 0 images"),
     "no boot": (
         lambda path: partitioned(path, TABLE[1:]),
         "no FAT partition",
@@ -209,29 +213,6 @@ def test_no_room_is_said_before_it_is_used(tmp_path: Path) -> None:
     """A disk that is too small is named, with what is needed and what is free."""
     with pytest.raises(HostError, match=r"unpacking takes 1000000\.0 GB, the disk of .* has"):
         packing.require_room(tmp_path, 10**15, what="unpacking")
-
-
-@pytest.mark.parametrize(
-    ("cmdline", "number"),
-    [
-        ("console=tty1 root=PARTUUID=0badcafe-03 rootwait", 3),
-        ("root=PARTUUID=0BADCAFE-03", 3),
-        ("root=PARTUUID=11111111-03", 2),
-        ("root=/dev/mmcblk0p3 ro", 3),
-        ("root=/dev/sda2", 2),
-        ("root=/dev/mmcblk0p9", 2),
-        ("root=LABEL=rootfs", 2),
-        ("", 2),
-    ],
-)
-def test_root_is_what_the_kernel_is_told(cmdline: str, number: int) -> None:
-    """The command line names the root partition; else it is the first Linux one."""
-    parts = tuple(
-        Partition(number=one, start=one * MIB, size=MIB, kind="c" if one == 1 else "83")
-        for one in (1, 2, 3)
-    )
-
-    assert root_of(Table(disk_id="0badcafe", partitions=parts), cmdline).number == number
 
 
 @pytest.mark.needs("mke2fs", "debugfs")

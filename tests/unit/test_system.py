@@ -130,3 +130,48 @@ def test_owners(tmp_path: Path) -> None:
     assert system.owner(owners, "usr/bin/bash") == "bash"
     assert system.owner(owners, "usr/lib/x/__pycache__/a.cpython-313.pyc") == "bash"
     assert system.owner(owners, "etc/other") is None
+
+
+@pytest.mark.parametrize("uid", ["²", "1" * 5000, "-1", "", "0x1"])
+def test_a_user_without_a_number_is_none(tmp_path: Path, uid: str) -> None:
+    """What is no number of a user is passed over, whatever Python takes for digits."""
+    write(tmp_path, "etc/passwd", f"me:x:{uid}:0::/:/bin/sh\nann:x:1001:0::/:/bin/sh\n")
+
+    assert [one.name for one in system.users(tmp_path)] == ["ann"]
+
+
+@pytest.mark.parametrize("missing", ["Version", "Architecture", "Package"])
+def test_an_entry_of_dpkg_without_a_field(tmp_path: Path, missing: str) -> None:
+    """A package whose entry lacks a field is listed by what there is, or not at all."""
+    lines = [
+        line
+        for line in STATUS.split("\n\n", maxsplit=1)[0].splitlines()
+        if not line.startswith(missing)
+    ]
+    write(tmp_path, "var/lib/dpkg/status", "\n".join(lines) + "\n")
+
+    assert list(system.versions(tmp_path).values()) in ([], ["?"], ["1.22"])
+
+
+@pytest.mark.parametrize(
+    ("machine", "flags", "arch"),
+    [(183, 0, "arm64"), (62, 0, "amd64"), (40, 0x400, "armhf"), (40, 0x200, "armel"),
+     (243, 0, "riscv64")],
+)  # fmt: skip
+def test_the_processor_without_dpkg(tmp_path: Path, machine: int, flags: int, arch: str) -> None:
+    """Alpine and Arch have no dpkg: the header of a program tells, through links of the image."""
+    head = bytearray(64)
+    head[:6] = b"\x7fELF\x01\x01" if machine == 40 else b"\x7fELF\x02\x01"
+    head[18:20] = machine.to_bytes(2, "little")
+    head[36:40] = flags.to_bytes(4, "little")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/busybox").write_bytes(bytes(head))
+    (tmp_path / "bin/sh").symlink_to("/bin/busybox")
+
+    assert system.arch(tmp_path) == arch
+
+
+def test_a_processor_nobody_tells(tmp_path: Path) -> None:
+    """With neither dpkg nor a program it is said what was looked at."""
+    with pytest.raises(ImageError, match=r"does not tell for which processor .*/bin/sh"):
+        system.arch(tmp_path)
