@@ -43,7 +43,7 @@ RUNS_STEPS = {"trials", "build", "images", "emulator", "verify"}
 )
 def test_a_forbidden_import_is_found(tmp_path: Path, module: str, line: str, broken: str) -> None:
     """An import that goes up a floor, next door or out of the vehicle makes `lint` fail."""
-    for name in ("glovebox", "app"):
+    for name in ("glovebox", "app", "home"):
         shutil.copytree(CHECKOUT / name, tmp_path / name, ignore=_no_bytecode)
     shutil.copy(CHECKOUT / "pyproject.toml", tmp_path)
     with (tmp_path / module).open("a") as file:

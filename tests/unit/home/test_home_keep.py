@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tarfile
 from typing import TYPE_CHECKING
 
 import pytest
@@ -77,3 +78,18 @@ def test_archive_that_is_damaged_restores_nothing(tmp_path: Path) -> None:
             keep.restore(archive, tmp_path / "other")
         assert not (tmp_path / "other/landing").exists()
         assert not (tmp_path / "other/.restored").exists()
+
+
+def test_archive_with_strange_names_writes_nothing_elsewhere(tmp_path: Path) -> None:
+    """A name that leads out of the folder, or a link, ends the restoring; nothing is left of it."""
+    archive = tmp_path / "home.tar.gz"
+    for name, kind in (("landing/../../out", tarfile.REGTYPE), ("landing/link", tarfile.SYMTYPE)):
+        with tarfile.open(archive, "w:gz") as file:
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname = kind, "/etc/passwd"
+            file.addfile(member)
+        with pytest.raises(HomeError, match="none of a backup's files"):
+            keep.restore(archive, tmp_path / "other")
+
+    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "other/landing").exists()
