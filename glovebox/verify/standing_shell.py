@@ -10,6 +10,7 @@ import os
 import secrets
 import selectors
 import shlex
+import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -18,14 +19,14 @@ from glovebox.host.run import end, start
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 _END_S = 5.0
 _CHUNK = 1 << 16
 
 
 class ShellGoneError(VerifyError):
-    """The shell itself ended: killed, or the way to it was cut."""
+    """The shell itself ended: killed, or the way to it was cut; or a command of it never did."""
 
 
 class Shell:
@@ -38,10 +39,11 @@ class Shell:
         self._asked = process.stdin
         self._streams = (process.stdout.fileno(), process.stderr.fileno())
 
-    def run(self, command: str) -> tuple[int, bytes, bytes]:
+    def run(self, command: str, *, timeout_s: float | None = None) -> tuple[int, bytes, bytes]:
         """Run a command in a copy of the shell; give its status and what it said on each stream.
 
-        Raises ShellGoneError when the shell itself ended.
+        Raises ShellGoneError when the shell itself ended, or the time is over: it then is of no use
+        any more, since what it says next would answer this question.
         """
         mark = secrets.token_hex(16)
         # After its own words each stream says that they are all, and one of them the status.
@@ -54,17 +56,25 @@ class Shell:
             self._asked.flush()
         except OSError:
             pass  # what it said last is told below
-        out, err = self._answers(command, f"\n{mark} ".encode())
+        out, err = self._answers(command, f"\n{mark} ".encode(), timeout_s)
         return int(out[1]), out[0], err[0]
 
-    def _answers(self, command: str, mark: bytes) -> list[tuple[bytes, bytes]]:
+    def _answers(
+        self, command: str, mark: bytes, timeout_s: float | None
+    ) -> list[tuple[bytes, bytes]]:
         """Read both streams up to their marks; give what stands before and after each."""
         said = {stream: bytearray() for stream in self._streams}
+        until = None if timeout_s is None else time.monotonic() + timeout_s
         with selectors.DefaultSelector() as waiting:
             for stream in said:
                 waiting.register(stream, selectors.EVENT_READ)
             while waiting.get_map():
-                for key, _ in waiting.select():
+                ready = waiting.select(until and max(0.0, until - time.monotonic()))
+                if not ready:
+                    last = _last(said.values())
+                    message = f"no answer within {timeout_s:.0f} s to: {command}\n{last}"
+                    raise ShellGoneError(message.rstrip())
+                for key, _ in ready:
                     data = os.read(key.fd, _CHUNK)
                     heard = said[key.fd]
                     heard += data
@@ -73,9 +83,13 @@ class Shell:
                         waiting.unregister(key.fd)
         found = [bytes(said[stream]).rpartition(mark) for stream in self._streams]
         if not all(middle for _, middle, _ in found):
-            last = b"".join(said.values()).decode(errors="replace").strip()
+            last = _last(said.values())
             raise ShellGoneError(f"the shell that asks ended while it ran: {command}\n{last}")
         return [(before, after) for before, _, after in found]
+
+
+def _last(said: Iterable[bytes | bytearray]) -> str:
+    return b"".join(said).decode(errors="replace").strip()
 
 
 @contextmanager

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from glovebox.verify.standing_shell import Shell
 
 GONE = 255  # as ssh says it of a connection that is lost
+# No command of a test takes a tenth of it; one that never ends must not keep all others waiting.
+ANSWER_S = 900
 
 
 class Standing(BaseBackend):  # type: ignore[misc]  # testinfra ships no types
@@ -44,12 +46,12 @@ class Standing(BaseBackend):  # type: ignore[misc]  # testinfra ships no types
         self._shell: Shell | None = None
 
     def run(self, command: str, *args: str, **_: object) -> CommandResult:
-        """Run a shell command; of a shell that is gone, such as by a restart, start another."""
+        """Run a shell command; of a shell that is gone, or never answers, start another."""
         text = self.get_command(command, *args)
         if self._shell is None:
             self._shell = self._kept.enter_context(standing_shell.opened(*self._start))
         try:
-            status, out, err = self._shell.run(text)
+            status, out, err = self._shell.run(text, timeout_s=self.patience(ANSWER_S))
         except ShellGoneError as error:
             self.close()
             status, out, err = GONE, b"", str(error).encode()

@@ -60,6 +60,14 @@ def test_a_shell_that_is_gone_is_an_error(shell: Shell) -> None:
 
 
 @pytest.mark.root
+def test_a_command_that_never_ends_is_an_error(shell: Shell) -> None:
+    """After the time that it was given it is named, with what was said until then."""
+    shell.run("true", timeout_s=60)
+
+    with pytest.raises(ShellGoneError, match=r"no answer within 0 s to: echo begun; .*\nbegun"):
+        shell.run("echo begun; sleep 5", timeout_s=0.4)
+
+
 def test_why_there_is_no_shell_is_told(tmp_path: Path) -> None:
     """Where none can be started, what was said of that is given."""
     with (
