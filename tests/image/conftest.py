@@ -353,8 +353,7 @@ def host(
         command = ["ssh", "-F", os.fspath(config), "board", "sudo", "-n", "/bin/sh"]
         # ssh finds the caller's own agent and keys by these.
         keys = {name: os.environ[name] for name in ("HOME", "SSH_AUTH_SOCK") if name in os.environ}
-        waits = {"patience": machine.patience} if machine else {}
-        board = stack.enter_context(closing(Standing(command, keys, **waits)))
+        board = stack.enter_context(closing(Standing(command, keys, machine=machine)))
         asked = Host(board)
         request.config.stash[HOST] = asked
         refused = asked.run("true")

@@ -11,10 +11,11 @@ from glovebox.verify import standing_shell
 from glovebox.verify.standing_shell import ShellGoneError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from testinfra.host import Host
 
+    from glovebox.emulator.emulator import Machine
     from glovebox.verify.standing_shell import Shell
 
 GONE = 255  # as ssh says it of a connection that is lost
@@ -35,11 +36,11 @@ class Standing(BaseBackend):  # type: ignore[misc]  # testinfra ships no types
         command: Sequence[str],
         environment: Mapping[str, str],
         *,
-        patience: Callable[[float], float] = lambda seconds: seconds,
+        machine: Machine | None = None,
     ) -> None:
-        """Take what starts the shell, when it is first asked; ``patience``: see the function."""
+        """Take what starts the shell, when it is first asked, and the emulated board it is on."""
         super().__init__("image")
-        self.patience = patience
+        self.machine = machine
         self._encoding = "UTF-8"  # left to find out, testinfra starts a Python there to ask it
         self._start = (command, environment)
         self._kept = ExitStack()
@@ -51,11 +52,14 @@ class Standing(BaseBackend):  # type: ignore[misc]  # testinfra ships no types
         if self._shell is None:
             self._shell = self._kept.enter_context(standing_shell.opened(*self._start))
         try:
-            status, out, err = self._shell.run(text, timeout_s=self.patience(ANSWER_S))
+            status, out, err = self._shell.run(text, timeout_s=self._bound())
         except ShellGoneError as error:
             self.close()
             status, out, err = GONE, b"", str(error).encode()
         return self.result(status, text.encode(), out, err)
+
+    def _bound(self) -> float:
+        return self.machine.patience(ANSWER_S) if self.machine else ANSWER_S
 
     def close(self) -> None:
         """End the shell."""
@@ -66,8 +70,14 @@ class Standing(BaseBackend):  # type: ignore[misc]  # testinfra ships no types
 def patience(host: Host, seconds: float) -> float:
     """Give how long to wait for what takes a board that keeps time so many seconds.
 
-    An emulated board's own start has shown how fast this machine emulates it. Every wait of a test
-    has a bound of this kind, and ends with the event it waits for.
+    An emulated board's own start has shown how fast this machine emulates it, and its clock shows
+    whether it has become slower since. Every wait of a test has a bound of this kind, and ends with
+    the event it waits for.
     """
     backend: Standing = host.backend
-    return backend.patience(seconds)
+    if backend.machine is None:
+        return seconds
+    uptime = host.run("cat /proc/uptime").stdout.split()
+    if uptime:
+        backend.machine.note_clock(float(uptime[0]))
+    return backend.machine.patience(seconds)

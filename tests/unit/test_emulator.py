@@ -265,6 +265,23 @@ def test_speed_is_that_of_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert machine.patience(60) == pytest.approx(120, rel=0.1)
 
 
+def test_a_board_that_falls_behind_is_given_more_time(tmp_path: Path) -> None:
+    """Its clock tells that the host became busy after its start; the slowest time counts."""
+    machine = _machine(tmp_path, "")
+    machine.end()
+
+    for powered_s, uptime_s, waited_s in (
+        (100, 100, 60),  # it keeps time
+        (104, 100.2, 60),  # too soon after to tell
+        (140, 110, 240),  # ten seconds of forty
+        (180, 150, 240),  # it keeps time again, and may again not
+        (380, 150, 600),  # it stands still, and is not waited for for ever
+    ):
+        machine._powered = time.monotonic() - powered_s
+        machine.note_clock(uptime_s)
+        assert machine.patience(60) == pytest.approx(waited_s, rel=0.02)
+
+
 def test_a_fast_machine_is_given_no_less_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
