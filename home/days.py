@@ -12,6 +12,7 @@ import shutil
 import tempfile
 import time
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from home.errors import HomeError
 from home.index import NO_TIME
 from home.landing import look, read_lines
 from home.lines import Row, read
+from telematics.record import whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -42,6 +44,9 @@ HEARD = {
     "speed": "DOUBLE", "track": "DOUBLE", "climb": "DOUBLE", "eph": "DOUBLE", "eps": "DOUBLE",
     "receiver": "VARCHAR", "lost": "BIGINT", "skipped": "BIGINT", "crc": "VARCHAR",
 }  # fmt: skip
+# Commas of a record before its optional values, and how many of these a row has.
+PLACES = 13
+OPTIONAL = 6
 # A listing that merging made old is taken again; it cannot happen so often in a row.
 TRIES = 5
 
@@ -144,14 +149,18 @@ def _build_day(folder: Path, day: str, segments: dict[str, Entry], total: Summar
     named = sorted(name for name, entry in segments.items() if total.touches(entry, day))
     with tempfile.TemporaryDirectory(prefix=".build-", dir=folder / "days") as scratch:
         heard = Path(scratch) / "heard.csv"
-        with heard.open("w", encoding="utf-8", newline="") as file:
-            write = csv.writer(file, lineterminator="\n").writerows
+        with heard.open("wb") as file:
             for name in named:
-                write(_rows(read_lines(root, name), day, total))
+                # Lines that were all records when they landed need no second judgement of values.
+                rows = _slowly if segments[name].dead else _quickly
+                file.writelines(rows(read_lines(root, name), day, total))
         return _tables(heard, place, Path(scratch))
 
 
-def _rows(lines: Iterable[bytes], day: str, total: Summary) -> Iterator[tuple[object, ...]]:
+def _slowly(lines: Iterable[bytes], day: str, total: Summary) -> Iterator[bytes]:
+    """Give the rows of a day from lines of any kind, as CSV."""
+    text = StringIO()
+    writer = csv.writer(text, lineterminator="\n")
     for line in lines:
         row = read(line)
         if not isinstance(row, Row):
@@ -159,7 +168,38 @@ def _rows(lines: Iterable[bytes], day: str, total: Summary) -> Iterator[tuple[ob
         where, when = total.day_of(row)
         if where == day:
             repaired = int(when is not None and when != row.time)
-            yield (*row[:5], when, row.time_ok, repaired, *row[7:])
+            writer.writerow((*row[:5], when, row.time_ok, repaired, *row[7:]))
+            yield text.getvalue().encode()
+            text.seek(0)
+            text.truncate()
+
+
+def _quickly(lines: Iterable[bytes], day: str, total: Summary) -> Iterator[bytes]:
+    """Do the same with the bytes of records as they are: six times as quick.
+
+    The checksum is looked at again, so what the medium destroyed meanwhile is left out.
+    """
+    number = None if day == NO_TIME else index.day_number(day)
+    for line in lines:
+        parts = line.split(b",", PLACES)
+        # A record's six optional values may end early; receiver and gap are rare.
+        if len(parts) <= PLACES or parts[PLACES].count(b",") >= OPTIONAL or not whole(line):
+            yield from _slowly([line], day, total)
+            continue
+        _, crc, device, installation, boot, seq, into, time_, mono, lat, lon, mode, ok, rest = parts
+        own = None if time_ == b"null" else int(time_)
+        when = own
+        if own is None or ok != b"1" or not 0 <= own < index.TIME_MAX:
+            name = f"{device[1:-1].decode()}/{installation[1:-1].decode()}/{boot[1:-1].decode()}"
+            when = total.repaired(name, int(mono))
+        if (None if when is None else when // index.DAY_MS) != number:
+            continue
+        optional = rest[:-1].replace(b"null", b"")
+        yield b"%b,%b,%b,%b,%d,%b,%b,%d,%b,%b,%b,%b,%b%b,,0,0,%b\n" % (
+            device, installation, boot, seq, int(seq) - int(into),
+            b"" if when is None else b"%d" % when, ok, when is not None and when != own,
+            mono, lat, lon, mode, optional, b"," * (OPTIONAL - 1 - optional.count(b",")), crc,
+        )  # fmt: skip
 
 
 def _tables(heard: Path, place: Path, scratch: Path) -> int:

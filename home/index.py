@@ -149,12 +149,13 @@ class Summary:
 
     def day_of(self, row: Row) -> tuple[str, int | None]:
         """Give the day that a position belongs to, and its time in ms."""
-        if row.time is not None and timed(row):
-            return day_name(row.time // DAY_MS), row.time
-        offset = self.offset(_boot(row))
-        if offset is None or not 0 <= row.mono + offset < TIME_MAX:
-            return NO_TIME, None
-        return day_name((row.mono + offset) // DAY_MS), row.mono + offset
+        when = row.time if timed(row) else self.repaired(_boot(row), row.mono)
+        return (NO_TIME, None) if when is None else (day_name(when // DAY_MS), when)
+
+    def repaired(self, boot: Boot, mono: int) -> int | None:
+        """Give the time of a record without one of its own, by a good one of its boot."""
+        offset = self.offset(boot)
+        return None if offset is None or not 0 <= mono + offset < TIME_MAX else mono + offset
 
     def keys(self) -> dict[str, str]:
         """Give each day that has lines, and what it was built from if it is built now."""

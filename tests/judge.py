@@ -58,6 +58,7 @@ class Ledger:
     duplicates: int = 0
     damaged: int = 0
     _numbers: dict[tuple[str, str], set[int]] = field(default_factory=dict)
+    _newest: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def take(self, raw: bytes) -> list[dict[str, object]]:
         """Give the lines that bytes add: holes before a new newest record, and the record."""
@@ -65,23 +66,31 @@ class Ledger:
         if record is None:
             self.damaged += 1
             return [{"damaged": raw.decode(errors="replace")}]
-        numbers = self._numbers.setdefault((record["device"], record["installation"]), set())
-        seq = record["seq"]
-        if seq in numbers:
+        whose = record["device"], record["installation"]
+        newest, seq = self._newest.get(whose), record["seq"]
+        if not self.know(record):
             self.duplicates += 1
             return []
-        lines: list[dict[str, object]] = []
-        if not numbers or seq > max(numbers):
-            lines = [{"gap": hole} for hole in _holes(record, numbers)]
+        if newest is not None and seq < newest:
+            return [record]
+        return [*({"gap": hole} for hole in _holes(record, newest)), record]
+
+    def know(self, record: Mapping[str, Any]) -> bool:
+        """Remember a record's number, and tell whether it is new."""
+        whose, seq = (record["device"], record["installation"]), record["seq"]
+        numbers = self._numbers.setdefault(whose, set())
+        if seq in numbers:
+            return False
         numbers.add(seq)
-        return [*lines, record]
+        self._newest[whose] = max(seq, self._newest.get(whose, 0))
+        return True
 
 
-def _holes(record: Mapping[str, Any], numbers: set[int]) -> list[dict[str, object]]:
+def _holes(record: Mapping[str, Any], newest: int | None) -> list[dict[str, object]]:
     """Name the kind of each missing number before a record, and put neighbours together."""
     seq, gap = record["seq"], record.get("gap", {"lost": 0, "skipped": 0})
     announced = gap["lost"] + gap["skipped"]
-    begin = max(numbers) + 1 if numbers else seq - announced
+    begin = seq - announced if newest is None else newest + 1
     found: list[dict[str, object]] = []
     for number in range(max(begin, 1), seq):
         if number >= seq - gap["skipped"]:
@@ -114,8 +123,7 @@ class Book:
         for line in self._file:
             values = json.loads(line)
             if "seq" in values:
-                whose = (values["device"], values["installation"])
-                self.ledger._numbers.setdefault(whose, set()).add(values["seq"])
+                self.ledger.know(values)
         self._file.seek(0, os.SEEK_END)
 
     def take(self, records: Iterable[bytes]) -> None:
