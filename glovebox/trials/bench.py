@@ -22,7 +22,15 @@ from glovebox.plan import plan
 from glovebox.plan.plan import TARGET, TOOLS
 from glovebox.project.opened import open_project
 from glovebox.store.store import Store, default_root
-from glovebox.trials import bench_car, bench_contract, bench_idle, compare, elsewhere, measures
+from glovebox.trials import (
+    bench_car,
+    bench_contract,
+    bench_home,
+    bench_idle,
+    compare,
+    elsewhere,
+    measures,
+)
 from glovebox.trials.desk import BOARDS, LARGE, MB, SMALL, Bench
 from glovebox.trials.measures import TIMES, Report, Row, StepTime, machine, ordered, today
 
@@ -413,6 +421,7 @@ PARTS: dict[str, Callable[[Bench], list[Row]]] = {
     "cold": cold, "unchanged": unchanged, "change": change, "plain": plain, "emulated": emulated,
     "redis": redis, "size": size, "mmdebstrap": mmdebstrap, "boots": boots, "contract": contract,
     "car": bench_car.car, "idle": bench_idle.idle, "drain": drain,
+    "home": bench_home.home,
 }  # fmt: skip
-DEFAULT = tuple(name for name in PARTS if name not in {"boots", "car", "idle", "drain"})
+DEFAULT = tuple(name for name in PARTS if name not in {"boots", "car", "idle", "drain", "home"})
 QUICK = ("unchanged", "change", "plain", "emulated", "size")
