@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from home.config import Config
 
 SQL = Path(__file__).with_name("sql")
-MEMORY = "512MB"
+# What DuckDB may take, a quarter of the machine's memory; beyond it it writes to the disk.
+MEMORY_MIB = (128, 1024)
 # By table of the views: the file of the days, and what its columns are if there is no day yet.
 COLUMNS = {
     "points": "device VARCHAR, installation VARCHAR, boot VARCHAR, seq BIGINT, trip BIGINT, "
@@ -46,10 +47,11 @@ COLUMNS = {
 }
 SHOWN = ("points", "trips", "stops", "gaps", "windows", "dead")
 ZONES_UNTIL = 2100
+TRIES = 5
 
 
 @contextmanager
-def memory(scratch: Path | None = None, *, limit: str = MEMORY) -> Iterator[Any]:
+def memory(scratch: Path | None = None) -> Iterator[Any]:
     """Give an empty DuckDB in memory that reaches no network and spills into ``scratch``."""
     try:
         import duckdb  # noqa: PLC0415  60 MB, for whom needs it
@@ -60,7 +62,9 @@ def memory(scratch: Path | None = None, *, limit: str = MEMORY) -> Iterator[Any]
         base.execute("SET TimeZone = 'UTC'")
         base.execute("SET autoinstall_known_extensions = false")
         base.execute("SET autoload_known_extensions = false")
-        base.execute(f"SET memory_limit = '{limit}'")
+        least, most = MEMORY_MIB
+        quarter = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 22
+        base.execute(f"SET memory_limit = '{max(least, min(most, quarter))}MiB'")
         base.execute(f"SET threads = {min(4, os.cpu_count() or 1)}")
         where = "" if scratch is None else quoted(scratch)
         base.execute(f"SET temp_directory = '{where}'")
@@ -143,13 +147,23 @@ def _dead(base: Any, root: Path) -> None:  # noqa: ANN401  a class of C
     )
     if not root.is_dir():
         return
-    segments, _ = look(root)
-    rows = [
-        (name.partition("/")[0], name, number, dead.at, dead.why, dead.raw.decode(errors="replace"))
-        for name, number, dead in dead_letters(root, segments)
-    ]
+    for _ in range(TRIES):
+        try:
+            rows = [
+                (name.partition("/")[0], name, number, dead.at, dead.why, _shown(dead.raw))
+                for name, number, dead in dead_letters(root, look(root)[0])
+            ]
+        except FileNotFoundError:  # merged meanwhile: its lines stand elsewhere now
+            continue
+        break
+    else:
+        raise HomeError(f"{root}: it changes faster than it can be read; hint: try again")
     if rows:
         base.executemany("INSERT INTO dead VALUES (?, ?, ?, ?, ?, ?)", rows)
+
+
+def _shown(raw: bytes) -> str:
+    return raw.decode(errors="replace")
 
 
 @lru_cache(maxsize=64)

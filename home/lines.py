@@ -159,7 +159,7 @@ def _row(values: list[Any]) -> Row:
         raise _WrongError("time is not a whole number")
     if type(mono) is not int or not 0 <= mono < MONO_MAX:
         raise _WrongError("mono is not a number from 0 to 20 years")
-    if mode not in (2, 3) or ok not in (0, 1):
+    if type(mode) is not int or mode not in (2, 3) or type(ok) is not int or ok not in (0, 1):
         raise _WrongError("mode or time_ok is none")
     rest = values[REQUIRED:]
     if len(rest) < 8:  # noqa: PLR2004  the six optional ones, receiver and gap

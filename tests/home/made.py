@@ -36,7 +36,12 @@ def record(  # noqa: PLR0913  the places of a record
         values.append(receiver)
     if gap:
         values.append(list(gap))
-    body = json.dumps(values, separators=(",", ":"))[1:].encode()
+    return signed(json.dumps(values, separators=(",", ":"))[1:])
+
+
+def signed(text: str) -> bytes:
+    """Put head and checksum before the rest of a record, whatever stands in it."""
+    body = text.encode()
     crc = base64.urlsafe_b64encode(zlib.crc32(b'[1,"' + body).to_bytes(4, "big")).decode()[:6]
     return b'[1,"' + crc.encode() + b'",' + body
 

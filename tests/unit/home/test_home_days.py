@@ -12,7 +12,7 @@ from home.errors import HomeError
 from home.landing import look
 from home.lines import point_line
 from tests.home import filled, made
-from tests.home.made import record
+from tests.home.made import record, signed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,6 +49,30 @@ def test_any_order_of_arrival_gives_equal_bytes(tmp_path: Path) -> None:
 
     assert found[0]
     assert found[0] == found[1] == found[2]
+
+
+def test_two_ways_of_reading_give_equal_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Records as the service writes them are read quicker, and any others by the same rules."""
+    odd = [
+        signed('"truck-7", "k3x9w2","1f0c9a",9001,9000,1790031600000,9,52.1,13.1,3,1]'),
+        signed('"\\u0074ruck-7","k3x9w2","1f0c9a",9002,9001,1790031601000,9,52.1,13.1,3,1]'),
+        signed('"truck-7","k3x9w2","1f0c9a",9003,9002,1790031602000,9,52,13,2,1,null,1,null,3]'),
+        signed('"truck-7","k3x9w2","1f0c9a",9004,9003,null,9,5e1,-1.3e1,3,0,1,2,3,4,5,6,"a,b",[1,2]]'),
+    ]  # fmt: skip
+    folder = filled.built(tmp_path, [*drive(1, 3700), *odd])
+    quickly = filled.digests(folder)
+    monkeypatch.setattr(days, "_quickly", days._slowly)
+
+    days.build(folder, again=True)
+
+    assert filled.digests(folder) == quickly
+    query = "SELECT seq, speed, receiver, lost FROM points WHERE seq > 9000 ORDER BY 1"
+    told = filled.rows(folder, query)
+    assert told == [
+        (9001, None, None, 0), (9002, None, None, 0), (9003, 1, None, 0), (9004, 2, "a,b", 1),
+    ]  # fmt: skip
 
 
 def test_building_again_gives_equal_bytes(tmp_path: Path) -> None:

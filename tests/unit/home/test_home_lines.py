@@ -7,16 +7,9 @@ import json
 import pytest
 
 from home.lines import Dead, Row, enveloped, landed, point_line, read
-from telematics.record import HEAD, _crc
-from tests.home.made import record
+from tests.home.made import record, signed
 
 GOOD = record("truck-7", 345, at_ms=1_790_000_000_000, mono=7_234_567)
-
-
-def signed(body: str) -> bytes:
-    """Give bytes with a checksum that fits, whatever stands in them."""
-    raw = body.encode()
-    return HEAD + _crc(raw) + b'",' + raw
 
 
 def body_with(place: int, text: str) -> str:
@@ -54,6 +47,8 @@ def test_record_is_kept_to_the_byte() -> None:
         (7, "1.5", "time"),
         (8, "-1", "mono"),
         (11, "4", "mode"),
+        (11, "3.0", "mode"),
+        (12, "true", "mode or time_ok"),
         (12, "[]", "mode or time_ok"),
         (14, '"fast"', "speed"),
         (15, "361", "track"),
