@@ -51,7 +51,9 @@ def bring_in(image: Path, store: Store, monitor: Monitor, *, arch: str) -> Base:
             with monitor.step(STEP, f"reading {image.name}"), store.scratch() as scratch:
                 tree = scratch / "result" / "tree"
                 tree.mkdir(parents=True)
-                _fill(tree, image, scratch)
+                guess = _fill(tree, image, scratch)
+                if guess:
+                    monitor.warn(f"{image}: {guess}")
                 found = store.commit(key, scratch / "result", {"name": STEP, "inputs": {}})
     base = Base(
         layer=found,
@@ -112,7 +114,8 @@ def _digest(image: Path, store: Store) -> str:
     return digest
 
 
-def _fill(tree: Path, image: Path, scratch: Path) -> None:
+def _fill(tree: Path, image: Path, scratch: Path) -> str:
+    """Fill a tree with the files of an image; give what had to be guessed of it."""
     packing = packing_of(image)
     raw = image
     if packing is not None:
@@ -131,6 +134,7 @@ def _fill(tree: Path, image: Path, scratch: Path) -> None:
     layer.scrub(tree)
     # Nothing is newer than now; the times of last reading become the build's when it is assembled.
     layer.settle_times(tree, started_ns=sys.maxsize, epoch=int(time.time()))
+    return found.guess
 
 
 def _suite(tree: Path) -> str:

@@ -29,6 +29,10 @@ MOST = 64 << 20
 _MAX_LINKS = 40  # as the kernel has it
 # What openat2(2) says where it is not: no such call, forbidden by a sandbox, or too old for a flag.
 _LACKING = frozenset({errno.ENOSYS, errno.EPERM, errno.EINVAL, errno.E2BIG})
+# Still to be made; or the kernel could not be sure of a ".." while something else was renamed or
+# mounted anywhere on the machine, several times.
+_LEFT_TO_US = (FileNotFoundError, NotADirectoryError, BlockingIOError)
+_TRIES = 16
 _OPENAT2 = 437  # the same number on every processor, as of all calls since Linux 5.1
 _NO_MAGIC_LINKS, _IN_ROOT = 0x02, 0x10
 
@@ -50,10 +54,10 @@ def place(root: Path, name: str | os.PathLike[str]) -> Path:
     """
     asked = os.fspath(name)
     if _kernel_resolves():
-        with suppress(FileNotFoundError, NotADirectoryError):
+        with suppress(*_LEFT_TO_US):
             return _by_kernel(root, asked)
         path = PurePosixPath(asked)
-        with suppress(FileNotFoundError, NotADirectoryError):
+        with suppress(*_LEFT_TO_US):
             target = _by_kernel(root, os.fspath(path.parent)) / path.name
             if path.name not in ("", "..") and _status(target) is None:
                 return target
@@ -238,10 +242,12 @@ def _by_kernel(root: Path, name: str) -> Path:
 
 def _openat2(start: int, name: str) -> int:
     how = _How(flags=os.O_PATH | os.O_CLOEXEC, mode=0, resolve=_IN_ROOT | _NO_MAGIC_LINKS)
-    said: int = kernel.syscall(
-        _OPENAT2, start, os.fsencode(name or "."), ctypes.byref(how), ctypes.sizeof(how)
-    )
-    return said
+    for _ in range(_TRIES):
+        with suppress(BlockingIOError):
+            return kernel.syscall(
+                _OPENAT2, start, os.fsencode(name or "."), ctypes.byref(how), ctypes.sizeof(how)
+            )
+    raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
 
 @cache

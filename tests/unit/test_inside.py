@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from glovebox.errors import ImageError
-from glovebox.host import inside
+from glovebox.host import inside, kernel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -108,6 +108,19 @@ def test_a_folder_in_the_way_is_named(root: Path) -> None:
         inside.write(root, "etc/passwd", "x")
 
     assert (root / "etc").read_text() == "a file"
+
+
+def test_a_busy_machine_changes_nothing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the kernel cannot be sure, as others rename files meanwhile, the links are walked."""
+    (root / "usr").mkdir()
+    (root / "a").symlink_to("../../usr")
+
+    def unsure(*_: object) -> int:
+        raise BlockingIOError
+
+    monkeypatch.setattr(kernel, "syscall", unsure)
+
+    assert inside.place(root, "a/x") == root / "usr/x"
 
 
 @settings(max_examples=300, deadline=None)
