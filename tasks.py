@@ -390,9 +390,16 @@ def lint(_c: Context) -> None:
         "quick": "only what takes seconds: style, types, unit tests",
         "long": "also what takes hours: more cuts, boards on a busy machine, tests marked long",
         "only": "these parts alone, with commas, and what they need; a run's last lines name them",
+        "fuzz": "only the readers of other people's input, by chance, for so many minutes",
     },
 )
-def test(_c: Context, quick: bool = False, long: bool = False, only: str = "") -> None:  # noqa: FBT001, FBT002, PT028  a task
+def test(
+    _c: Context,
+    quick: bool = False,  # noqa: FBT001, FBT002, PT028  a task
+    long: bool = False,  # noqa: FBT001, FBT002, PT028  likewise
+    only: str = "",  # noqa: PT028  likewise
+    fuzz: float = 0.0,  # noqa: PT028  likewise
+) -> None:
     """Run all tests: both boards built, verified, booted, with a drive replayed (needs root).
 
     Each part is tried, whatever came of those before; the end tells what each took and came to.
@@ -402,7 +409,9 @@ def test(_c: Context, quick: bool = False, long: bool = False, only: str = "") -
 
     names = [name for name in only.split(",") if name]
     with _ending(OUT / "test.log") as monitor:
-        if quick:
+        if fuzz:
+            suite.fuzz(monitor, CHECKOUT, fuzz)
+        elif quick:
             suite.quick(monitor, CHECKOUT, only=names)
         else:
             sandbox.enter("test")

@@ -15,6 +15,7 @@ _CLEAN = 0x1
 _HAS_ERRORS = 0x2
 _NEEDS_RECOVERY = 0x4  # in the incompatible features: the journal holds what is not yet in place
 _64BIT = 0x80
+_MOST_ORDER = 6  # blocks of 64 KiB
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +40,8 @@ def parse(data: bytes) -> Superblock | None:
     (order,) = struct.unpack_from("<I", data, 24)
     (state,) = struct.unpack_from("<H", data, 58)
     (features,) = struct.unpack_from("<I", data, 96)
+    if order > _MOST_ORDER:
+        return None
     if features & _64BIT:
         blocks += struct.unpack_from("<I", data, 0x150)[0] << 32
         free += struct.unpack_from("<I", data, 0x158)[0] << 32

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 import sys
 from contextlib import contextmanager
@@ -60,6 +61,18 @@ def everything(
         return _again(name) if name in seconds else f"./invoke test{way} --only {name}"
 
     try_all(monitor, parts, again=again)
+
+
+def fuzz(monitor: Monitor, checkout: Path, minutes: float) -> None:
+    """Give every reader inputs by chance for so long together; the seed makes them again."""
+    folder = "tests/fuzz"
+    listed = run([sys.executable, "-m", "pytest", folder, "--collect-only", "-q"], cwd=checkout)
+    readers = {line.partition("[")[2].partition("-")[2] for line in listed.stdout.splitlines()}
+    seconds = minutes * 60 / max(1, len(readers - {""}))
+    seed = random.SystemRandom().randrange(1 << 32)
+    monitor.say(f"seed {seed}: pytest {folder} --fuzz-seed {seed} --fuzz-seconds {seconds:.0f}")
+    words = [folder, "--fuzz-seed", str(seed), "--fuzz-seconds", f"{seconds:.0f}"]
+    _pytest(monitor, "fuzzers", words, checkout)
 
 
 def _again(name: str) -> str:
@@ -143,6 +156,7 @@ def _boards(monitor: Monitor, checkout: Path, out: Path) -> list[Part]:
             name="service",
             run=lambda: _pytest(monitor, "service tests", ["tests/service"], checkout),
         ),
+        Part(name="fuzz", run=lambda: _pytest(monitor, "fuzzers", ["tests/fuzz"], checkout)),
         Part(
             name="home",
             run=lambda: _pytest(monitor, "tests of the home", ["tests/home"], checkout),
