@@ -218,8 +218,7 @@ def apply(found: media.Card, after: Sizes, output: Path | None, monitor: Monitor
             if after.partition < before.partition:
                 _set_size(part, found.root, after.partition)
             if after.file < found.size:
-                os.truncate(part, after.file)
-                _move_second_table(part, found.table)
+                _cut(part, after.file, found.table)
         with monitor.step("check", "reading the new file system"):
             end = media.examine(part, part, None)
             with loop.device(part, start=end.root.start, size=end.root.size) as device:
@@ -259,6 +258,21 @@ def _set_size(part: Path, root: Partition, size: int) -> None:
         ["sfdisk", "--quiet", "--no-reread", "--no-tell-kernel", "-N", str(root.number), part],
         input=f"start={root.start // SECTOR}, size={size // SECTOR}\n",
     )
+
+
+def _cut(part: Path, size: int, table: Table) -> None:
+    """Cut the file; a GPT is written anew then, for its first table says where the second was.
+
+    sfdisk takes a table whose end lies behind that of the file for none.
+    """
+    if table.kind != GPT:
+        os.truncate(part, size)
+        return
+    told = run(["sfdisk", "--dump", part]).stdout
+    os.truncate(part, size)
+    kept = [line for line in told.splitlines() if not line.startswith(("last-lba:", "device:"))]
+    run(["sfdisk", "--quiet", "--no-reread", "--no-tell-kernel", "--wipe", "never",
+         "--wipe-partitions", "never", part], input="\n".join(kept) + "\n")  # fmt: skip
 
 
 def _move_second_table(part: Path, table: Table) -> None:
