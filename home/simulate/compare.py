@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from home.simulate.mishaps import merged
-from telematics.record import head
+from telematics.record import head, whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -85,6 +85,11 @@ def letters(truth: Truth, dead: Iterable[bytes]) -> Difference:
         dead_missing=[repr(raw) for raw in sorted(made - kept)],
         dead_unknown=[repr(raw) for raw in sorted(kept - made)],
     )
+
+
+def damaged(raw: bytes) -> bool:
+    """Tell whether these bytes are no record."""
+    return not whole(raw)
 
 
 def holes(truth: Truth, told: Iterable[Hole]) -> Difference:

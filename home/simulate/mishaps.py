@@ -8,6 +8,7 @@ from __future__ import annotations
 import heapq
 import json
 from dataclasses import dataclass, field
+from itertools import islice
 from random import Random
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -103,13 +104,15 @@ class Source:
         newest = max(self.truth.records[self._identity], default=0)
         self.truth.holes += [hole for hole in self._vehicle.holes if hole.last < newest]
 
+    def sightings(self) -> Iterator[Sighting]:
+        """Give the records themselves, without what befalls them."""
+        return islice(self._vehicle.sightings(), self._events)
+
     def _sent(self) -> Iterator[tuple[float, bytes]]:
         """Give each record, some of them damaged, and now and then the last ones once more."""
         random, rates, truth = self._random, self._rates, self.truth
         latest: list[bytes] = []
-        sightings = self._vehicle.sightings()
-        for number in range(self._events):
-            sighting = next(sightings)
+        for number, sighting in enumerate(self.sightings()):
             raw = sighting.record.encode()
             if random.random() < rates.damaged_for_good and self._may_vanish(number, sighting):
                 truth.damaged.append(damaged := flipped(random, raw))

@@ -10,6 +10,7 @@ import heapq
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -148,6 +149,8 @@ class Country:
                 yield self._moment(x, y, speed=speed, track=track)
                 at += speed
             place += length
+            if route[after].stand_s:
+                at = place  # stopped at the line, not a crawl behind it
             for _ in range(route[after].stand_s):
                 yield self._moment(*there, speed=0.0, track=track)
 
@@ -173,7 +176,7 @@ def _pairs(towns: Sequence[Spot]) -> set[tuple[int, int]]:
     """Choose which towns a road joins: each with its nearest ones, and none left alone."""
     pairs: set[tuple[int, int]] = set()
     for at, town in enumerate(towns):
-        near = sorted(range(len(towns)), key=lambda other: math.dist(town, towns[other]))  # noqa: B023  used at once
+        near = sorted(range(len(towns)), key=lambda other: math.dist(town, towns[other]))
         pairs |= {(min(at, other), max(at, other)) for other in near[1 : NEIGHBOURS + 1]}
     while True:
         group = _reached(pairs)
@@ -238,7 +241,7 @@ def _speeds(route: Sequence[Point]) -> list[float]:
         if point.stand_s:
             speeds[at] = 0.0
     speeds[0] = speeds[-1] = 0.0
-    lengths = [math.dist(one.spot, two.spot) for one, two in zip(route, route[1:], strict=False)]
+    lengths = [math.dist(one.spot, two.spot) for one, two in pairwise(route)]
     for at, length in enumerate(lengths):
         speeds[at + 1] = min(speeds[at + 1], math.sqrt(speeds[at] ** 2 + 2 * FASTER_M_S2 * length))
     for at in range(len(lengths) - 1, -1, -1):
