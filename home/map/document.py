@@ -43,13 +43,16 @@ SELECT trip_id, device, installation, first_seq, last_seq, start_ms, end_ms,
 FROM trips
 ORDER BY device, start_ms, installation, first_seq
 """
+# Of two receivers of one vehicle the trip's own is drawn, see the legs of the days.
 POINTS = """
-SELECT t.trip_id, p.lat, p.lon, p.speed, p.time_ms
-FROM points p JOIN trips t
-  ON p.device = t.device AND p.installation = t.installation
- AND p.seq BETWEEN t.first_seq AND t.last_seq
-WHERE t.trip_id IN (SELECT unnest(?))
-ORDER BY t.trip_id, p.seq
+SELECT trip_parts.trip_id, points.lat, points.lon, points.speed, points.time_ms
+FROM points
+JOIN trip_parts
+  ON trip_parts.device = points.device AND trip_parts.installation = points.installation
+ AND trip_parts.trip = points.trip AND trip_parts.utc_day = points.utc_day
+ AND trip_parts.receiver IS NOT DISTINCT FROM points.receiver
+WHERE trip_parts.trip_id IN (SELECT unnest(?)) AND points.time_ms IS NOT NULL
+ORDER BY trip_parts.trip_id, trip_parts.start_ms, trip_parts.first_seq, points.seq
 """
 STOPS = """
 SELECT trip_id, start_ms, end_ms, lat, lon FROM stops ORDER BY trip_id, start_ms

@@ -88,7 +88,7 @@
 
   const map = L.map("map", { preferCanvas: true, zoomControl: false, worldCopyJump: true, minZoom: 2, maxZoom: 18, zoomSnap: 0.25, zoomDelta: 0.5, wheelPxPerZoomLevel: 90 });
   L.control.zoom({ position: "topright" }).addTo(map);
-  L.control.scale({ imperial: false, position: "bottomright" }).addTo(map);
+  L.control.scale({ imperial: false, position: "bottomleft" }).addTo(map);
   map.attributionControl.setPrefix("Leaflet");
   map.attributionControl.addAttribution("Natural Earth");
   for (const [name, order] of [["world", 150], ["grid", 160], ["past", 380], ["marks", 620]]) map.createPane(name).style.zIndex = order;
@@ -127,7 +127,8 @@
     }
     for (let lat = Math.ceil(Math.max(bounds.getSouth(), -85) / step) * step; lat < Math.min(bounds.getNorth(), 85); lat += step) {
       L.polyline([[lat, bounds.getWest()], [lat, bounds.getEast()]], options).addTo(layers.grid);
-      label([lat, bounds.getEast()], `${Math.abs(lat).toFixed(digits)}° ${lat < 0 ? "S" : "N"}`, [52, 15]);
+      // Not beneath the buttons.
+      if (map.latLngToContainerPoint([lat, bounds.getEast()]).y > 90) label([lat, bounds.getEast()], `${Math.abs(lat).toFixed(digits)}° ${lat < 0 ? "S" : "N"}`, [52, 15]);
     }
   }
   map.on("moveend", drawGrid);
@@ -181,9 +182,9 @@
       L.polyline(others, { renderer, interactive: false, color: style("--past"), opacity: 1, weight: 3 }).addTo(layers.routes);
     }
     const { byColour, all } = routes(alone);
-    L.polyline(all, { renderer, interactive: false, color: style("--casing"), weight: many ? 5 : 7.5, opacity: 0.9, smoothFactor: 0.6 }).addTo(layers.routes);
+    L.polyline(all, { renderer, interactive: false, color: style("--casing"), weight: many ? 5 : 7.5, opacity: 0.9, smoothFactor: many ? 0.8 : 0.15 }).addTo(layers.routes);
     for (const [speed, runs] of [...byColour].sort(([one], [other]) => one - other)) {
-      L.polyline(runs, { renderer, interactive: false, color: colour(speed * STEP_KMH), weight: many ? 3 : 4.5, opacity: 1, lineCap: "round", smoothFactor: 0.6 }).addTo(layers.routes);
+      L.polyline(runs, { renderer, interactive: false, color: colour(speed * STEP_KMH), weight: many ? 3 : 4.5, opacity: 1, lineCap: "round", smoothFactor: many ? 0.8 : 0.15 }).addTo(layers.routes);
     }
     let gaps = 0;
     for (const trip of alone) gaps += drawTripGaps(trip);
@@ -238,11 +239,12 @@
   function drawLost(trips) {
     const inside = (gap) => trips.some((trip) => trip.v === gap.v && gap.end >= trip.start && gap.start <= trip.end);
     const seen = data.gaps.filter((gap) => gap.kind !== "skipped" && gap.from && inside(gap));
+    const radius = trips.length > 40 ? 2.5 : 5;
     for (const gap of seen) {
       const words = `${many(gap.numbers, "record")} ${KINDS[gap.kind]}, ${exact(gap.start)} to ${exact(gap.end)}`;
       const to = gap.to || gap.from;
       L.polyline([gap.from, to], { renderer: renderers.overlayPane, color: style("--lost"), weight: 3, dashArray: "3 6" }).bindTooltip(words, { sticky: true }).addTo(layers.routes);
-      L.circleMarker([(gap.from[0] + to[0]) / 2, (gap.from[1] + to[1]) / 2], { pane: "marks", radius: 5, weight: 2.5, color: style("--lost"), fill: true, fillOpacity: 0.08 }).bindTooltip(words).addTo(layers.routes);
+      L.circleMarker([(gap.from[0] + to[0]) / 2, (gap.from[1] + to[1]) / 2], { pane: "marks", radius, weight: radius / 2, color: style("--lost"), fill: true, fillOpacity: 0.08 }).bindTooltip(words).addTo(layers.routes);
     }
   }
 
@@ -261,7 +263,7 @@
     const phone = innerWidth < 720;
     const panel = $("panel").getBoundingClientRect();
     map.fitBounds(L.latLngBounds(points), {
-      paddingTopLeft: phone ? [28, 40] : [panel.right + 36, 44],
+      paddingTopLeft: phone ? [28, 78] : [panel.right + 36, 44],
       paddingBottomRight: phone ? [28, innerHeight - panel.top + 24] : [44, 96],
       maxZoom: 16,
       animate: false,
