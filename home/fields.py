@@ -42,7 +42,9 @@ class Fields:
         for key in value:
             if key not in known:
                 near = get_close_matches(key, known, n=1)
-                hint = f"perhaps you meant {near[0]}" if near else f"one of {', '.join(sorted(known))}"
+                hint = (
+                    f"perhaps you meant {near[0]}" if near else f"one of {', '.join(sorted(known))}"
+                )
                 mistakes.lines.append(f"{where}.{key}: unknown; hint: {hint}")
 
     def wrong(self, name: str, value: object, hint: str) -> None:
@@ -64,7 +66,7 @@ class Fields:
         """Give a number within limits; without a default it has to be there."""
         value = self.values.get(name, default)
         good = isinstance(value, int | float) and not isinstance(value, bool)
-        if not good or not math.isfinite(value) or not low <= value <= high:
+        if value is None or not good or not math.isfinite(value) or not low <= value <= high:
             self.wrong(name, value, f"{low:g} to {high:g} {unit}".rstrip())
             return low
         return float(value)
@@ -98,7 +100,9 @@ class Fields:
         except (ValueError, UnicodeEncodeError):
             good = False
         if not isinstance(value, str) or not good or re.search(r"\s|#", value):
-            self.wrong(name, value, "an address such as https://host/path; a token has its own field")
+            self.wrong(
+                name, value, "an address such as https://host/path; a token has its own field"
+            )
             return "http://invalid/"
         return value
 

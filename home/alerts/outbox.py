@@ -64,7 +64,8 @@ class Outbox:
             row = base.execute("SELECT value FROM state WHERE name = 'known'").fetchone()
             changes, known = decide(json.loads(row[0]) if row else {})
             base.execute(
-                "INSERT OR REPLACE INTO state VALUES ('known', ?)", (json.dumps(known, sort_keys=True),)
+                "INSERT OR REPLACE INTO state VALUES ('known', ?)",
+                (json.dumps(known),),
             )
             for change in changes:
                 base.executemany(
@@ -100,7 +101,9 @@ class Outbox:
     def waiting(self) -> dict[str, int]:
         """Count the messages by sink."""
         with self._open() as base:
-            return dict(base.execute("SELECT sink, COUNT(*) FROM messages GROUP BY sink ORDER BY sink"))
+            return dict(
+                base.execute("SELECT sink, COUNT(*) FROM messages GROUP BY sink ORDER BY sink")
+            )
 
     def _prepare(self) -> None:
         with self._open() as base:
@@ -117,20 +120,19 @@ class Outbox:
         (count,) = base.execute("SELECT COUNT(*) FROM messages WHERE sink = ?", (sink,)).fetchone()
         if count <= KEPT:
             return
-        ids = "SELECT id FROM messages WHERE sink = ? ORDER BY id LIMIT ?"
         many = count - KEPT + 1
         (first, at) = base.execute(
             "SELECT MAX(id), MAX(at) FROM (SELECT id, at FROM messages WHERE sink = ?"
             " ORDER BY id LIMIT ?)",
             (sink, many),
         ).fetchone()
+        rows = base.execute(
+            "SELECT id, kind, title FROM messages WHERE sink = ? ORDER BY id LIMIT ?", (sink, many)
+        ).fetchall()
         left_out = sum(
-            int(title.split()[0]) if kind == "left out" else 1
-            for kind, title in base.execute(
-                f"SELECT kind, title FROM messages WHERE id IN ({ids})", (sink, many)  # noqa: S608  our own text
-            )
+            int(title.split()[0]) if kind == "left out" else 1 for _, kind, title in rows
         )
-        base.execute(f"DELETE FROM messages WHERE id IN ({ids})", (sink, many))  # noqa: S608  our own text
+        base.execute("DELETE FROM messages WHERE sink = ? AND id <= ?", (sink, first))
         base.execute(
             "INSERT INTO messages VALUES (?, ?, 'left out', '', ?, ?)",
             (first, sink, at, f"{left_out} older messages were left out"),

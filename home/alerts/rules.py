@@ -87,9 +87,15 @@ def _silence(alerts: Alerts, known: State, facts: Facts) -> list[Change]:
         silent = facts.now - heard > alerts.silent_after_s * 1000
         if known.get(device, silent) != silent:
             hours = (facts.now - heard) / 3_600_000
-            title = f"{device} is silent for {hours:.0f} hours" if silent else f"{device} is heard again"
+            title = (
+                f"{device} is silent for {hours:.0f} hours"
+                if silent
+                else f"{device} is heard again"
+            )
             at = facts.now if silent else heard
-            found.append(Change(kind="silent" if silent else "heard", device=device, at=at, title=title))
+            found.append(
+                Change(kind="silent" if silent else "heard", device=device, at=at, title=title)
+            )
         known[device] = silent
     return found
 
@@ -102,7 +108,9 @@ def _missing(known: State, facts: Facts) -> list[Change]:
             title = f"{device}: {_records(count - before)} lost, {count} in all"
             found.append(Change(kind="lost", device=device, at=facts.now, title=title))
         elif count < before:
-            title = f"{device}: {_records(before - count)} came after all, {count} are still missing"
+            title = (
+                f"{device}: {_records(before - count)} came after all, {count} are still missing"
+            )
             found.append(Change(kind="closed", device=device, at=facts.now, title=title))
         known[device] = count
     return found

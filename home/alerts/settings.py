@@ -1,16 +1,18 @@
-"""``alerts:`` in home.yaml::
+"""What ``alerts:`` in home.yaml may say.
 
-    alerts:
-      silent_after_h: 24          # of each vehicle; 0 never tells
-      disk_free_mib: 500
-      jam: true
-      places:
-        - {name: depot, lat: 52.5, lon: 13.4, radius_m: 200}
-      to:
-        - mail: {server: "smtp.example.org:587", from: home@example.org, to: [me@example.org],
-                 user: home, password_file: secrets/mail, security: starttls}
-        - webhook: {url: "https://example.org/hook", token_file: secrets/hook}
-        - ntfy: {url: "https://ntfy.example.org/my-truck", token_file: secrets/ntfy}
+::
+
+alerts:
+  silent_after_h: 24          # of each vehicle; 0 never tells
+  disk_free_mib: 500
+  jam: true
+  places:
+    - {name: depot, lat: 52.5, lon: 13.4, radius_m: 200}
+  to:
+    - mail: {server: "smtp.example.org:587", from: home@example.org, to: [me@example.org],
+             user: home, password_file: secrets/mail, security: starttls}
+    - webhook: {url: "https://example.org/hook", token_file: secrets/hook}
+    - ntfy: {url: "https://ntfy.example.org/my-truck", token_file: secrets/ntfy}
 """
 
 from __future__ import annotations
@@ -139,7 +141,9 @@ def _sink(mistakes: Mistakes, where: str, value: object) -> Mail | Post | None:
 def _mail(mistakes: Mistakes, where: str, value: object) -> Mail:
     known = {"server", "from", "to", "user", "password_file", "security"}
     fields = Fields(mistakes, where, value, known)
-    server = fields.text("server", r"[A-Za-z0-9.:_\[\]-]+:\d{1,5}", "host:port, such as localhost:25")
+    server = fields.text(
+        "server", r"[A-Za-z0-9.:_\[\]-]+:\d{1,5}", "host:port, such as localhost:25"
+    )
     host, _, port = server.rpartition(":")
     if server and not 0 < int(port) <= PORT_MAX:
         fields.wrong("server", server, f"a port from 1 to {PORT_MAX}")

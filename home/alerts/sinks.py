@@ -80,9 +80,11 @@ def _mail(sink: Mail, message: Message, home: str) -> None:
     letter.set_content(_text(message))
     context = ssl.create_default_context()
     try:
-        kind = smtplib.SMTP_SSL if sink.security == "tls" else smtplib.SMTP
-        more = {"context": context} if sink.security == "tls" else {}
-        with kind(sink.host, sink.port, timeout=TIMEOUT_S, **more) as server:  # type: ignore[arg-type]  # context only where it is known
+        with (
+            smtplib.SMTP_SSL(sink.host, sink.port, timeout=TIMEOUT_S, context=context)
+            if sink.security == "tls"
+            else smtplib.SMTP(sink.host, sink.port, timeout=TIMEOUT_S)
+        ) as server:
             if sink.security == "starttls":
                 server.starttls(context=context)
             if sink.user and sink.password_file is not None:

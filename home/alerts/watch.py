@@ -136,10 +136,14 @@ class Watch:
         )
         rest = {name: part for name, part in state.items() if name not in ("seen", "heard")}
         found, known = changes(self.alerts, rest, facts)
-        return found, known | {"seen": newest, "heard": heard}
+        newest = {device: max(when, seen.get(device, 0)) for device, when in newest.items()}
+        return found, known | {"seen": seen | newest, "heard": heard}
 
     def _fixes(
-        self, base: Any, seen: dict[str, int], newest: dict[str, int]  # noqa: ANN401  as above
+        self,
+        base: Any,  # noqa: ANN401  as above
+        seen: dict[str, int],
+        newest: dict[str, int],
     ) -> dict[str, list[Fix]]:
         """Give the positions since the last look; of a vehicle seen first only the newest."""
         if not self.alerts.places:
@@ -153,7 +157,10 @@ class Watch:
         }
 
     def _minutes(
-        self, base: Any, seen: dict[str, int], newest: dict[str, int]  # noqa: ANN401  as above
+        self,
+        base: Any,  # noqa: ANN401  as above
+        seen: dict[str, int],
+        newest: dict[str, int],
     ) -> dict[str, list[Jam]]:
         """Give the whole minutes since the last look."""
         found = {}

@@ -125,7 +125,7 @@ def _gap(before: Fix, after: Fix) -> bool:
 
 
 def _simplified(fixes: Sequence[Fix], begin: int) -> list[Vertex]:
-    """Give the vertices that are worth `FINEST_M`, each with what it is worth (Douglas, Peucker)."""
+    """Give the vertices that are worth `FINEST_M`, with their worth (Douglas, Peucker)."""
     fixes = _moving(fixes)
     east = M_PER_DEGREE * math.cos(math.radians(fixes[0].lat))
     space = [

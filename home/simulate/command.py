@@ -132,7 +132,7 @@ def _way(
     from confluent_kafka import KafkaException  # noqa: PLC0415  only who sends by Kafka has it
 
     from home.simulate.topic import Mark  # noqa: PLC0415  as above
-    from telematics.publish import SinkError  # noqa: PLC0415  as above
+    from telematics.sink import SinkError  # noqa: PLC0415  as above
 
     kafka = Kafka(
         servers=options.kafka, topic=options.topic, security=options.security,

@@ -144,9 +144,9 @@ def browser(folder: Path) -> Iterator[Browser]:
 
     command = [str(program), *FLAGS, f"--user-data-dir={folder}", "about:blank"]
     with (folder.parent / "chromium.log").open("wb") as log:
-        child = subprocess.Popen(  # noqa: PLW1509  no thread of ours runs yet
+        child = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, close_fds=False,
-            preexec_fn=ends,
+            preexec_fn=ends,  # noqa: PLW1509  no thread of ours runs yet
         )  # fmt: skip
     os.close(to_read)
     os.close(back_write)
