@@ -87,7 +87,8 @@ class Outbox:
         """Give the oldest message that a sink has not taken yet."""
         with self._open() as base:
             row = base.execute(
-                "SELECT id, kind, device, at, title FROM messages WHERE sink = ? ORDER BY id LIMIT 1",
+                "SELECT id, kind, device, at, title FROM messages"
+                " WHERE sink = ? ORDER BY id LIMIT 1",
                 (sink,),
             ).fetchone()
         names = ("id", "kind", "device", "at", "title")

@@ -322,7 +322,8 @@ def test_webhook_and_ntfy_get_what_they_understand(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("status", "error"), [(503, SinkError), (401, SinkError), (302, SinkError),
-                                               (400, RefusedError), (422, RefusedError)])  # fmt: skip
+                                               (400, RefusedError), (422, RefusedError)],
+)  # fmt: skip
 def test_what_a_sink_will_never_take_is_told_from_what_it_will(
     status: int, error: type[Exception]
 ) -> None:
@@ -416,7 +417,8 @@ def test_all_mistakes_of_the_configuration_are_told_at_once(tmp_path: Path) -> N
 
     for place in ("alerts.silent_after_h", "alerts.jams: unknown; hint: perhaps you meant jam",
                   "places[0].lat", "places[0].lon", "to[0].mail.server", "to[0].mail.from",
-                  "to[0].mail.to", "to[1].webhook.url", "to[2].fax: unknown", "to[3]: 5"):  # fmt: skip
+                  "to[0].mail.to", "to[1].webhook.url", "to[2].fax: unknown",
+                  "to[3]: 5"):  # fmt: skip
         assert place in str(raised.value)
 
 
