@@ -111,11 +111,10 @@ class Rows:
         for segment in sorted(
             self.segments(), key=lambda path: (_numbers(path)[0], -_numbers(path)[1])
         ):
-            first, last = _numbers(segment)
+            _, last = _numbers(segment)
             if last <= reached:
                 segment.unlink()
             reached = max(reached, last)
-            del first
 
     def _next(self) -> int:
         segments = self.segments()

@@ -174,7 +174,7 @@ def _write_plain(path: Path, source: Source, place: Path) -> int:
     count = 0
     with path.open("w", encoding="utf-8") as file:
         for version, (key, row) in enumerate(rows.every(place)):
-            values = {name: value for name, value in _columns(source, row)}
+            values = dict(_columns(source, row))
             file.write(rows.dumped({"_key": key, "_version": version, **values}) + "\n")
             count += 1
     return count
