@@ -49,6 +49,8 @@ class Kafka:
 
     servers: str
     topics: tuple[str, ...] = ("telematics",)
+    # The vehicles' live lane: shown on the map as it comes, and not kept.
+    live_topic: str = ""
     security: str = "tls"
     user: str = ""
     secrets: Path = Path("secrets")
@@ -58,6 +60,8 @@ class Kafka:
 class Config:
     """One home; every field has a default that suits one machine and its own user."""
 
+    # Where this was read; what it names is relative to it.
+    file: Path = Path("home.yaml")
     folder: Path = Path("home-data")
     time_zone: str = "UTC"
     listen: Address = field(default_factory=Address)
@@ -71,6 +75,8 @@ class Config:
     kafka: Kafka | None = None
     # UTC days of landing and day files that are kept; 0 is for ever.
     keep_days: int = 0
+    # Streets for the map, a file of the owner's.
+    streets: Path | None = None
     # As YAML has them; `home.sources` and `home.alerts` read them.
     sources: tuple[object, ...] = ()
     alerts: Mapping[str, object] = field(default_factory=dict)
@@ -136,8 +142,8 @@ def read(path: Path | None) -> Config:
 
 
 def _config(reader: _Reader, tree: object) -> Config:
-    values = reader.mapping("", tree, {each.name for each in fields(Config)})
-    given: dict[str, Any] = {}
+    values = reader.mapping("", tree, {each.name for each in fields(Config)} - {"file"})
+    given: dict[str, Any] = {"file": reader.where}
     if "folder" in values:
         given["folder"] = reader.path("folder", values["folder"])
     if "time_zone" in values:
@@ -156,6 +162,7 @@ def _config(reader: _Reader, tree: object) -> Config:
     given["keep_days"] = keep = values.get("keep_days", 0)
     if not isinstance(keep, int) or isinstance(keep, bool) or keep < 0:
         reader.wrong("keep_days", keep, "a number of days, 0 keeps all of them")
+    given["streets"] = reader.path("streets", values.get("streets"))
     sources = values.get("sources") or []
     if not isinstance(sources, list):
         reader.wrong("sources", sources, "a list, each with its `name:` and `url:`")
@@ -237,8 +244,12 @@ def _kafka(reader: _Reader, value: object) -> Kafka:
     security = values.get("security", "tls")
     if security not in ("tls", "sasl", "plaintext"):
         reader.wrong("kafka.security", security, "tls, sasl or plaintext, as the vehicle's")
+    live = values.get("live_topic", "")
+    if live and not TOPIC.fullmatch(str(live)):
+        reader.wrong("kafka.live_topic", live, "the vehicles' publish_live_topic")
     return Kafka(
         servers=servers,
+        live_topic=str(live),
         topics=tuple(map(str, topics)),
         security=str(security),
         user=str(values.get("user", "")),

@@ -20,7 +20,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from home import days, files, from_kafka, index, keep
+from home import days, files, from_kafka, index, keep, surface
 from home.errors import ConfigError, HomeError
 from home.from_http import BODY_MAX, Receiver, vehicles_of
 from home.from_kafka import KafkaStatus
@@ -72,6 +72,10 @@ class Home:
     password: bytes = b""
     # By path, without query: what answers a GET there.
     routes: dict[str, Callable[[Asked], None]] = field(default_factory=dict)
+    # Called after each build that succeeded.
+    built: list[Callable[[], None]] = field(default_factory=list)
+    # What other parts add to the status, by name.
+    more: dict[str, Callable[[], object]] = field(default_factory=dict)
 
     def status(self) -> dict[str, object]:
         """Say how it goes, for page, API and command line."""
@@ -90,6 +94,7 @@ class Home:
             "build": asdict(self.building),
             "disk_free": shutil.disk_usage(self.config.folder).free,
             "vehicles": {name: asdict(each) for name, each in sorted(total.newest.items())},
+            **{name: each() for name, each in self.more.items()},
         }
 
 
@@ -180,8 +185,9 @@ def serve(config: Config, stopping: threading.Event, *, ready: Callable[[str], N
         home.password = _password(config.password_file)
         landing.listeners.append(lambda _name, _entry: home.changed.set())
         home.routes |= {"/status": _status_page, "/api/status": _status_json}
-        server = _listen(home)
         work: list[Callable[[], None]] = [partial(_build, home), partial(_tidy, home)]
+        work += surface.parts(home)
+        server = _listen(home)
         if config.kafka is not None:
             work.append(partial(from_kafka.receive, config.kafka, landing, home.kafka, stopping))
         threads = [threading.Thread(target=_go_on, args=(each, stopping)) for each in work]
@@ -262,6 +268,8 @@ def _build(home: Home) -> None:
         home.building.builds += 1
         failed = child.exitcode != 0
         home.building.error = f"the build ended with {child.exitcode}" if failed else ""
+        for listener in () if failed else home.built:
+            listener()
         home.stopping.wait(BUILD_RETRY_S if failed else BUILD_PAUSES * home.building.seconds)
         if failed:
             home.changed.set()

@@ -153,7 +153,7 @@ def make_table(source: Source, folder: Path) -> bool:
             return False
         with engine.memory(table.parent) as base:
             base.execute(
-                f"COPY (SELECT * EXCLUDE (_key, _version) FROM read_json('{engine.quoted(plain)}',"  # noqa: S608  our own names
+                f"COPY (SELECT * EXCLUDE (_key, _version) FROM read_json('{engine.quoted(plain)}',"
                 f" format = 'newline_delimited', sample_size = -1,"
                 f" maximum_object_size = {OBJECT_MAX})"
                 " QUALIFY row_number() OVER (PARTITION BY _key ORDER BY _version DESC) = 1"
