@@ -20,9 +20,8 @@ if TYPE_CHECKING:
     from home.config import Config
     from home.simulate.send import HttpLane
 
-VEHICLES, EVENTS, DAYS, SEED = 3, 40_000, 6, 11
+VEHICLES, EVENTS, DAYS, SEED = 3, 40_000, 4, 11
 LIVE = "live"
-LOOK_S = 0.2
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -81,6 +80,7 @@ def _drive(
     stopping: threading.Event,
 ) -> None:
     """Send the past days, show the map, and go on driving in the present."""
+    from home import days  # noqa: PLC0415
     from home.simulate.mishaps import Plan, sources  # noqa: PLC0415
     from home.simulate.send import HttpLane, Pace, SendError, send  # noqa: PLC0415
 
@@ -94,7 +94,7 @@ def _drive(
             sources(plan), lane=lane, pace=Pace(workers=2, max_delay_s=0, seed=options.seed),
             sent=lambda _: None, stopping=stopping,
         )  # fmt: skip
-        _wait_for_days(config, stopping)
+        days.build(config.folder)  # the server would, after a pause
         sys.stdout.write(f"ready: {address}\n")
         sys.stdout.flush()
         if not options.no_browser and not stopping.is_set():
@@ -122,16 +122,6 @@ def _live(lane: Callable[[], HttpLane], seed: int, stopping: threading.Event) ->
             return
         record = sighting.record._replace(time=int(time.time() * 1000), time_ok=True, gap=None)
         way.send([Message(LIVE, record.encode())])
-
-
-def _wait_for_days(config: Config, stopping: threading.Event) -> None:
-    from home import days, index  # noqa: PLC0415
-    from home.landing import look  # noqa: PLC0415
-
-    while not stopping.wait(LOOK_S):
-        segments, _ = look(config.folder / "landing")
-        if not days.pending(config.folder, index.summary(segments.values())):
-            return
 
 
 def _keys(folder: Path, keys: Mapping[str, str]) -> dict[str, Path]:
