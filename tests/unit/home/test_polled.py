@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,7 +15,7 @@ from home.landing import Landing, dead_letters, look
 from home.lines import Row, read as read_line
 from home.sources import paths
 from home.sources.ask import TRIES, Asker, SourceError, StoppedError
-from home.sources.poll import round_of
+from home.sources.poll import Polled, round_of
 from home.sources.rows import Keyed, Rows, every
 from home.sources.run import PointKeep, SourceStatus, make_table, poll_once
 from home.sources.settings import Source, read
@@ -97,10 +97,10 @@ class _Clock:
 
 
 def _asker(source: Source, wait: _Clock) -> Asker:
-    return Asker(source=source, wait=wait, random=Random(1))
+    return Asker(source=source, wait=wait, random=Random(1))  # noqa: S311  no secret
 
 
-def _poll(source: Source, landing: Landing, folder: Path) -> Any:
+def _poll(source: Source, landing: Landing, folder: Path) -> Polled:
     return poll_once(source, landing, folder, threading.Event(), SourceStatus(name=source.name))
 
 
@@ -239,7 +239,7 @@ def test_other_fields_make_another_table_of_the_same_rows(
 
 
 def test_a_feed_becomes_positions_each_once(api: Api, landing: Landing, tmp_path: Path) -> None:
-    """Moving and parked vehicles are points in m/s and ms; one that sleeps is none, and no fault."""
+    """Moving and parked vehicles are points in m/s and ms; one that sleeps is no fault."""
     source = _fleet(api, tmp_path)
     keep = PointKeep(source, landing)
     for api.minute in range(5):
@@ -276,7 +276,7 @@ def test_what_patience_does_not_help_is_told(api: Api, tmp_path: Path) -> None:
     """A wrong token or address ends at once, a server that stays ill after some tries."""
     source = _fleet(api, tmp_path)
     (tmp_path / "token").write_text("another\n")
-    with pytest.raises(SourceError, match="401.*no such token"):
+    with pytest.raises(SourceError, match=r"401.*no such token"):
         _asker(source, _Clock()).ask({})
     assert len(api.calls) == 1
 
