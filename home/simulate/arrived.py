@@ -25,12 +25,15 @@ def in_home(folder: Path, truth: Truth, *, wait_s: float) -> list[str]:
     """Compare a home's landing with the truth, until both agree or for so long nothing changes."""
     size, until = -1, time.monotonic() + wait_s
     while True:
-        now = _size(folder)
-        if now != size:
-            size, until = now, time.monotonic() + wait_s
-            differences = landed(folder, truth)
-            if not differences:
-                return []
+        try:
+            now = _size(folder)
+            if now != size:
+                differences = landed(folder, truth)
+                if not differences:
+                    return []
+                size, until = now, time.monotonic() + wait_s
+        except FileNotFoundError:
+            continue  # segments were merged meanwhile: look again
         if time.monotonic() > until:
             return differences
         time.sleep(PAUSE_S)
@@ -48,7 +51,7 @@ def landed(folder: Path, truth: Truth) -> list[str]:
 def _lines(folder: Path) -> Iterator[tuple[bool, bytes]]:
     """Give whether each line is a dead letter, and the bytes that once arrived."""
     for segment in _segments(folder):
-        for line in segment.read_bytes().splitlines():
+        for line in segment.read_bytes().split(b"\n"):
             if line.startswith(b'{"dead":'):
                 yield True, json.loads(line)["dead"].encode("utf-8", "surrogateescape")
             elif line.startswith(b"["):

@@ -51,7 +51,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="ca.pem, client.pem, client.key, password; for HTTP api-key or DEVICE/api-key",
     )  # fmt: skip
     parser.add_argument(
-        "--home", type=Path, metavar="FOLDER", help="compare with what arrived in this home"
+        "--compare", type=Path, metavar="FOLDER", help="compare with what arrived in this home"
     )
     parser.add_argument(
         "--wait", type=_seconds, default=60.0, metavar="S", help="for the last of it to arrive"
@@ -99,11 +99,11 @@ def _send_and_compare(
         f"messages, {truth.repeats:,} of them once more, {len(truth.damaged):,} damaged"
     )
     differences: Sequence[str] = ()
-    if options.home:
+    if options.compare:
         from home.simulate.arrived import in_home  # noqa: PLC0415  it brings the engine
 
-        say(f"comparing with {options.home} …")
-        differences = in_home(options.home, truth, wait_s=options.wait)
+        say(f"comparing with {options.compare} …")
+        differences = in_home(options.compare, truth, wait_s=options.wait)
     elif arrived:
         say("comparing with what the topic holds …")
         messages = list(arrived())
@@ -112,7 +112,7 @@ def _send_and_compare(
             *compare.letters(truth, (raw for raw in messages if compare.damaged(raw))).lines(),
         ]
     else:
-        say("every request was answered with success; hint: --home FOLDER compares what arrived")
+        say("every request was answered with success; hint: --compare FOLDER compares what arrived")
         return EXIT_SAME
     for line in differences:
         say(f"DIFFERENT: {line}")

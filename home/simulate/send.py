@@ -32,10 +32,15 @@ PAUSE_S, PAUSE_MAX_S = 0.2, 5.0
 GIVE_UP_S = 120.0
 FLUSH_S = 40.0
 GOOD = range(200, 300)
+REFUSED = (400, 401, 403, 404, 405)
 
 
 class SendError(Exception):
     """The other side did not take what was sent; the message says what it said."""
+
+
+class RefusedError(SendError):
+    """The other side will not take it, however often it is asked."""
 
 
 class Lane(Protocol):
@@ -86,7 +91,8 @@ class HttpLane:
             raise SendError(f"{self._url.geturl()}: {error}") from error
         if answer.status not in GOOD:
             self.close()
-            raise SendError(f"{self._url.geturl()}: {answer.status} {said}")
+            kind = RefusedError if answer.status in REFUSED else SendError
+            raise kind(f"{self._url.geturl()}: {answer.status} {said}")
 
     def _connection(self) -> http.client.HTTPConnection:
         host = self._url.hostname or ""
@@ -223,6 +229,8 @@ def _until_taken(
     while True:
         try:
             way.send(batch)
+        except RefusedError:
+            raise
         except SendError:
             if time.monotonic() > until or stopping.is_set():
                 raise

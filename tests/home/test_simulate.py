@@ -1,4 +1,4 @@
-"""The producer against the real home and a real broker: what arrived is what was made, or it says."""
+"""The producer against the real home and a real broker: what arrived is what was made."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_a_home_has_what_was_made_and_a_loss_is_told(home: HomeProcess, tmp_path
     host, port = home.address
     words = (
         "--http", f"http://{host}:{port}/records", "--vehicles", "2", "--events", "6000",
-        "--seed", "4", "--secrets", str(tmp_path / "secrets"), "--home", str(home.data),
+        "--seed", "4", "--secrets", str(tmp_path / "secrets"), "--compare", str(home.data),
         "--wait", "20",
     )  # fmt: skip
 

@@ -344,5 +344,6 @@ def test_all_mistakes_of_sources_are_told_at_once(tmp_path: Path) -> None:
     for place in ("sources[0].name", "sources[1].url", "sources[1].every_s", "sources[1].key[0]",
                   "sources[1].pages", "two are called a", "sources[2].keys: unknown",
                   "sources[2].point.lon", "sources[2].point.device", "sources[2].units.time",
-                  "sources[2].url: 'http://example.org/' cannot be meant; hint: https"):  # fmt: skip
+                  "sources[2].url: 'http://example.org/' cannot be meant; hint: https",
+                  ):  # fmt: skip
         assert place in str(raised.value), place
