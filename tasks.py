@@ -478,10 +478,13 @@ def diff(_c: Context, a: str, b: str, json: bool = False, all: bool = False) -> 
 
 @task(
     auto_shortflags=False,
-    help={"folder": "where everything lies (default: home.yaml's, or home-data)"},
+    help={
+        "folder": "where everything lies (default: home.yaml's, or home-data)",
+        "demo": "simulated drives, received and built as real ones, and their map at once",
+    },
 )
-def home(_c: Context, folder: str = "") -> None:
-    """Be the home base: receive from vehicles, build days, answer SQL (docs/home.md).
+def home(_c: Context, folder: str = "", demo: bool = False) -> None:  # noqa: FBT001, FBT002  a flag
+    """Be the home base: receive from vehicles, build days, show the map (docs/home.md).
 
     ./invoke home [--folder FOLDER] [-- COMMAND …]; without a command it serves until Ctrl-C. All
     commands: ./invoke home -- --help
@@ -489,6 +492,7 @@ def home(_c: Context, folder: str = "") -> None:
     from home.cli import main
 
     words = sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else ["serve"]
+    words = ["demo"] if demo else words
     status = main([*(["--folder", folder] if folder else []), *words])
     if status:
         raise Exit(code=status)

@@ -18,14 +18,15 @@ from home.sources import settings as source_settings
 from home.sources.run import SourceStatus, poll_for_ever
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from home.server import Home
 
 
 def parts(home: Home) -> list[Callable[[], None]]:
     """Add the parts that home.yaml names, and give the work that goes on beside the receiving."""
-    return [*_map(home), *_alerts(home), *_sources(home)]
+    states: dict[str, SourceStatus] = {}
+    return [*_map(home), *_sources(home, states), *_alerts(home, states)]
 
 
 def _map(home: Home) -> list[Callable[[], None]]:
@@ -40,7 +41,7 @@ def _map(home: Home) -> list[Callable[[], None]]:
     return [partial(from_topic, kafka, live, home.stopping)]
 
 
-def _alerts(home: Home) -> list[Callable[[], None]]:
+def _alerts(home: Home, states: Mapping[str, SourceStatus]) -> list[Callable[[], None]]:
     config = home.config
     if not config.alerts:
         return []
@@ -49,6 +50,7 @@ def _alerts(home: Home) -> list[Callable[[], None]]:
         folder=config.folder,
         name=socket.gethostname(),
         connect=partial(engine.connect, config),
+        sources=lambda: {name: state.error for name, state in states.items()},
     )
     home.landing.listeners.append(lambda _name, entry: watch.arrived(entry.newest))
     home.built.append(watch.built)
@@ -56,10 +58,10 @@ def _alerts(home: Home) -> list[Callable[[], None]]:
     return [partial(watch.run, home.stopping)]
 
 
-def _sources(home: Home) -> list[Callable[[], None]]:
+def _sources(home: Home, states: dict[str, SourceStatus]) -> list[Callable[[], None]]:
     config = home.config
     found = source_settings.read(config.sources, config.file) if config.sources else []
-    states = {source.name: SourceStatus(name=source.name) for source in found}
+    states |= {source.name: SourceStatus(name=source.name) for source in found}
     if found:
         home.more["sources"] = lambda: {name: asdict(each) for name, each in states.items()}
     return [

@@ -46,6 +46,8 @@ class Facts:
     heard: Mapping[str, int] = field(default_factory=dict)
     missing: Mapping[str, int] = field(default_factory=dict)
     dead: int = 0
+    # By source: why it cannot be asked, nothing if it can.
+    sources: Mapping[str, str] = field(default_factory=dict)
     disk_free: int | None = None
     fixes: Mapping[str, Sequence[Fix]] = field(default_factory=dict)
     minutes: Mapping[str, Sequence[Jam]] = field(default_factory=dict)
@@ -71,6 +73,7 @@ def changes(alerts: Alerts, state: State, facts: Facts) -> tuple[list[Change], S
         *_silence(alerts, known.setdefault("silent", {}), facts),
         *_missing(known.setdefault("missing", {}), facts),
         *_dead(known.setdefault("dead", {}), facts),
+        *_sources(known.setdefault("sources", {}), facts),
         *_disk(alerts, known.setdefault("disk", {}), facts),
         *_jams(alerts, known.setdefault("jam", {}), facts),
         *_places(alerts.places, known.setdefault("places", {}), facts),
@@ -128,6 +131,19 @@ def _dead(known: State, facts: Facts) -> list[Change]:
         else f"{-more} dead letters were taken after all, {facts.dead} are left"
     )
     return [Change(kind="dead", device="", at=facts.now, title=title)]
+
+
+def _sources(known: State, facts: Facts) -> list[Change]:
+    # A source is taken for well until it is not, so one that never worked is told, too.
+    found = []
+    for name, error in sorted(facts.sources.items()):
+        fails = bool(error)
+        if fails != known.get(name, False):
+            title = f"{name} cannot be asked: {error[:200]}" if fails else f"{name} answers again"
+            kind = "source fails" if fails else "source well"
+            found.append(Change(kind=kind, device="", at=facts.now, title=title))
+        known[name] = fails
+    return found
 
 
 def _disk(alerts: Alerts, known: State, facts: Facts) -> list[Change]:

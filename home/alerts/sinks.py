@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 TIMEOUT_S = 30.0
 # What is refused for good would hold up all that comes after it.
 REFUSED = (400, 413, 415, 422)
-URGENT = ("disk low", "lost", "dead", "silent")
+URGENT = ("disk low", "lost", "dead", "silent", "source fails")
 
 
 class SinkError(Exception):

@@ -14,7 +14,7 @@ from home.alerts.rules import Change, Facts, Fix, Jam, State, changes
 from home.alerts.sinks import RefusedError, SinkError, deliver
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -50,6 +50,8 @@ class Watch:
     folder: Path
     name: str
     connect: Callable[[], AbstractContextManager[Any]]
+    # By source: why it cannot be asked, nothing if it can.
+    sources: Callable[[], Mapping[str, str]] = dict
     clock: Callable[[], float] = time.time
     _heard: dict[str, int] = field(default_factory=dict)
     _wake: threading.Event = field(default_factory=threading.Event)
@@ -130,6 +132,7 @@ class Watch:
             heard=heard,
             missing=dict.fromkeys(newest, 0) | dict(base.execute(MISSING).fetchall()),
             dead=base.execute(DEAD).fetchone()[0],
+            sources=self.sources(),
             disk_free=shutil.disk_usage(self.folder).free,
             fixes=self._fixes(base, seen, newest),
             minutes=self._minutes(base, seen, newest),

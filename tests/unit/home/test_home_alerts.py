@@ -78,6 +78,11 @@ def test_the_first_look_and_the_same_again_tell_nothing() -> None:
             {"disk_free": 700 << 20},
             ["the disk is nearly full: 100 MiB are free", "700 MiB are free again"],
         ),
+        (
+            {"sources": {"fleet": "503 a bad moment"}},
+            {"sources": {"fleet": ""}},
+            ["fleet cannot be asked: 503 a bad moment", "fleet answers again"],
+        ),
         ({"disk_free": 490 << 20}, {"disk_free": 520 << 20},
          ["the disk is nearly full: 490 MiB are free"]),
     ],
