@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import resource
 import sys
 import tempfile
@@ -32,6 +33,7 @@ RECORDS = 200_000
 DAY = 86_400
 HISTORY = 10_000_000
 BATCH = 500
+RATE = 20_000
 Row = dict[str, object]
 
 
@@ -64,17 +66,26 @@ def kafka(folder: Path) -> Iterator[Row]:
         landing = folder / "data/landing"
         home.start()
         until(lambda: reached(landing) > 0, what="the first segment")
-        first, began = reached(landing), time.monotonic()
+        assert home.child is not None
+        first, began, busy = reached(landing), time.monotonic(), cpu_s(home.child.pid)
         until(lambda: reached(landing) == len(fleet.messages), what="all messages")
         seconds = time.monotonic() - began
-        assert home.child is not None
+        busy = cpu_s(home.child.pid) - busy
         peak = peak_mb(home.child.pid)
         home.end()
     finally:
         broker.end()
     rate = (len(fleet.messages) - first) / max(seconds, 0.001)
-    yield row("Kafka to landing, checksum checked", rate, "records/s", ">= 20000")
+    yield row("Kafka to landing, checksum checked", rate, "records/s", f">= {RATE}")
+    cost = busy * RATE / max(len(fleet.messages) - first, 1)
+    yield row(f"its processor's time for {RATE} of them", cost, "s", "<= 1")
     yield row("its memory at most", peak, "MB", "<= 250")
+
+
+def cpu_s(pid: int) -> float:
+    """Give the processor's time that a process has taken, its threads' too, its children's not."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def peak_mb(pid: int) -> float:
