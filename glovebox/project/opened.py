@@ -104,7 +104,9 @@ def open_project(  # noqa: PLR0913  what a person can ask of a run
     given = pi_gen.variables(settings, board)
     exports = pi_gen.exports(stages, given)
     if not quiet:
-        for warning in stage_check.warnings(stages, pi_gen.dated(given, 0), exports):
+        with monitor.patient("reading the files of stages: they are many"):
+            warnings = list(stage_check.warnings(stages, pi_gen.dated(given, 0), exports))
+        for warning in warnings:
             monitor.warn(warning)
         for name in settings.overlays:
             for warning in modes.warnings(plan.own_folder("overlays", name, CHECKOUT)):
@@ -129,19 +131,20 @@ def open_project(  # noqa: PLR0913  what a person can ask of a run
     if not quiet:
         for warning in resolved.warnings:
             monitor.warn(warning)
-    made = plan.make_plan(
-        settings,
-        board,
-        resolved,
-        stages=stages,
-        checkout=CHECKOUT,
-        access=access,
-        secret=secret_of(store),
-        accelerate=accelerate,
-        imported=base,
-        exports=exports,
-        run=_volatile_run(store, stages, begin=run_volatile),
-    )
+    with monitor.patient("digesting the files of stages, overlays and sources: they are many"):
+        made = plan.make_plan(
+            settings,
+            board,
+            resolved,
+            stages=stages,
+            checkout=CHECKOUT,
+            access=access,
+            secret=secret_of(store),
+            accelerate=accelerate,
+            imported=base,
+            exports=exports,
+            run=_volatile_run(store, stages, begin=run_volatile),
+        )
     return Project(
         config=config,
         loaded=loaded,
