@@ -91,7 +91,7 @@ class _Receiver:
     joined: bool = True
     # Whether each report is an instant though the time repeats, and what speaks for and against.
     repeats: bool = False
-    found: int = 0
+    evens: int = 0
     strays: int = 0
     beats: list[int] = field(default_factory=list)
     good_fixes: int = 0
@@ -195,14 +195,14 @@ class Merger:
             return [_give(receiver, waiting[0])]
         beats = _beats(waiting if given is None else [given, *waiting], now)
         # At the end of a run nothing follows that could tell.
-        known = now > receiver.touched or receiver.found > 0
+        known = now > receiver.touched or receiver.evens > 0
         if known and len(beats) > 1 and _each(receiver, beats, now, follows=follows):
-            receiver.found += 1
+            receiver.evens += 1
             alone = len(beats) == len(waiting) + (given is not None)
-            receiver.repeats = alone and (receiver.found >= REPEATS or len(beats) >= MANY)
+            receiver.repeats = alone and (receiver.evens >= REPEATS or len(beats) >= MANY)
             receiver.strays = 0
             return [_give(receiver, beat) for beat in beats[given is not None :]]
-        receiver.found = 0
+        receiver.evens = 0
         if given is not None:
             self.late += len(waiting)
             return []
@@ -275,9 +275,10 @@ def _kind(tpv: Tpv) -> tuple[bool, ...]:
 
 def _grows(beats: Sequence[Tpv]) -> bool:
     """Tell whether each tells what the one before told, and more: sentences of one instant."""
+    values = [beat[4:] for beat in beats]
     return all(
-        all(value is None or value == after for value, after in zip(one[4:], two[4:], strict=True))
-        for one, two in pairwise(beats)
+        all(before is None or before == after for before, after in zip(earlier, later, strict=True))
+        for earlier, later in pairwise(values)
     )
 
 

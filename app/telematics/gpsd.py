@@ -78,19 +78,19 @@ def monotonic_ms() -> int:
 
 def tpv_of(report: Mapping[str, object], *, mono: int) -> Tpv:
     """Read a TPV object, taking each value that cannot be meant as unknown."""
-    said = report.get
-    mode, device = said("mode"), said("device")
+    get = report.get
+    mode, device = get("mode"), get("device")
     return Tpv(
         device if isinstance(device, str) else "",
         mono,
-        _time_ms(said("time")),
+        _time_ms(get("time")),
         mode if type(mode) is int and 0 <= mode <= MODE_MAX else 0,
         *[
             # type() and not isinstance(): True is an int for Python, and no latitude. json reads
             # NaN and Infinity, and a comparison with NaN is false.
             value * 1.0 if (type(value) is float or type(value) is int) and least <= value <= most
             else None
-            for value, least, most in [(said(name), least, most) for name, least, most in LIMITS]
+            for value, least, most in [(get(name), least, most) for name, least, most in LIMITS]
         ],
     )  # fmt: skip
 
@@ -121,12 +121,13 @@ def satellites(report: Mapping[str, object]) -> tuple[int, int] | None:
     seen = report.get("satellites")
     if not isinstance(seen, list):
         return None
-    return sum(isinstance(each, dict) and each.get("used") is True for each in seen), len(seen)
+    known = [satellite for satellite in seen if isinstance(satellite, dict)]
+    return sum(satellite.get("used") is True for satellite in known), len(seen)
 
 
 def paths(devices: object) -> tuple[str, ...]:
     """Give the receivers that a DEVICES report names."""
     if not isinstance(devices, list):
         return ()
-    paths = [each.get("path") for each in devices if isinstance(each, dict)]
+    paths = [device.get("path") for device in devices if isinstance(device, dict)]
     return tuple(path for path in paths if isinstance(path, str))

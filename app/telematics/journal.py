@@ -182,7 +182,7 @@ class Journal:
 def seq_of(raw: bytes, *, installation: str) -> int:
     """Give the number of a record if it is of this installation, else 0."""
     try:
-        found = decode(raw)
+        record = decode(raw)
     except RecordError:
         return 0
-    return found.seq if found.identity.installation == installation else 0
+    return record.seq if record.identity.installation == installation else 0

@@ -91,8 +91,8 @@ class Listener:
         self._tend(now)
         if self._rung:
             timeout_ms, self._rung = 0, False
-        for found, _ in self._poll.poll(timeout_ms):
-            self._came(found)
+        for file, _ in self._poll.poll(timeout_ms):
+            self._came(file)
         self._rung = False
 
     def until(self, ready: int, timeout_ms: int) -> bool:
@@ -105,11 +105,11 @@ class Listener:
                 if not came:
                     return False
                 there = False
-                for found, _ in came:
-                    if found == ready:
+                for file, _ in came:
+                    if file == ready:
                         there = True
                     else:
-                        self._came(found)
+                        self._came(file)
                 if there:
                     return True
                 timeout_ms = max(0, end - self._clock())
@@ -146,11 +146,11 @@ class Listener:
         self._dial_at = 1 << 62
         self._hang_up()
 
-    def _came(self, found: int) -> None:
-        if found == self._bell:
+    def _came(self, file: int) -> None:
+        if file == self._bell:
             os.read(self._bell, CHUNK)
             self._rung = True
-        elif self._link is not None and found == self._link.fileno():
+        elif self._link is not None and file == self._link.fileno():
             self._read(self._link)
 
     def _tend(self, now: int) -> None:
@@ -280,7 +280,7 @@ class Listener:
         path = report.get("path")
         if not isinstance(path, str):
             return
-        others = tuple(each for each in self.devices if each != path)
+        others = tuple(known for known in self.devices if known != path)
         # activated 0 (or missing) is how gpsd says that a receiver was pulled out.
         gone = report.get("activated") in (None, 0)
         self.devices = others if gone else (*others, path)

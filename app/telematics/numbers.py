@@ -65,7 +65,7 @@ def read(content: bytes | None) -> Mark | None:
         return None
     try:
         installation, reserved, acked, clean, last = json.loads(body)
-    except ValueError:
+    except (ValueError, TypeError):
         return None
     return Mark(installation=installation, reserved=reserved, acked=acked, clean=clean, last=last)
 
@@ -91,11 +91,11 @@ class Numbers:
         self._disk = disk
         self._paths = (path, path.with_suffix(".copy"))
         self._unreadable: OSError | None = None
-        found = [each for each in map(self._read, self._paths) if each is not None]
-        if self._unreadable is not None and not found:
+        marks = [mark for mark in map(self._read, self._paths) if mark is not None]
+        if self._unreadable is not None and not marks:
             raise self._unreadable
         # The copy is written second, so it may be one block behind.
-        best = max(found, key=lambda each: each.reserved, default=None)
+        best = max(marks, key=lambda mark: mark.reserved, default=None)
         self._mark = best or Mark(installation=make())
         self.made_anew = best is None
         self._next: int | None = None
@@ -179,7 +179,7 @@ class Numbers:
             log.warning("%s: %s", path, error.strerror)
             self._unreadable = error
             return None
-        found = read(content)
-        if found is None and content:
+        mark = read(content)
+        if mark is None and content:
             log.error("%s is damaged", path)
-        return found
+        return mark

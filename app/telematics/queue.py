@@ -113,7 +113,7 @@ class RedisQueue:
             raise self._lost(error) from error
         done = replies if len(commands) == 1 else replies[-1]
         answers = [*replies, *done] if isinstance(done, list) else replies
-        refused = [each for each in answers if isinstance(each, RespError)]
+        refused = [answer for answer in answers if isinstance(answer, RespError)]
         if refused:
             raise self._lost(refused[0])
         # Each answer is the id that was asked for: nothing else says that a record stands there.

@@ -25,11 +25,11 @@ class Names:
         return self._known[device]
 
     def _new(self, device: str) -> str:
-        said = Path(device).name
-        name = _OTHER.sub("-", said)[:NAME_MAX]
+        file = Path(device).name
+        name = _OTHER.sub("-", file)[:NAME_MAX]
         salt = 0
         # Cut or changed it may be another one's too: then its end is a sum of the whole path.
-        while not name or (name != said and not salt) or name in self._known.values():
+        while not name or (name != file and not salt) or name in self._known.values():
             path = device.encode(errors="surrogatepass") + bytes(salt)
             name = f"{name[:3]}-{crc32(path) & 0xFFFF:04x}"
             salt += 1

@@ -70,9 +70,9 @@ def repair(queue: Path, state: Path, *, checker: Sequence[str]) -> Outcome:
     folder = queue / FOLDER
     if not folder.is_dir() or not any(folder.iterdir()):
         return Outcome(found="no queue yet", done="nothing")
-    found = _beyond_mending(queue, folder)
-    if found:
-        return _salvage(queue, state, found=found)
+    fault = _beyond_mending(queue, folder)
+    if fault:
+        return _salvage(queue, state, found=fault)
     checked = _check(folder, checker)
     if checked.returncode == 0:
         return Outcome(found="sound", done="nothing")
@@ -96,9 +96,9 @@ def _beyond_mending(queue: Path, folder: Path) -> str:
     return ""
 
 
-def _cut_torn_end(queue: Path, folder: Path, told: bytes) -> int:
+def _cut_torn_end(queue: Path, folder: Path, output: bytes) -> int:
     """Cut off what lies behind the last good command, if no record is in it; give its size."""
-    sound = OK_UP_TO.findall(told)
+    sound = OK_UP_TO.findall(output)
     last = folder / (_named(folder) or [""])[-1]
     if not sound or not last.name.endswith(".incr.aof"):
         return 0
@@ -137,14 +137,14 @@ def _named(folder: Path) -> list[str] | None:
     except (OSError, ValueError):
         return None
     lines = [line for line in text.splitlines() if line.strip()]
-    found = [FILE_LINE.match(line) for line in lines]
-    if not lines or any(each is None for each in found):
+    matches = [FILE_LINE.match(line) for line in lines]
+    if not lines or not all(matches):
         return None
-    files = [each for each in found if each is not None]
-    if not any(each["kind"] == "i" for each in files):
+    files = [match for match in matches if match is not None]
+    if not any(file["kind"] == "i" for file in files):
         return None
     # History is what the server would delete; its records stand in the base.
-    return [each["name"] for each in files if each["kind"] != "h"]
+    return [file["name"] for file in files if file["kind"] != "h"]
 
 
 def _check(folder: Path, checker: Sequence[str]) -> subprocess.CompletedProcess[bytes]:

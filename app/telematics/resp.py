@@ -212,7 +212,7 @@ def _nonsense(line: bytes) -> NoReturn:
 
 def encoded(*words: bytes | str | int) -> bytes:
     """Give a command as it goes over the wire."""
-    parts = [each if isinstance(each, bytes) else str(each).encode() for each in words]
+    parts = [word if isinstance(word, bytes) else str(word).encode() for word in words]
     return b"*%d\r\n" % len(parts) + b"".join(
-        b"$%d\r\n%s\r\n" % (len(each), each) for each in parts
+        b"$%d\r\n%s\r\n" % (len(part), part) for part in parts
     )

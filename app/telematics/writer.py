@@ -206,7 +206,7 @@ class Writer:
         """Have the batch on the medium, in the queue or else in the journal."""
         if self._in_step and self._journal.empty:
             try:
-                self._queue.append([(each.seq, each.raw) for each in self._batch])
+                self._queue.append([(made.seq, made.raw) for made in self._batch])
             except QueueError as error:
                 self._failed(error, now)
             else:
@@ -216,7 +216,7 @@ class Writer:
                 self._well()
                 return True
         try:
-            self._journal.append([each.raw for each in self._batch])
+            self._journal.append([made.raw for made in self._batch])
         except JournalError as error:
             if str(error) != self.journal_problem:
                 log.warning("%s", error)
@@ -271,8 +271,8 @@ class Writer:
             log.error("the queue came back without its last %d records", lost)
         self._in_queue = last
         # The batch whose answer was lost is in the queue, or it is not: its last record tells.
-        written = [each for each in self._batch if each.seq <= last]
-        self._batch = [each for each in self._batch if each.seq > last]
+        written = [made for made in self._batch if made.seq <= last]
+        self._batch = [made for made in self._batch if made.seq > last]
         self._acknowledged(written)
         if not self._numbers.begun:
             self._begin(max(last, saved), newest)
@@ -282,10 +282,10 @@ class Writer:
         """Settle the first number, and what the record before it was."""
         self._numbers.begin(known)
         candidates = (newest, self._journal.newest, self._numbers.mark.last.encode())
-        own = [each for each in candidates if seq_of(each, installation=self._numbers.installation)]
+        own = [raw for raw in candidates if seq_of(raw, installation=self._numbers.installation)]
         try:
             self._before = max(
-                (decode(each) for each in own), key=lambda one: one.seq, default=None
+                (decode(raw) for raw in own), key=lambda record: record.seq, default=None
             )
         except RecordError:  # pragma: no cover  seq_of has read them
             self._before = None
