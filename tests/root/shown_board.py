@@ -57,6 +57,11 @@ echo wlan >"$BOARD/sys/class/rfkill/rfkill7/type"
 cat "$BOARD/global1" >"$BOARD/sys/class/rfkill/rfkill7/soft"
 {NEWS}
 """
+# The recorder's folder goes with it, and the path unit sees that.
+GONE = f"""
+rm -r "$BOARD/run/telematics"
+{NEWS}
+"""
 # No rule: nothing here is about it.
 BLUETOOTH = """
 mkdir -p "$BOARD/sys/class/rfkill/rfkill1"

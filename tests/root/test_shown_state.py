@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.root.shown_board import CODES, LED, RADIO, Board, told
+from tests.root.shown_board import CODES, GONE, LED, RADIO, Board, told
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,6 +85,22 @@ def test_a_dead_recorder_stays_trouble_until_the_next_one_speaks(tmp_path: Path)
     board.come(told("no-fix"))
     board.settle()
     assert is_right(board, "no-fix")
+
+
+def test_a_recorder_whose_end_nobody_told(tmp_path: Path) -> None:
+    """One that spoke and is gone is trouble, also after another that was told to stop."""
+    board = Board(tmp_path)
+    board.come(LED, RADIO, told("standing"))
+    board.settle()
+    board.die("success")
+    board.settle()
+    assert is_right(board, "stopped")
+
+    board.come(told("driving"))
+    board.settle()
+    board.come(GONE)
+    board.settle()
+    assert is_right(board, "trouble")
 
 
 def test_a_recorder_that_was_told_to_stop(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from glovebox.config.power import Power
 from glovebox.config.schema import Config
+from glovebox.host.mounts import mount
 from glovebox.host.run import end, environment, run, start
 from glovebox.stage import template
 from tests.needs import missing
@@ -129,7 +130,7 @@ class Systemd:
 
     def shows(self, word: str) -> bool:
         """Tell whether the LED has the code of a word."""
-        return (self.board.led / "delay_off").read_text().strip() == CODES[word][-1]
+        return self.board.code == CODES[word]
 
     def tell(self, word: str) -> None:
         """Write the recorder's word as the recorder does."""
@@ -148,15 +149,19 @@ def wait(true: Callable[[], bool], what: str) -> None:
 
 
 @pytest.fixture
-def systemd(tmp_path: Path) -> Systemd:
-    """Give the units and an LED that shows a state from before; nothing runs yet."""
+def systemd(tmp_path: Path) -> Iterator[Systemd]:
+    """Give the units and an LED, which blinked once; nothing runs yet."""
     if not Path(SYSTEMD).exists():
         missing(f"needs {SYSTEMD}")
     board = Board(tmp_path)
-    board.come(LED)
-    board.show("trouble")
-    board.asked.unlink()
-    return Systemd(board)
+    # systemd removes a service's folder from no other file system.
+    with mount("tmpfs", tmp_path / "run", kind="tmpfs"):
+        board.asked.parent.mkdir(parents=True)
+        board.come(LED)
+        for word in ("trouble", "stopped"):
+            board.show(word)
+        board.asked.unlink()
+        yield Systemd(board)
 
 
 @contextmanager
@@ -200,7 +205,7 @@ def _remove_group(name: str, board: Path) -> None:
 def test_a_word_is_shown(systemd: Systemd) -> None:
     """The first word that the recorder tells, and the next."""
     with running(systemd):
-        for word in ("no-fix", "driving", "trouble"):
+        for word in ("driving", "no-fix", "trouble"):
             systemd.tell(word)
             wait(lambda: systemd.shows(word), word)  # noqa: B023  it is over before the next
 
@@ -235,14 +240,21 @@ def test_a_word_while_the_first_one_is_noted(systemd: Systemd) -> None:
         wait(lambda: systemd.shows("driving"), "the second word")
 
 
-def test_a_recorder_that_was_killed(systemd: Systemd) -> None:
-    """Its word goes with its folder, and the LED says trouble until another one speaks."""
+@pytest.mark.parametrize("told_of", [True, False])
+def test_a_recorder_that_was_killed(systemd: Systemd, *, told_of: bool) -> None:
+    """Its word goes with its folder, and the LED says trouble until another one speaks.
+
+    A kernel can kill whatever is started in a control group that was killed as a whole, so systemd
+    may not come to tell of the end.
+    """
+    if not told_of:
+        systemd.change("telematics.service", "[Service]\nExecStopPost=\n")
     with running(systemd):
         systemd.ask("start", "telematics.service")
         systemd.tell("driving")
         wait(lambda: systemd.shows("driving"), "its word")
         systemd.ask("kill", "--signal=KILL", "telematics.service")
-        wait(lambda: systemd.ask("is-active", "telematics.service") == "failed\n", "its end")
+        wait(lambda: systemd.shows("trouble"), "trouble")
         wait(systemd.rests, "the end of all that comes of it")
 
         assert systemd.shows("trouble")
