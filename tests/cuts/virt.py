@@ -10,6 +10,7 @@ are left out.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import threading
 import time
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 POLL_S = 0.1
 TAIL = 30
+LEAST = 0.05  # of a processor; with less nobody gets anywhere
+SYSTEMD = re.compile(r"Welcome to ")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +74,8 @@ class Machine:
         self._writes = Log(writes)
         self._process = process
         self._log = console
+        self._powered = time.monotonic()
+        self._share: float | None = None
         self._reader = threading.Thread(target=self._drain, daemon=True)
         self._reader.start()
 
@@ -82,15 +87,34 @@ class Machine:
         """Give what was written to the card since the last call."""
         return self._writes.more()
 
-    def wait(self, true: Callable[[], bool], what: str, timeout_s: float) -> None:
-        """Wait for something; fail with the end of the console when it does not come."""
-        until = time.monotonic() + timeout_s
+    def wait(self, true: Callable[[], bool], event: str, timeout_s: float) -> None:
+        """Wait for an event; fail with its name and the end of the console when it does not come.
+
+        ``timeout_s``: the longest it may take where this machine has nothing else to do.
+        """
+        began = time.monotonic()
         while not true():
             ended = self._process.poll()
             tail = "\n".join(self.console().splitlines()[-TAIL:])
             assert ended is None, f"QEMU ended with {ended}:\n{tail}"
-            assert time.monotonic() < until, f"no {what} within {timeout_s:.0f} s:\n{tail}"
+            bound = timeout_s / self._of_a_processor()
+            waited = time.monotonic() - began
+            assert waited < bound, f"no {event} within {bound:.0f} s:\n{tail}"
             time.sleep(POLL_S)
+
+    def _of_a_processor(self) -> float:
+        """Give how much of a processor this machine spared, as the start has shown.
+
+        Until systemd speaks there is always something to compute; after that the guest may rest.
+        """
+        if self._share is not None:
+            return self._share
+        words = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        taken = (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")  # see proc(5)
+        share = min(1.0, max(LEAST, taken / (time.monotonic() - self._powered)))
+        if SYSTEMD.search(self.console()):
+            self._share = share
+        return share
 
     def cut(self) -> None:
         """Take the power away, without a word."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from glovebox.card import initramfs
+from tests.image.waiting import until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +25,6 @@ KEPT = {
     "/etc/NetworkManager/system-connections": "/data/network/system-connections",
 }
 OPTIONS = {"rw", "noatime", "nodev", "nosuid", "noexec"}
-GROWN_TIMEOUT_S = 240
 
 
 @pytest.mark.level("chroot")
@@ -120,9 +120,7 @@ def test_identity_is_kept(host: Host) -> None:
 @pytest.mark.level("emulated")
 def test_data_reaches_the_end_of_the_card(host: Host) -> None:
     """Partition and file system have grown to the card, but for less than an erase block."""
-    host.check_output(
-        f"timeout {GROWN_TIMEOUT_S} sh -c 'while [ -e /run/glovebox/grow ]; do sleep 1; done'"
-    )
+    until(host, lambda: host.run("test ! -e /run/glovebox/grow").succeeded, "an end of growing")
     device = host.check_output("findmnt --noheadings --output SOURCE /data").rpartition("/")[2]
     sysfs = f"/sys/class/block/{device}"
     told = host.check_output(f"cat {sysfs}/start {sysfs}/size {sysfs}/../size").split()

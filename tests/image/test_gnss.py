@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.image.waiting import until
+
 if TYPE_CHECKING:
     from testinfra.host import Host
 
@@ -22,7 +24,7 @@ RECEIVERS = [
     ("1a86", "7523"),  # WCH CH340
     *(("1546", f"01a{n}") for n in range(5, 10)),  # u-blox 5 to 9, CDC ACM
 ]
-DEVICES = "exec 3<>/dev/tcp/127.0.0.1/2947; echo '?DEVICES;' >&3; timeout 20 head -n 2 <&3"
+DEVICES = "exec 3<>/dev/tcp/127.0.0.1/2947; echo '?DEVICES;' >&3; timeout 120 head -n 2 <&3"
 
 
 @pytest.mark.level("chroot")
@@ -69,10 +71,11 @@ def test_receivers_are_recognised(host: Host) -> None:
 def test_receiver_was_found(host: Host) -> None:
     """The dongle became a port, and gpsd has it without anybody saying so."""
     assert host.run("test -c /dev/ttyUSB0").succeeded
-    devices = _devices(host)
 
-    assert [each["path"] for each in devices] == ["/dev/ttyUSB0"]
-    assert devices[0]["driver"].startswith("NMEA")
+    (device,) = until(host, lambda: _with_drivers(host), "a receiver whose language gpsd knows")
+
+    assert device["path"] == "/dev/ttyUSB0"
+    assert device["driver"].startswith("NMEA")
 
 
 @pytest.mark.level("emulated")
@@ -86,10 +89,7 @@ def test_clock_listens_to_the_receiver(host: Host) -> None:
 @pytest.mark.level("board")
 def test_board_has_a_receiver(host: Host) -> None:
     """The real receiver is plugged in and speaks a language gpsd knows."""
-    devices = _devices(host)
-
-    assert devices != [], "plug the receiver in, then verify again"
-    assert all(each.get("driver") for each in devices)
+    assert until(host, lambda: _with_drivers(host), "a receiver: plug it in, then verify again")
 
 
 def _named(rules: str, vendor: str, product: str) -> bool:
@@ -101,6 +101,12 @@ def _named(rules: str, vendor: str, product: str) -> bool:
         ):
             return True
     return False
+
+
+def _with_drivers(host: Host) -> list[dict[str, str]]:
+    """Give gpsd's receivers once it knows the language of each: a moment after it found them."""
+    devices = _devices(host)
+    return devices if all(each.get("driver") for each in devices) else []
 
 
 def _devices(host: Host) -> list[dict[str, str]]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
 
 import pytest
 
@@ -12,12 +12,14 @@ from glovebox.boards.boards import BOARDS
 from glovebox.config.schema import BoardName
 from glovebox.emulator import devicetree
 from glovebox.verify.verify import Level, Target
+from tests.image.drives import under_way
+from tests.image.standing import patience
+from tests.image.waiting import EVENT_S, until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from testinfra.host import Host
 
+    from glovebox.emulator.emulator import Machine
     from glovebox.verify.verify import Facts
 
 pytestmark = pytest.mark.stage("car")
@@ -47,7 +49,20 @@ CODES = {
     "no-fix": ("500", "500"),
     "trouble": ("80", "250"),
 }
-SHOWN_TIMEOUT_S = 120
+NO_LED = "QEMU's machine has no ACT LED: it hangs at the firmware's GPIO expander"
+SHOWN = f"""
+echo word=$(cat /run/telematics/state)
+echo file=$(stat --format '%i %Z' /run/telematics/state)
+echo led=$(cat {LED}/delay_on {LED}/delay_off)
+radios=$(grep -l wlan /sys/class/rfkill/*/type)
+echo radios=$(for each in $radios; do cat "${{each%type}}soft"; done)
+"""
+# Nobody asks for a look at the state, and nobody looks.
+NO_NEWS = "! test -e /run/glovebox/state/ask && ! systemctl is-active glovebox-state.service"
+KILL = f"""
+systemctl kill --signal=KILL telematics.service
+until [ "$(cat {LED}/delay_on)" = 80 ]; do sleep 0.1; done
+"""
 
 
 @pytest.fixture
@@ -63,16 +78,30 @@ def follows(facts: Facts, power: dict[str, object]) -> bool:
     return bool(asked) and "telematics" in facts.stages
 
 
-@pytest.fixture
-def followed_by_hand(host: Host, *, follows: bool) -> Iterator[None]:
-    """Keep the recorder's own state away: while a test says one, a drive may bring another."""
-    if not follows:
-        yield
-        return
-    host.check_output("systemctl stop glovebox-state.path glovebox-state.service")
-    yield
-    host.check_output("systemctl start glovebox-state.path")
-    host.check_output("/usr/lib/glovebox/show-state")
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """The recorder's word, and what shows it."""
+
+    word: str  # empty: none yet
+    told_at: str  # which file it stands in: another one each time
+    led: tuple[str, ...]  # milliseconds on and off; empty where it does not blink
+    radios: set[str]  # 1: blocked
+
+    @classmethod
+    def on(cls, host: Host) -> Self:
+        """Ask for all of it at once: each question takes an emulated board a second."""
+        told = dict(line.partition("=")[::2] for line in host.run(SHOWN).stdout.splitlines())
+        return cls(
+            word=told["word"],
+            told_at=told["file"],
+            led=tuple(told["led"].split()),
+            radios=set(told["radios"].split()),
+        )
+
+    @property
+    def led_is_right(self) -> bool:
+        """Tell whether the LED has the code of the word."""
+        return self.led == CODES.get(self.word)
 
 
 def left_off(power: dict[str, object]) -> list[str]:
@@ -167,73 +196,78 @@ def test_the_led_is_as_it_is_asked_for(
 ) -> None:
     """Dark, the card's, or the code of the state that the recorder tells of at this moment."""
     if target.level is Level.EMULATED and host.run("test -e %s", LED).failed:
-        pytest.skip("QEMU's machine has no ACT LED: it hangs at the firmware's GPIO expander")
+        pytest.skip(NO_LED)
     if power["led"] != "codes" or not follows:
         trigger = {"off": "[none]"}.get(str(power["led"]), "[mmc0]")
         assert trigger in host.check_output(f"cat {LED}/trigger")
         return
-    until = time.monotonic() + SHOWN_TIMEOUT_S
-    while True:
-        state, *shown = host.run(f"cat /run/telematics/state {LED}/delay_*").stdout.split() or [""]
-        if tuple(reversed(shown)) == CODES.get(state):
-            break
-        assert time.monotonic() < until, f"the recorder says {state}, the LED {shown}"
-        time.sleep(1)
+    until(host, lambda: Shown.on(host).led_is_right, "an LED that says what the recorder does")
     assert "[timer]" in host.check_output(f"cat {LED}/trigger")
 
 
-@pytest.mark.level("emulated")
-@pytest.mark.usefixtures("followed_by_hand")
-def test_a_dead_recorder_is_trouble(
-    host: Host, target: Target, power: dict[str, object], *, follows: bool
+@pytest.mark.level("chroot")
+def test_the_radio_has_one_master(host: Host, power: dict[str, object], *, follows: bool) -> None:
+    """Where it follows the recorder, systemd does not give it back the state it once had."""
+    masked = host.run("readlink /etc/systemd/system/systemd-rfkill.socket").stdout.strip()
+
+    assert (masked == "/dev/null") is (follows and power["radio"] == "standing")
+
+
+@pytest.mark.level("emulated", highest="emulated")
+@pytest.mark.driven
+def test_what_comes_late_is_as_the_state_asks(
+    host: Host, machine: Machine, power: dict[str, object], *, follows: bool
 ) -> None:
-    """A service that fails, with what telematics.service has for its end, makes the LED say so."""
-    if power["led"] != "codes" or not follows:
-        pytest.skip("the LED tells nothing on this image")
-    if target.level is Level.EMULATED and host.run("test -e %s", LED).failed:
-        pytest.skip("QEMU's machine has no ACT LED: it hangs at the firmware's GPIO expander")
-    told = host.check_output("systemctl show --property ExecStopPost telematics.service")
-    assert "argv[]=/usr/lib/glovebox/show-state stopped" in told
+    """The LED's driver and a radio come when the state was told, and shown, long ago.
 
-    host.run(
-        "systemd-run --wait --quiet --uid telematics --property ProtectKernelTunables=yes"
-        " --property 'ExecStopPost=-+/usr/lib/glovebox/show-state stopped' /bin/false"
-    )
-    shown = host.check_output(f"cat {LED}/delay_on {LED}/delay_off").split()
-
-    assert tuple(shown) == CODES["trouble"]
-
-
-@pytest.mark.level("emulated")
-@pytest.mark.usefixtures("followed_by_hand")
-def test_the_radio_follows_the_state(
-    host: Host, power: dict[str, object], *, follows: bool
-) -> None:
-    """Every Wi-Fi radio is blocked while the vehicle drives, if that is asked for, and else not."""
+    Nothing changes it meanwhile: the vehicle drives. Then it does not any more, and both follow.
+    """
     if not follows:
         pytest.skip("nothing follows the state on this image")
-    simulated = host.run("grep -l wlan /sys/class/rfkill/*/type").failed
-    if simulated:
-        host.check_output("modprobe mac80211_hwsim radios=1")
+    assert machine.dongle is not None
     # Without a country the radio is off for good, which no state changes.
-    before = host.check_output("nmcli radio wifi")
+    off_for_good = host.check_output("nmcli radio wifi") == "disabled"
     host.check_output("nmcli radio wifi on")
+    led = host.run(f"basename $(readlink {LED}/device)").stdout.strip()
+    driver = host.run(f"readlink -f {LED}/device/driver").stdout.strip()
+    if driver:
+        host.check_output("echo %s >%s/unbind", led, driver)
+    machine.dongle.drive(under_way())
+    until(host, lambda: Shown.on(host).word == "driving", "a recorder that says it drives")
+    until(host, lambda: host.run(NO_NEWS).succeeded, "an end of showing that")
+    told = Shown.on(host)
 
-    def blocked(state: str) -> set[str]:
-        host.check_output("/usr/lib/glovebox/show-state %s", state)
-        ask = "grep -l wlan /sys/class/rfkill/*/type | sed s/type$/soft/ | xargs cat"
-        return set(host.check_output(ask).split())
+    host.check_output("modprobe mac80211_hwsim radios=1")
+    if driver:
+        host.check_output("echo %s >%s/bind", led, driver)
+    blocked = "1" if power["radio"] == "standing" else "0"
+    until(host, lambda: Shown.on(host).radios == {blocked}, "a radio that is as driving asks")
+    if driver and power["led"] == "codes":
+        until(host, lambda: Shown.on(host).led_is_right, "an LED that says what the recorder does")
+    assert Shown.on(host).told_at == told.told_at, "the state was told again meanwhile"
 
-    found = {state: blocked(state) for state in ("driving", "no-fix", "standing")}
-    if before == "disabled":
+    machine.dongle.stop()
+    until(host, lambda: Shown.on(host).word not in {"driving", ""}, "the end of the drive")
+    until(host, lambda: Shown.on(host).radios == {"0"}, "a radio that is given back")
+    host.check_output("modprobe --remove mac80211_hwsim")
+    if off_for_good:
         host.check_output("nmcli radio wifi off")
-    if simulated:
-        host.check_output("modprobe --remove mac80211_hwsim")
 
-    if power["radio"] == "standing":
-        assert found == {"driving": {"1"}, "no-fix": {"0"}, "standing": {"0"}}
-    else:
-        assert found["driving"] == found["standing"]
+
+@pytest.mark.level("emulated", highest="emulated")
+@pytest.mark.last
+def test_a_dead_recorder_is_trouble(host: Host, power: dict[str, object], *, follows: bool) -> None:
+    """The LED says so from the moment a recorder is killed until the next one tells its state."""
+    if not follows:
+        pytest.skip("nothing follows the state on this image")
+    if power["led"] != "codes" or host.run("test -e %s", LED).failed:
+        pytest.skip("no LED of this board tells anything")
+    told = Shown.on(host)
+    # The board looks itself, many times a second: the next one comes soon.
+    bound = str(round(patience(host, EVENT_S)))
+    assert host.run("timeout %s sh -c %s", bound, KILL).succeeded, "the LED said no trouble"
+    until(host, lambda: Shown.on(host).told_at not in {told.told_at, ""}, "the next one's word")
+    until(host, lambda: Shown.on(host).led_is_right, "an LED that says what that one does")
 
 
 @pytest.mark.level("emulated")

@@ -14,6 +14,7 @@ from glovebox.emulator.emulator import Login, boot, find_qemu
 from glovebox.host import files
 from glovebox.host.run import run
 from tests.image import filled as owner
+from tests.image.drives import LONG_DRIVE_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from tests.image.filled import Filled
 
 FAT32_STATE = 0x41  # in the first sector
-DRIVE_S = 600  # longer than the start takes
 
 _ASKED = (
     "cat /boot/firmware/glovebox.yaml",
@@ -130,7 +130,7 @@ def test_second_start_is_as_the_first(
     ) as again:
         # Without a position the login waits for one, 45 s.
         assert again.dongle is not None
-        again.dongle.drive(nmea.drive(datetime.now(UTC).replace(microsecond=0), DRIVE_S))
+        again.dongle.drive(nmea.drive(datetime.now(UTC).replace(microsecond=0), LONG_DRIVE_S))
         again.wait_ssh()
         # One question: each takes an emulated board seconds.
         told = again.ssh("; echo --; ".join(_ASKED)).stdout

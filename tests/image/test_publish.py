@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import threading
-import time
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
@@ -18,22 +17,22 @@ import pytest
 from glovebox.host.run import run
 from glovebox.verify.verify import MEASURE
 from tests import judge
-from tests.image.drives import epochs
+from tests.image.drives import DRIVE_S, LONG_DRIVE_S, epochs
 from tests.image.test_drive import (
     BETWEEN_S,
     KEY,
-    LONG_DRIVE_S,
     QUEUE_BACK_S,
     SOCKET,
+    await_last,
     on_the_road,
-    recorded,
     times,
 )
+from tests.image.waiting import until
 from tests.kafka_broker import Broker
 from tests.needs import missing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from testinfra.host import Host
@@ -53,8 +52,8 @@ SETTINGS = "/etc/glovebox/telematics.json"
 MANIFEST = "/var/lib/queue/appendonlydir/appendonly.aof.manifest"
 UNIT = "telematics-publish.service"
 SECRETS = ("ca.pem", "client.pem", "client.key")
-# An emulated ARMv6 needs 20 s to load the client of Kafka, and is made to do it twice.
-HOME_S = 240
+# An emulated ARMv6 needs 20 s to load the client of Kafka.
+HOME_S = 600
 DRAIN, DRAIN_KEY, DRAIN_FILE = 5000, "drain", "drain.json"
 FILL = f"""python3 -I -c '
 from telematics.epoch import Epoch
@@ -138,29 +137,30 @@ def test_backlog_arrives_at_the_broker(
     """
     assert machine.dongle is not None
     dongle: Dongle = machine.dongle
-    dongle.wait(LONG_DRIVE_S)
-    before = recorded(host, facts)
+    dongle.wait(DRIVE_S * 2)
+    before = await_last(host, facts, on_the_road(dongle)[-1])
     point_publisher_home(host, machine, home.broker)
     first = len(dongle.sent)
     dongle.drive(epochs(LONG_DRIVE_S))
     host.check_output(f"systemctl stop queue.service && rm {MANIFEST}")
     host.check_output("systemctl start queue.service")
-    wait(lambda: (length(host, facts) or 0) > len(before), "the queue, whole, waiting for a broker")
+    until(host, lambda: (length(host, facts) or 0) > len(before), "the queue, whole", QUEUE_BACK_S)
 
     with ExitStack() as stack:
         stack.enter_context(home.reading())
         stack.enter_context(reachable(machine, home.broker))
         # In the middle: what was sent is perhaps not yet removed, what is removed was sent.
-        wait(home.received, "the first record to arrive")
+        until(host, home.received, "the first record at the broker", HOME_S)
         host.check_output(f"systemctl kill --signal=KILL {UNIT}")
-        time.sleep(BETWEEN_S)
+        come = len(home.received())
+        until(host, lambda: len(home.received()) > come, "a publisher that is back", HOME_S)
         host.check_output("systemctl kill --signal=KILL queue.service")
-        time.sleep(BETWEEN_S)
+        until(host, lambda: length(host, facts) is not None, "a queue that is back", QUEUE_BACK_S)
         dongle.stop()
         dongle.wait(BETWEEN_S)
         sent = times(on_the_road(dongle, first))
-        wait(lambda: told_times(home)[-1:] == sent[-1:], "the last record to arrive")
-        wait(lambda: length(host, facts) == 0, "the queue to be empty")
+        until(host, lambda: told_times(home)[-1:] == sent[-1:], "the last record", HOME_S)
+        until(host, lambda: length(host, facts) == 0, "an empty queue", HOME_S)
 
     lines = home.received()
     assert [line for line in lines if "gap" in line] == [], "numbers are missing"
@@ -238,11 +238,3 @@ def length(host: Host, facts: Facts) -> int | None:
     """Ask how many records wait; None while the queue starts."""
     asked = host.run(f"{facts.server}-cli -s {SOCKET} XLEN {KEY}")
     return int(asked.stdout) if asked.succeeded and asked.stdout.strip().isdigit() else None
-
-
-def wait(true: Callable[[], object], what: str) -> None:
-    """Wait for a condition, and fail by its name if it does not come."""
-    until = time.monotonic() + HOME_S + QUEUE_BACK_S
-    while not true():
-        assert time.monotonic() < until, f"waited in vain for {what}"
-        time.sleep(1)
