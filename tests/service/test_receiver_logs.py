@@ -46,6 +46,7 @@ PLACED = re.compile(REPORT.encode() + rb'[^\n]*"lat"')
 COOKIE = re.compile(rb"^# Delay-Cookie: (\S)", re.MULTILINE)
 # gpsfake tells gpsd the week of a log; without it a receiver's ten bits are taken for these weeks.
 ROLL_OVER_MS = 1024 * 7 * 86_400_000
+ANY_MS = 1 << 62  # longer than any time
 # A machine that stands still for a third of a second in the first instant may make it two.
 STALLS = 2
 PIECE, PAUSE_S = 500, 0.01
@@ -108,7 +109,7 @@ def test_logs_of_real_receivers_are_recorded(
     machine's load changes nothing.
     """
     expected = positions(told(logs / f"{name}.log.chk"))
-    later = ROLL_OVER_MS if name in differing("gpsd") else 0
+    weeks = ROLL_OVER_MS if name in differing("gpsd") else ANY_MS
     truck = make_truck(ready_wait_s=0)
     for part in (truck.redis, truck.gpsd, truck.service):
         part.start()
@@ -121,10 +122,12 @@ def test_logs_of_real_receivers_are_recorded(
 
     records = truck.redis.records()
     recorded = positions(records)
-    assert [when for when, _ in recorded] == [when and when + later for when, _ in expected]
+    assert [when and when % weeks for when, _ in recorded] == [
+        when and when % weeks for when, _ in expected
+    ]
     for (_, place), (_, where) in zip(recorded, expected, strict=True):
         assert place == pytest.approx(where, abs=1e-6)
-    assert name in differing("merger") or len(records) <= len(expected) + STALLS
+    assert len(records) <= differing("merger").get(name, len(expected)) + STALLS
 
 
 def listened(expectation: Path) -> list[Tpv]:
