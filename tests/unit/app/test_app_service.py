@@ -46,9 +46,10 @@ class MemoryQueue:
 class FakeListener(Listener):
     """A gpsd that reports at given times: waiting makes the time pass."""
 
-    def __init__(self, times: list[int]) -> None:
-        """Begin before the first."""
+    def __init__(self, times: list[int], *, whole: int = 1) -> None:
+        """Begin before the first; the receiver's clock has steps of ``whole`` ms."""
         self.now = START_MS
+        self._whole = whole
         self.written: list[int] = []
         self.rounds = 0
         self._times = times
@@ -60,15 +61,18 @@ class FakeListener(Listener):
         until = now + timeout_ms
         if self._times and self._times[0] <= until:
             until = at = self._times.pop(0)
+            time = at // self._whole * self._whole
             self.reports.append(
-                Tpv(device="/dev/gps0", mono=at, time=at, mode=3, lat=52.0, lon=13.0)
+                Tpv(device="/dev/gps0", mono=at, time=time, mode=3, lat=52.0, lon=13.0)
             )
         self.now = max(until, self.now)
 
 
-def drive(folder: Path, times: list[int], *, until: int, **settings: int) -> FakeListener:
+def drive(
+    folder: Path, times: list[int], *, until: int, whole: int = 1, **settings: int
+) -> FakeListener:
     """Let the service go round until a time; give what it did."""
-    listener = FakeListener(list(times))
+    listener = FakeListener(list(times), whole=whole)
     service = Service(
         Settings(**settings),  # type: ignore[arg-type]
         queue=lambda _: MemoryQueue(listener), state=folder, status_file=folder / "status.json",
@@ -108,6 +112,19 @@ def test_ten_a_second_are_written_in_their_time(tmp_path: Path, batch_ms: int) -
     waited = [done - came for came, done in zip(times, rig.written, strict=True)]
     # An epoch is complete with the first report of the next one, or when it was quiet for long.
     assert max(waited) <= max(batch_ms + 200, 500)
+
+
+@pytest.mark.parametrize(("hz", "whole"), [(10, 1000), (5, 1000), (2, 1000), (1, 1 << 40)])
+def test_what_waits_for_the_next_time_is_written_in_its_time(
+    tmp_path: Path, hz: int, whole: int
+) -> None:
+    """A receiver of whole seconds, or one whose clock stands, is all written, each within W."""
+    times = [START_MS + 1000 * one // hz + late(one) // hz for one in range(SECONDS * hz)]
+
+    rig = drive(tmp_path, times, until=times[-1] + 5000, whole=whole)
+
+    assert len(rig.written) == len(times)
+    assert all(done - came <= 2000 for came, done in zip(times, rig.written, strict=True))
 
 
 @pytest.mark.parametrize(
