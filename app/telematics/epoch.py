@@ -41,6 +41,8 @@ LEAST, LEAST_TOGETHER, MOST = 0.7, 0.5, 1.3
 STEP_MAX_MS = 60_000
 # No receiver tells more than 25 positions a second.
 QUICKEST_MS = 40
+# More reports of one time than come in a second: they waited somewhere, or mean no instant.
+WAITING_MAX = 64
 # So many times a receiver has to be found repeating, or found not to, before it is a habit.
 REPEATS, STRAYS = 2, 5
 FIXES_TO_BELIEVE = 3
@@ -127,6 +129,8 @@ class Merger:
             receiver.given = None  # it made no record, so whatever comes now is the first
         receiver.waiting.append(tpv)
         receiver.touched = tpv.mono
+        if len(receiver.waiting) >= WAITING_MAX:
+            complete += self._settle(receiver, tpv.mono)
         return complete
 
     def tick(self, now: int) -> list[Epoch]:

@@ -135,6 +135,16 @@ def test_what_waits_is_given_within_a_second() -> None:
     assert merger.deadline() == 1200 + 500
 
 
+def test_any_number_of_reports_of_one_time_takes_no_memory() -> None:
+    """What a clock that stands told while nobody read is one instant, and soon forgotten."""
+    merger = Merger(quiet_ms=500)
+
+    epochs = [epoch for _ in range(10_000) for epoch in merger.feed(tpv(0, mono=0))]
+
+    assert len(epochs + merger.flush()) == 1
+    assert merger.late > 9000
+
+
 def shaken(seed: int, most_ms: int = 20) -> Callable[[], int]:
     """Give how late gpsd is with each report; the same in each run."""
     chance = random.Random(seed)  # noqa: S311
