@@ -9,6 +9,7 @@ twice at most, and what comes twice is one position (`home.days`).
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import threading
 from contextlib import suppress
@@ -30,6 +31,8 @@ SUFFIX = ".lines"
 SMALL = 1 << 20
 MERGED = 4 << 20
 MERGE_AT = 32
+
+log = logging.getLogger(__name__)
 
 
 class Offsets(NamedTuple):
@@ -111,7 +114,11 @@ class Landing:
             self.total.take(entry)
             self._note(name, entry)
         for listener in self.listeners:
-            listener(name, entry)
+            # The lines are there for good: who brought them is told so, whatever a listener does.
+            try:
+                listener(name, entry)
+            except Exception:
+                log.exception("a part of the home did not take notice of new records")
         return True
 
     def next_offset(self, folder: str, partition: int) -> int | None:

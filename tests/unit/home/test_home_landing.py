@@ -83,6 +83,20 @@ def test_same_name_again_is_nothing_new(tmp_path: Path) -> None:
     assert landing.total.lines == 1
 
 
+def test_listener_that_fails_is_no_failed_commit(tmp_path: Path) -> None:
+    """Who brought the lines is told that they are there, and the other listeners are, too."""
+    landing = Landing(tmp_path / "landing").open()
+    told: list[str] = []
+
+    def fail(name: str, _entry: index.Entry) -> None:
+        raise ValueError(name)
+
+    landing.listeners += [fail, lambda name, _entry: told.append(name)]
+
+    assert landing.put("http/x.lines", [RAWS[0]], index.Entry(lines=1, size=len(RAWS[0]) + 1))
+    assert told == ["http/x.lines"]
+
+
 def test_merging_keeps_every_line_and_the_offsets(tmp_path: Path) -> None:
     """Many small segments become few: the same lines, the same next offset, the same days."""
     filled.land(tmp_path, RAWS, size=2)
