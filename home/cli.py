@@ -38,6 +38,7 @@ COMMANDS = {
     "demo": ("home.commands.demo", "show the map of simulated drives, at once"),
     "backup": ("home.commands.backup", "write the landing into one archive"),
     "restore": ("home.commands.restore", "fill an empty folder from an archive"),
+    "unit": ("home.commands.unit", "give the systemd unit that runs this home for its user"),
 }
 INTERRUPTED = 130
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shlex
+import subprocess
 from typing import TYPE_CHECKING
 
 from tests.home import made
@@ -47,6 +49,27 @@ def test_first_trip_as_the_page_says(tmp_path: Path) -> None:
     assert start == "2026-09-21 16:13:21"
     assert 4400 < float(way) < 4600
     assert stops == "0"
+
+
+def test_unit_starts_a_home(tmp_path: Path) -> None:
+    """The command of the unit, in its folder and with its environment alone, serves."""
+    place = tmp_path / "the home"
+    place.mkdir()
+    (place / "home.yaml").write_text("folder: data\nlisten: 127.0.0.1:0\n")
+    made_unit = command(place / "x", "--config", str(place / "home.yaml"), "unit")
+    assert made_unit.returncode == 0, made_unit.stderr
+    unit = dict(line.split("=", 1) for line in made_unit.stdout.splitlines() if "=" in line)
+    name, _, path = unit["Environment"].strip('"').partition("=")
+
+    child = subprocess.Popen(
+        shlex.split(unit["ExecStart"]), cwd=unit["WorkingDirectory"], env={name: path},
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert child.stdout is not None
+    assert child.stdout.readline().startswith("ready: ")
+    child.terminate()
+    assert child.wait(60) == 0
+    assert (place / "data/landing").is_dir()
 
 
 def test_page_names_tests_that_exist() -> None:
