@@ -80,14 +80,7 @@ class Landing:
         _sweep(self.root)
         self.segments, fresh = look(self.root)
         self.total = index.summary(self.segments.values())
-        path = self.root / "index.jsonl"
-        if fresh or not path.exists():
-            text = "".join(entry.write(name) + "\n" for name, entry in self.segments.items())
-            # It is a cache, and on a full disk the rest has to go on.
-            with suppress(OSError):
-                files.write(path, text.encode())
-        with suppress(OSError):
-            self._index = path.open("ab", buffering=0)
+        self._note_all(fresh=fresh)
         return self
 
     def close(self) -> None:
@@ -138,6 +131,8 @@ class Landing:
             while group := self._mergeable(folder):
                 self._merge(folder, group)
                 gone += len(group)
+        if gone:
+            self._note_all(fresh=True)
         return gone
 
     def remove(self, names: Iterable[str]) -> None:
@@ -183,6 +178,16 @@ class Landing:
             self.segments[path] = entry
             self._note(path, entry)
             self.remove(each for each in group if each != path)
+
+    def _note_all(self, *, fresh: bool) -> None:
+        """Write the index anew if need be, without what is gone; it is only a cache."""
+        path = self.root / "index.jsonl"
+        with self._guard, suppress(OSError):  # on a full disk the rest has to go on
+            self.close()
+            if fresh or not path.exists():
+                text = "".join(entry.write(name) + "\n" for name, entry in self.segments.items())
+                files.write(path, text.encode())
+            self._index = path.open("ab", buffering=0)
 
     def _note(self, name: str, entry: Entry) -> None:
         # Not flushed: what is missing in the index is read from the segment.

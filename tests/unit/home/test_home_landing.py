@@ -106,6 +106,8 @@ def test_merging_keeps_every_line_and_the_offsets(tmp_path: Path) -> None:
     assert landing.merge() == 50
     assert list(landing.segments) == ["kafka/telematics~1/0-0-100.lines"]
     assert landing.total.keys() == keys
+    notes = (tmp_path / "landing/index.jsonl").read_bytes()
+    assert len(notes.splitlines()) == 1, "the index grows with segments, not with time"
     landing.close()
     again = Landing(tmp_path / "landing").open()
     assert again.next_offset("kafka/telematics~1", 0) == 100
