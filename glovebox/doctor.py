@@ -46,7 +46,8 @@ KEYRING_PACKAGE = "debian-archive-keyring"
 # The JRE and Maven bring its broker. The last six are the libraries of the loop that `bench`
 # compares the service with.
 TEST_PACKAGES = (
-    "default-jre-headless", "dosfstools", "gpsd", "maven", "openssl", "redis-server", "shellcheck",
+    "chromium", "default-jre-headless", "dosfstools", "gpsd", "maven", "openssl", "redis-server",
+    "shellcheck",
     "python3-colorlog", "python3-dateutil", "python3-gps", "python3-jsonpickle", "python3-redis",
     "wireless-tools",
 )  # fmt: skip
@@ -99,7 +100,7 @@ def examine_store(store: Store) -> list[Finding]:
 def set_up(monitor: Monitor, *, tests: bool) -> None:
     """Install what is missing and register the emulators; raises HostError with apt's words."""
     sandbox.require_root("setup")
-    wanted = sorted({KEYRING_PACKAGE, *PROGRAMS.values(), *(TEST_PACKAGES if tests else ())})
+    wanted = sorted({KEYRING_PACKAGE, *PROGRAMS.values(), *(_test_packages() if tests else ())})
     missing = [package for package in wanted if not _installed(package)]
     if missing:
         with monitor.step("packages", f"installing {' '.join(missing)}"):
@@ -123,6 +124,11 @@ def set_up(monitor: Monitor, *, tests: bool) -> None:
             gpsd_logs.fetch(default_root())
     with monitor.step("emulation", "registering the emulators with the kernel"):
         _register()
+
+
+def _test_packages() -> tuple[str, ...]:
+    """Give what the tests need; a Node of another origin brings npm and bears no second one."""
+    return TEST_PACKAGES if shutil.which("npm") else (*TEST_PACKAGES, "npm")
 
 
 @contextmanager
