@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from contextlib import closing
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from home import files
@@ -26,6 +25,8 @@ if TYPE_CHECKING:
 SUFFIX = ".rows"
 MERGE_AT = 32
 SMALL = 1 << 20
+# json.dumps would make an encoder for each row.
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 TABLES = """
 PRAGMA journal_mode = WAL;
 CREATE TABLE IF NOT EXISTS known (key BLOB PRIMARY KEY, content BLOB NOT NULL) WITHOUT ROWID;
@@ -51,6 +52,8 @@ class Rows:
         self.cursor: Any = None
         for segment in self.segments()[-1:]:
             self.cursor = json.loads(next(_lines(segment)))["cursor"]
+        self._kept = self.cursor  # as it stands in the landing
+        self._number = self._next()
         self._base = self._index()
 
     def __enter__(self) -> Self:
@@ -61,16 +64,20 @@ class Rows:
         """Close the index."""
         self._base.close()
 
-    def add(self, rows: Sequence[Keyed], *, cursor: Any, now: int) -> int:  # noqa: ANN401  JSON's values
-        """Commit what is new among the rows, and where to go on; give how many were new."""
+    def add(self, rows: Sequence[Keyed], *, cursor: Any, now: int, last: bool = True) -> int:  # noqa: ANN401  JSON's values
+        """Commit what is new among the rows, and where to go on; give how many were new.
+
+        Where to go on alone is committed at the end of a round: what is asked twice adds nothing.
+        """
         new = self._new(rows)
-        if not new and cursor == self.cursor:
+        self.cursor = cursor
+        if not new and (cursor == self._kept or not last):
             return 0
-        number = self._next()
+        number = self._number
         head = json.dumps({"cursor": cursor, "at": now}, separators=(",", ":"))
         lines = [head, *(f'{{"key":{each.key},"row":{each.row}}}' for each in new)]
         files.write(self.folder / _name(number, number), ("\n".join(lines) + "\n").encode())
-        self.cursor = cursor
+        self._kept, self._number = cursor, number + 1
         self._note(number, new)
         return len(new)
 
@@ -90,10 +97,6 @@ class Rows:
         """List the segments in their order."""
         found = [path for path in self.folder.glob(f"*{SUFFIX}") if not path.name.startswith(".")]
         return sorted(found, key=_numbers)
-
-    def stamp(self) -> str:
-        """Tell two states of the rows apart."""
-        return " ".join(segment.name for segment in self.segments())
 
     def _merge(self, run: Sequence[Path]) -> None:
         lines = [line for segment in run for line in list(_lines(segment))[1:]]
@@ -181,14 +184,10 @@ def every(folder: Path) -> Iterator[tuple[str, Any]]:
         reached = max(reached, last)
 
 
-def known(folder: Path) -> int:
-    """Count the rows that are known; for looking at, also while another process adds."""
-    path = folder / "keys.sqlite"
-    if not path.is_file():
-        return 0
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as base:
-        (count,) = base.execute("SELECT COUNT(*) FROM known").fetchone()
-        return int(count)
+def newest(folder: Path) -> int:
+    """Give the number of the newest page that was committed: it tells two states apart."""
+    found = [path for path in folder.glob(f"*{SUFFIX}") if not path.name.startswith(".")]
+    return max((_numbers(path)[1] for path in found), default=0)
 
 
 def _keyed(segment: Path) -> Iterator[Keyed]:
@@ -201,7 +200,7 @@ def _keyed(segment: Path) -> Iterator[Keyed]:
 
 def dumped(value: Any) -> str:  # noqa: ANN401  JSON's values
     """Write JSON; what was read from such text is written the same."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return _encode(value)
 
 
 def _lines(segment: Path) -> Iterator[str]:

@@ -85,7 +85,9 @@ class TableKeep:
     def page(self, page: Page) -> int:
         """See Keep."""
         _land(self._landing, self._name, _dead_lines(page))
-        return self._rows.add(page.rows, cursor=page.cursor, now=int(time.time() * 1000))
+        return self._rows.add(
+            page.rows, cursor=page.cursor, now=int(time.time() * 1000), last=page.last
+        )
 
 
 def poll_for_ever(
@@ -139,8 +141,8 @@ def make_table(source: Source, folder: Path) -> bool:
     """Make the table of a source if its rows or fields are not those it was made of."""
     place = folder / "landing" / "tables" / source.name
     table = folder / "tables" / f"{source.name}.parquet"
-    names = sorted(path.name for path in place.glob(f"*{rows.SUFFIX}") if path.name[0] != ".")
-    stamp = json.dumps([names, {name: list(path) for name, path in source.fields.items()}])
+    fields = {name: list(path) for name, path in source.fields.items()}
+    stamp = json.dumps([rows.newest(place), fields])
     noted = table.with_suffix(".made-of")
     if table.exists() and noted.exists() and noted.read_text(encoding="utf-8") == stamp:
         return False

@@ -182,7 +182,7 @@ def test_recipe_of_a_data_set(tmp_path: Path, mails: tuple[int, list[str]]) -> N
 
 
 def test_recipe_of_a_daily_batch(tmp_path: Path) -> None:
-    """A day's metrics are a file, made again byte for byte; a range of days is built and written."""
+    """A day's metrics are a file, made again byte for byte; a range of days is built."""
     recipe = _recipe("A daily batch with backfill", tmp_path)
     recipe.write()
     golden = CHECKOUT / "tests" / "unit" / "home" / "data" / "detector-37.csv"
