@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from glovebox.build import failure, modes, patches, workdir
 from glovebox.build.accelerator import HOME
+from glovebox.card import system
 from glovebox.errors import StepError
 from glovebox.host import chroot, files, inside
 from glovebox.host.run import CommandError, stream
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 # Mounts what a script on the host expects, and holds the functions pi-gen offers to it.
 _SITE = Path(__file__).with_name("stage_site.sh")
 # Said by a script's end, which is not reached when a command in it read the rest of the script.
+_NOT_LOCATED = (
+    r"Unable to locate package|has no installation candidate|package (files|lists) .*empty"
+)
 _END = "glovebox: the script's end"
 _AT_END = f'\n_status=$?; echo "{_END}"; exit $_status\n'
 
@@ -53,8 +57,20 @@ def run_sub_stage(step: Step, site: Site) -> None:
                 error,
                 line=failure.Watch(root=site.root).line(text, error.tail) if script else None,
                 seconds=time.monotonic() - begun,
+                known=_wants_network(sub, error) if script else None,
             ) from error
     workdir.take_out(site.work, site.at.name, site.root)
+
+
+def _wants_network(sub: stage.SubStage, error: CommandError) -> str | None:
+    """Say what helps a script that installs packages no list of its stage names."""
+    if sub.network or not re.search(_NOT_LOCATED, error.tail):
+        return None
+    return (
+        "its script installs by apt, which finds the packages of NN-packages lists alone: name"
+        " them in such a list, where they are locked; or let the stage install by network, as"
+        f" pi-gen does: stages: [{{path: {sub.stage_path}, network: true}}]"
+    )
 
 
 def _run_action(action: stage.Action, step: Step, sub: stage.SubStage, site: Site) -> None:
@@ -112,16 +128,32 @@ def _install(action: stage.Action, sub: stage.SubStage, site: Site) -> None:
     packages = wordlist.words_of(action.path, site.plan.variables)
     if not packages:
         return
+    if sub.network:
+        _install_by_network(packages, action, site)
+        return
     # Said either way: the root's own configuration may have another default.
     words = ["install", "--yes", f"--{'' if action.recommends else 'no-'}install-recommends"]
     index = lock.repository(site.lock, TARGET, until=request)
     dpkg = f"/{HOME}/dpkg" if site.accelerated else None
     # That one lays native programs over the root's, by mounts of its own, while it configures.
     may = ("sys_admin",) if site.accelerated else ()
-    exact = site.lock.exact(TARGET, request, packages)
+    known = system.installed(inside.text(site.root, "var/lib/dpkg/status"))
+    exact = site.lock.exact(
+        TARGET, request, packages, installed=frozenset(name for name, _ in known)
+    )
     with archive.shown(site.root, index, site.pool, dpkg=dpkg) as env:
         for command in (["update"], [*words, "--", *exact]):
             _in_chroot(site, ["apt-get", "--quiet", *command], extra=env, may=may)
+
+
+def _install_by_network(packages: Sequence[str], action: stage.Action, site: Site) -> None:
+    """Install as pi-gen does: from whatever archives the root knows at this moment."""
+    dpkg = [f"--option=Dir::Bin::dpkg=/{HOME}/dpkg"] if site.accelerated else []
+    options = ["--quiet", "--option=Acquire::Retries=3", "--option=APT::Sandbox::User=root", *dpkg]
+    more = [] if action.recommends else ["--no-install-recommends"]
+    words = ["apt-get", *options, "install", "--yes", *more, "--", *packages]
+    may = ("sys_admin",) if site.accelerated else ()
+    _in_chroot(site, words, network=True, may=may)
 
 
 def _debconf(action: stage.Action, site: Site) -> None:
@@ -138,9 +170,12 @@ def _run_in_chroot(action: stage.Action, sub: stage.SubStage, site: Site) -> Non
     said: list[str] = []
 
     def line(text: str) -> None:
-        said.append(text)
-        if text != _END:
-            site.line(text)
+        # A script's last words may lack the end of their line.
+        before = text.removesuffix(_END)
+        if before != text:
+            said.append(_END)
+        if before or before == text:
+            site.line(before)
 
     _in_chroot(
         site, ["/bin/bash", "-e"], script=script + _AT_END if watched else script,
@@ -208,6 +243,9 @@ def _run_on_host(action: stage.Action, sub: stage.SubStage, site: Site) -> None:
         "GLOVEBOX_CAGE_OPTIONS": "\n".join(_cage_options(sub, site)),
         **failure.Watch(root=site.root).environment(str(action.path), inside=False),
     }
+    common = sub.common()
+    if common is not None:
+        env["GLOVEBOX_COMMON"] = str(common)
     for number, path in site.results.items():
         env[f"TOOLS_OUT_{number}"] = str(path)
         env.setdefault("TOOLS_OUT", str(path))

@@ -27,7 +27,7 @@ from glovebox.build import (
     workdir,
 )
 from glovebox.build.site import Site
-from glovebox.errors import GloveboxError, StepError
+from glovebox.errors import GloveboxError, HostError, StepError
 from glovebox.host import chroot, clock, files, inside, mounts, native, shell
 from glovebox.host.arch import host_arch
 from glovebox.host.run import CommandError, end_streams, run, stream
@@ -43,6 +43,7 @@ from glovebox.plan.plan import (
     TOOLS,
     Step,
     StepKind,
+    allowed_programs,
     compiled_from,
     laid_from,
     libraries_chain,
@@ -50,7 +51,7 @@ from glovebox.plan.plan import (
     read_by,
     tools_chain,
 )
-from glovebox.stage import sources, stage, wordlist
+from glovebox.stage import host_tools, sources, stage, wordlist
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -67,12 +68,21 @@ _DOING = {
     StepKind.UNPACK: "unpacking them with dpkg",
     StepKind.CONFIGURE: "configuring them",
     StepKind.ON_TOOLS: "compiling for the target",
+    StepKind.FIRST_USER: "making the first user, whom stages may count on",
     StepKind.SUB_STAGE: "running its actions",
     StepKind.OWN_FILES: "laying your files over the root",
 }
 # Overlayfs shows nothing of the layers below a folder that has this.
 _OPAQUE = "trusted.overlay.opaque"
 _PRELOAD = "etc/ld.so.preload"
+# What of packages the base leaves out, as mmdebstrap writes it down.
+_EXCLUDED = "etc/dpkg/dpkg.cfg.d/99mmdebstrap"
+_FIRST_USER = """
+if id -u "$1" >/dev/null 2>&1; then exit; fi
+if getent passwd 1000 >/dev/null; then number=; else number="--uid 1000"; fi
+# shellcheck disable=SC2086
+useradd $number --create-home --shell /bin/bash --user-group "$1"
+"""
 _NAME_SERVERS = Path("/etc/resolv.conf")
 # Two cores, two steps: more would only wait for each other.
 _SIDE_BY_SIDE = 2
@@ -96,6 +106,7 @@ class Builder:
         """Make the results ``wanted`` and all they need; with ``fresh`` even those that stand."""
         standing = frozenset() if fresh else self._standing(wanted)
         steps = order(self.plan, wanted, standing)
+        self._require_tools(steps)
         self._require_room(steps)
         self._download(steps)
         for name in [one.name for one in self.plan.steps.values() if one.name in standing]:
@@ -176,6 +187,14 @@ class Builder:
                 upper.mkdir()
             yield stack.enter_context(mounts.overlay(trees, target, scratch=scratch, upper=upper))
 
+    def _require_tools(self, steps: Sequence[Step]) -> None:
+        """Raise HostError when a script of these steps starts what this machine lacks."""
+        lacking = host_tools.missing([step.sub_stage for step in steps if step.sub_stage])
+        if lacking:
+            raise HostError(
+                "the scripts of stages need programs of this machine:\n  " + "\n  ".join(lacking)
+            )
+
     def _require_room(self, steps: Sequence[Step]) -> None:
         chains = {step.name for step in steps if step.kind is StepKind.NATIVE_ROOT}
         if any(step.kind in (StepKind.EXTRACT, StepKind.SUB_STAGE) for step in steps):
@@ -235,12 +254,15 @@ class Builder:
                 copies.show(places)
                 self._require_same(step)
                 with room.blamed(self.store.root), failure.explained(step.name):
-                    self._fill(step, tree, scratch, line)
+                    self._fill(step, tree, scratch, line, copies)
                 copies.require_shown(places, step=step.name)
                 if step.kind not in (StepKind.NATIVE_ROOT, StepKind.ACCELERATOR):
-                    layer.scrub(tree)
+                    foreign = step.sub_stage is not None and step.sub_stage.foreign
+                    layer.scrub(tree, logs=not foreign)
                     layer.settle_times(tree, started_ns=started_ns, epoch=self.plan.epoch)
-                    layer.prove_clean(tree, self.plan.arch)
+                    layer.prove_clean(
+                        tree, self.plan.arch, step=step.name, allowed=allowed_programs(step)
+                    )
                 meta = {
                     "name": step.name,
                     "kind": str(step.kind),
@@ -279,6 +301,20 @@ class Builder:
         planned = {label: one for label, one in step.inputs.items() if one.kind in kinds}
         snapshot.require_same(digests(planned), digests(now), step=step.name)
 
+    @contextmanager
+    def deployed(self, name: str) -> Iterator[Path | None]:
+        """Show what stages left in DEPLOY_DIR up to a step; None where there is nothing."""
+        below = [self.layer(step.name) for step in self.plan.layers(name)]
+        works = [layer.work for layer in below if layer.work.is_dir()]
+        if not any((work / workdir.DEPLOY).is_dir() for work in works):
+            yield None
+            return
+        with self.store.scratch() as scratch, self.store.hold(below):
+            (scratch / "work").mkdir()
+            with mounts.overlay(works, scratch / "work", scratch=scratch) as shown:
+                place = shown / workdir.DEPLOY
+                yield place if place.is_dir() else None
+
     def holding(self, *names: str) -> AbstractContextManager[None]:
         """Keep the files of these results while the block runs, where the plan has such steps."""
         return self.store.hold([self.layer(name) for name in names if name in self.plan.steps])
@@ -287,7 +323,14 @@ class Builder:
         names = (*((step.below,) if step.below else ()), *step.uses)
         return {name: self.plan.steps[name].key for name in names}
 
-    def _fill(self, step: Step, tree: Path, scratch: Path, line: Callable[[str], None]) -> None:
+    def _fill(
+        self,
+        step: Step,
+        tree: Path,
+        scratch: Path,
+        line: Callable[[str], None],
+        copies: snapshot.Snapshots,
+    ) -> None:
         match step.kind:
             case StepKind.NATIVE_ROOT:
                 self._native_root(step, tree, scratch, line)
@@ -295,14 +338,14 @@ class Builder:
                 accelerator.build(self.layer(TOOLS).tree, tree, arch=self.plan.arch)
             case StepKind.EXTRACT:
                 self._extract(tree, scratch, line)
-            case StepKind.UNPACK:
-                self._dpkg(step, tree, scratch, line)
-            case StepKind.CONFIGURE:
+            case StepKind.UNPACK | StepKind.CONFIGURE:
                 self._dpkg(step, tree, scratch, line)
             case StepKind.ON_TOOLS:
                 self._on_tools(step, tree, scratch, line)
+            case StepKind.FIRST_USER:
+                self._first_user(step, tree, scratch, line)
             case StepKind.SUB_STAGE:
-                self._sub_stage(step, tree, scratch, line)
+                self._sub_stage(step, tree, scratch, line, copies)
             case StepKind.OWN_FILES:
                 self._own_files(step, tree, scratch)
             case StepKind.IMPORT | StepKind.IMAGE:
@@ -366,8 +409,9 @@ class Builder:
             built = self.layer(name).tree
             lower += accelerator.lay_over(built, list(lower), scratch / "accelerator")
         harness = _harness(
-            scratch / "harness", network=_may_want_network(step, self.checkout), below=lower
-        )
+            scratch / "harness", foreign=step.sub_stage is not None and step.sub_stage.foreign,
+            below=lower,
+        )  # fmt: skip
         lower.append(harness)
         target = scratch / "rootfs"
         target.mkdir()
@@ -393,6 +437,15 @@ class Builder:
             with mounts.bind(self.store.root / "debs", root / "run/pool", read_only=True):
                 command = chroot.command(root, ["dpkg", "--force-unsafe-io", *words])
                 stream(command, line=line, env=env)
+
+    def _first_user(
+        self, step: Step, tree: Path, scratch: Path, line: Callable[[str], None]
+    ) -> None:
+        env = chroot.environment(self.plan.arch, self.plan.epoch)
+        name = step.inputs["user"].digest
+        with self._mounted(step, tree, scratch) as root:
+            words = ["/bin/sh", "-ec", _FIRST_USER, "sh", name]
+            stream(chroot.command(root, words, env), line=line)
 
     def _on_tools(self, step: Step, tree: Path, scratch: Path, line: Callable[[str], None]) -> None:
         sub, action = step.sub_stage, step.action
@@ -513,7 +566,12 @@ class Builder:
                 inside.write(root, name, (self.store.root / "sources" / one.sha256).read_bytes())
 
     def _sub_stage(
-        self, step: Step, tree: Path, scratch: Path, line: Callable[[str], None]
+        self,
+        step: Step,
+        tree: Path,
+        scratch: Path,
+        line: Callable[[str], None],
+        copies: snapshot.Snapshots,
     ) -> None:
         at, before = self._neighbours(step)
         below = self.plan.layers(step.below) if step.below else []
@@ -531,6 +589,7 @@ class Builder:
                 [work for work in works if work.is_dir()], scratch / "result/work", scratch
             ) as work,
             self._previous(step, at, before) as previous,
+            self._network(step, root, copies, line),
         ):
             site = Site(
                 root=root,
@@ -561,6 +620,31 @@ class Builder:
             layer.settle_times(
                 scratch / "result/work", started_ns=started_ns, epoch=self.plan.epoch
             )
+
+    @contextmanager
+    def _network(
+        self, step: Step, root: Path, copies: snapshot.Snapshots, line: Callable[[str], None]
+    ) -> Iterator[None]:
+        """Let a stage that installs by network find package lists; no layer keeps them."""
+        sub = step.sub_stage
+        if sub is None or not sub.network:
+            yield
+            return
+        lists = copies.folder / "lists" / sub.stage_path.name
+        shown = root / "var/lib/apt/lists"
+        shown.mkdir(parents=True, exist_ok=True)
+        new = not lists.exists()
+        (lists / "partial").mkdir(parents=True, exist_ok=True)
+        with mounts.bind(lists, shown):
+            if new:
+                env = chroot.environment(self.plan.arch, self.plan.epoch)
+                words = ["apt-get", "--quiet", "--option=APT::Sandbox::User=root", "update"]
+                try:
+                    stream(chroot.command(root, words, env, network=True), line=line)
+                except CommandError as error:
+                    # The stage may name others, and ask them itself.
+                    line(f"the archives that the image names could not be asked: {error}")
+            yield
 
     def _neighbours(self, step: Step) -> tuple[stage.Stage, stage.Stage | None]:
         """Give the stage of a step and the one before it in the list, skipped or not."""
@@ -602,25 +686,22 @@ def _no_bytecode(_folder: str, names: list[str]) -> list[str]:
     return [name for name in names if name == files.BYTECODE]
 
 
-def _may_want_network(step: Step, checkout: Path) -> bool:
-    """Tell whether a step's scripts may look up names: ours do not, of others nobody knows."""
-    return step.sub_stage is not None and not step.sub_stage.path.is_relative_to(
-        checkout / "stages"
-    )
-
-
-def _harness(folder: Path, *, network: bool, below: Sequence[Path]) -> Path:
+def _harness(folder: Path, *, foreign: bool, below: Sequence[Path]) -> Path:
     """Make the layer that keeps services from being started while packages are configured.
 
-    With ``network`` it tells the host's name servers, as pi-gen's roots do; no layer keeps them.
+    A ``foreign`` stage, of which nobody knows what it counts on, finds what a root of pi-gen's
+    has: the host's name servers, and packages with manuals and translations. No layer keeps it.
     """
     # Raspberry Pi OS preloads a library for its processor, which an emulator stumbles over.
     if any(inside.exists(tree, _PRELOAD) for tree in below):
         (folder / "etc").mkdir(parents=True)
         (folder / _PRELOAD).touch()
-    if network and _NAME_SERVERS.exists():
+    if foreign and _NAME_SERVERS.exists():
         (folder / "etc").mkdir(parents=True, exist_ok=True)
         (folder / "etc/resolv.conf").write_bytes(_NAME_SERVERS.read_bytes())
+    if foreign and any(inside.exists(tree, _EXCLUDED) for tree in below):
+        (folder / _EXCLUDED).parent.mkdir(parents=True, exist_ok=True)
+        (folder / _EXCLUDED).touch()
     program = folder / "usr/sbin/policy-rc.d"
     program.parent.mkdir(parents=True)
     program.write_text("#!/bin/sh\nexit 101\n")

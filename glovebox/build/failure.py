@@ -89,11 +89,17 @@ def _begins(line: str, text: str) -> bool:
 
 
 def located(
-    where: str, path: Path, error: CommandError, *, line: int | None, seconds: float
+    where: str,
+    path: Path,
+    error: CommandError,
+    *,
+    line: int | None,
+    seconds: float,
+    known: str | None = None,
 ) -> StepError:
     """Turn what a program said into an error that names place, time, cause and a way to look."""
     at = f"{where}:{line}" if line else where
-    known = hints.hint_for(error.message)
+    known = known or hints.hint_for(error.message)
     return StepError(
         f"{at} failed after {seconds:.1f} s ({error.what}), its last lines:\n"
         + "\n".join(f"  {text}" for text in error.tail.splitlines()),

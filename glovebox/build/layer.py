@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import stat
+from fnmatch import fnmatchcase as fnmatch
 from typing import TYPE_CHECKING
 
 from glovebox.build.accelerator import HOME
@@ -14,15 +15,18 @@ from glovebox.host import files
 from glovebox.host.arch import ARCHES, host_arch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+_NAMED = 10
 _DATA = 2  # ELFDATA2MSB
 
 # Files that programs leave, that no later step needs and that differ from run to run.
 _LEFT_BEHIND = re.compile(
     r"""(?x)
-      var/(cache/(apt|man|ldconfig)|log|lib/apt/lists|tmp)/.+
+      var/cache/(apt|man|ldconfig)/.+
+    | var/lib/apt/lists/.+
+    | var/log/(apt/.+|(dpkg|alternatives|bootstrap|fontconfig)\.log)
     | var/cache/debconf/.+-old
     | (tmp|run|dev|proc|sys)/.+
     | etc/(passwd|group|shadow|gshadow|subuid|subgid)-
@@ -30,18 +34,22 @@ _LEFT_BEHIND = re.compile(
     | var/lib/dbus/machine-id
     | var/lib/dpkg/(.+-old|lock|lock-frontend|triggers/Lock)
     | var/lib/apt/(extended_states\.bak|daily_lock)
-    | root/\.(bash_history|cache/.+|wget-hsts)
+    | root/\.(bash_history|wget-hsts)
     | usr/sbin/policy-rc\.d
     """
 )
+# A stage from elsewhere may count on finding these again; of our own, nothing does.
+_LOGS = re.compile(r"var/(log|tmp)/.+|root/\.cache/.+")
 
 
-def scrub(upper: Path) -> None:
+def scrub(upper: Path, *, logs: bool = True) -> None:
     """Remove what must not become part of an image from the changes of one step."""
     shutil.rmtree(upper / HOME, ignore_errors=True)
     for path in list(files.walk(upper)):
         is_folder = stat.S_ISDIR(path.lstat().st_mode)
-        if not is_folder and _LEFT_BEHIND.fullmatch(str(path.relative_to(upper))):
+        name = str(path.relative_to(upper))
+        left = _LEFT_BEHIND.fullmatch(name) or (logs and _LOGS.fullmatch(name))
+        if not is_folder and left:
             path.unlink()
     # An empty one stays: it says that the board shall make its own.
     # Looked at from the folder of this layer: it may hold a link in place of /etc.
@@ -89,13 +97,21 @@ def is_foreign(head: bytes, arch: str, *, host: str | None = None) -> bool:
     return machine in ARCHES[host or host_arch()].elf_machines - ARCHES[arch].elf_machines
 
 
-def prove_clean(upper: Path, arch: str) -> None:
-    """Raise StepError when a program of the build machine got into the layer."""
-    found = list(foreign_programs(upper, arch))
+def prove_clean(upper: Path, arch: str, *, step: str, allowed: Sequence[str] = ()) -> None:
+    """Raise StepError when a program of the build machine got into the layer of a step.
+
+    ``allowed`` are patterns of places where some are wanted.
+    """
+    found = [f"/{path.relative_to(upper)}" for path in foreign_programs(upper, arch)]
+    found = [name for name in found if not any(fnmatch(name, one) for one in allowed)]
     if found:
-        names = "\n".join(f"  /{path.relative_to(upper)}" for path in found[:10])
+        names = "\n".join(f"  {name}" for name in found[:_NAMED])
+        more = f"\n  and {len(found) - _NAMED} more" * (len(found) > _NAMED)
+        count = f"{len(found)} programs are" if len(found) > 1 else "a program is"
         raise StepError(
-            f"{len(found)} programs are not for {arch}:\n{names}",
-            hint="a script copied a program of the build machine into the image; compile it with"
-            " NN-on-tools.sh, or keep the accelerator off this sub-stage: touch NO_ACCELERATOR",
+            f"{step}: {count} not for {arch}, but for this build machine:\n{names}{more}",
+            hint="compiled here: do that with NN-on-tools.sh, or keep the accelerator off this"
+            " sub-stage (touch NO_ACCELERATOR); brought on purpose, as packages of node do: name"
+            " the places in a file FOREIGN_PROGRAMS of the sub-stage, a pattern a line:"
+            f" {found[0]}",
         )

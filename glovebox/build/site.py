@@ -46,7 +46,7 @@ class Site:
             "BASE_DIR": base,
             "SCRIPT_DIR": base / "scripts",
             "WORK_DIR": self.place,
-            "DEPLOY_DIR": self.place / "deploy",
+            "DEPLOY_DIR": self.place / workdir.DEPLOY,
             "LOG_FILE": self.place / workdir.LOG,
             "EXPORT_CONFIG_DIR": base / "export-image",
             "STAGE": self.at.name,
@@ -54,9 +54,10 @@ class Site:
             "STAGE_WORK_DIR": work,
             "ROOTFS_DIR": work / "rootfs",
             "STAGE_LIST": " ".join(str(one.path) for one in self.plan.stages),
-            "PREV_STAGE": self.before.name if self.before else "",
-            "PREV_STAGE_DIR": self.before.path if self.before else "",
-            "PREV_ROOTFS_DIR": self.place / self.before.name / "rootfs" if self.before else "",
         }
+        if self.before:  # a first stage knows of none before it
+            places["PREV_STAGE"] = self.before.name
+            places["PREV_STAGE_DIR"] = self.before.path
+            places["PREV_ROOTFS_DIR"] = self.place / self.before.name / "rootfs"
         given = {**{name: str(value) for name, value in places.items()}, **self.plan.variables}
         return chroot.environment(self.plan.arch, self.plan.epoch, given)

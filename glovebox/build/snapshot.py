@@ -29,7 +29,7 @@ class Snapshots:
 
     def __init__(self, folder: Path, *, epoch: int) -> None:
         """Keep copies in ``folder``; their times are ``epoch``."""
-        self._folder = folder
+        self.folder = folder
         self._epoch = epoch
         self._shown: dict[Path, Path] = {}
         self._stack = ExitStack()
@@ -53,7 +53,7 @@ class Snapshots:
                 place = path.resolve()
                 if not place.exists() or any(place.is_relative_to(one) for one in self._shown):
                     continue
-                copied = self._folder / str(len(self._shown)) / place.name
+                copied = self.folder / str(len(self._shown)) / place.name
                 copied.parent.mkdir(parents=True)
                 copy(place, copied, epoch=self._epoch)
                 self._stack.enter_context(mounts.bind(copied, place))

@@ -94,6 +94,22 @@ update_issue() {
 export -f _glovebox_show _glovebox_mounts log copy_previous bootstrap on_chroot unmount \
   unmount_image ensure_next_loopdev ensure_loopdev_partitions update_issue
 
+# A fork's own functions of scripts/common; those that pi-gen has, too, are the ones above.
+if [ -n "${GLOVEBOX_COMMON:-}" ]; then
+  _glovebox_ours=$(declare -F | cut -d' ' -f3)
+  _glovebox_theirs=$(
+    set +eu
+    for name in $_glovebox_ours; do unset -f "$name"; done
+    # shellcheck source=/dev/null
+    . "$GLOVEBOX_COMMON" >/dev/null
+    for name in $(declare -F | cut -d' ' -f3); do
+      grep -qxF "$name" <<<"$_glovebox_ours" || { declare -f "$name" && echo "export -f $name"; }
+    done
+  )
+  eval "$_glovebox_theirs"
+  unset _glovebox_ours _glovebox_theirs
+fi
+
 mount --bind "$GLOVEBOX_WORK" "$WORK_DIR"
 mkdir -p "$STAGE_WORK_DIR"
 if [ -n "${GLOVEBOX_PREVIOUS:-}" ]; then

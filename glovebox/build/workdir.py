@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LOG = "build.log"
+DEPLOY = "deploy"
 _KEPT = ("run", "tmp")
 _CHROOT = ".chroot"
 

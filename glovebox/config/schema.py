@@ -249,6 +249,12 @@ class StageEntry:
         default=False,
         metadata={"help": "run in every build: for scripts whose inputs cannot be tracked"},
     )
+    network: bool = field(
+        default=False,
+        metadata={
+            "help": "its lists and scripts install by network, as in pi-gen; that is not tracked"
+        },
+    )
 
     def __str__(self) -> str:
         """Give the name or path."""

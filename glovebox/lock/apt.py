@@ -281,7 +281,7 @@ class Apt:
             said = self._run("apt-get", "install", *words, "--", *packages)
         except CommandError as error:
             raise LockError(
-                f"apt cannot resolve {' '.join(packages)} for {self.arch}:\n{error.tail}",
+                f"apt cannot resolve {few(packages)} for {self.arch}:\n{error.tail}",
                 hint="a name may be wrong, or gone from the mirror; apt's words above say which",
             ) from error
         return Change(downloads=tuple(_uris(said)), removed=_removed(said))

@@ -92,14 +92,27 @@ class Lock:
         """Give what a request adds, as text for a fingerprint."""
         return "\n".join(one.identity for one in self.chains.get(chain, {}).get(request, ()))
 
-    def exact(self, chain: str, request: str, words: Sequence[str]) -> tuple[str, ...]:
+    def exact(
+        self,
+        chain: str,
+        request: str,
+        words: Sequence[str],
+        *,
+        installed: frozenset[str] = frozenset(),
+    ) -> tuple[str, ...]:
         """Give the words of a request as apt takes them with this lock's archive alone.
 
-        That one has no suites: `name/suite` becomes the version that was found for it.
+        That one has no suites: `name/suite` becomes the version that was found for it. And it
+        knows of no package that is only to be removed: `name-` is left out where that is not
+        ``installed``.
         """
+        known = {one.name for one in self.packages(chain)} | installed
         versions = {one.name: one.version for one in self.chains[chain].get(request, ())}
         found: list[str] = []
         for word in words:
+            bare = word.partition(":")[0]
+            if bare.endswith("-") and not known & {bare, bare[:-1]}:
+                continue
             name, slash, _ = word.partition("/")
             version = versions.get(name.partition(":")[0])
             found.append(word if not slash else f"{name}={version}" if version else name)
@@ -357,7 +370,12 @@ def _resolve_chain(state: apt.Apt, chain: Chain) -> dict[str, tuple[Package, ...
     status = chain.installed
     groups: dict[str, tuple[Package, ...]] = {}
     for request in chain.requests:
-        asked = state.install_uris(request.packages, recommends=request.recommends, status=status)
+        try:
+            asked = state.install_uris(
+                request.packages, recommends=request.recommends, status=status
+            )
+        except LockError as error:
+            raise LockError(f"{request.name}: {error.message}", hint=error.hint) from error
         stanzas = state.stanzas({one.name for one in asked.downloads})
         groups[request.name] = tuple(_package(one, stanzas[one.name]) for one in asked.downloads)
         # What is installed anew takes the place of what was there.

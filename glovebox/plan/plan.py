@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from glovebox.boards.boards import Board
     from glovebox.config.access import AccessKeys
-    from glovebox.config.schema import Config, FirmwareFile
+    from glovebox.config.schema import Config, FirmwareFile, StageEntry
     from glovebox.lock.lock import Lock
     from glovebox.plan.base import Base
 
@@ -37,6 +37,9 @@ BOOT = "boot/firmware"
 TARGET, TOOLS, EMULATOR, QUILT = "target", "tools", "emulator", "quilt"
 ACCELERATOR = "accelerator"
 SETTINGS_STAGE = "settings"
+FIRST_USER = "first user"
+# Beside the actions of a sub-stage: places of programs that are not for the board.
+ALLOWED = "FOREIGN_PROGRAMS"
 
 BASE_PACKAGES = ("?essential", "apt")
 TOOLS_PACKAGES = (
@@ -61,6 +64,7 @@ class StepKind(StrEnum):
     CONFIGURE = "configure"
     IMPORT = "import"
     ON_TOOLS = "on tools"
+    FIRST_USER = "first user"
     SUB_STAGE = "sub-stage"
     OWN_FILES = "own files"
     IMAGE = "image"
@@ -178,7 +182,7 @@ def read_stages(config: Config, checkout: Path) -> tuple[stage.Stage, ...]:
     Raises ConfigError when two have the same name: one's layers would be taken for the other's.
     """
     read = [
-        stage.read(stage.find(entry.path, checkout), volatile=entry.volatile)
+        _read_stage(entry, checkout)
         for entry in config.stages
         if config.car or entry.path not in (CAR_STAGE, FIRST_BOOT_STAGE)
     ]
@@ -194,6 +198,12 @@ def read_stages(config: Config, checkout: Path) -> tuple[stage.Stage, ...]:
     return tuple(read)
 
 
+def _read_stage(entry: StageEntry, checkout: Path) -> stage.Stage:
+    path = stage.find(entry.path, checkout)
+    own = path.resolve().is_relative_to((checkout / "stages").resolve())
+    return stage.read(path, volatile=entry.volatile, foreign=not own, network=entry.network)
+
+
 def chains(
     board: Board,
     stages: Sequence[stage.Stage],
@@ -206,7 +216,7 @@ def chains(
     ``installed`` is the dpkg status of an imported image; without one the base is made of packages.
     """
     wanted = [Request(name="base", packages=BASE_PACKAGES)] if installed is None else []
-    for sub in stage.all_of(stages):
+    for sub in (one for one in stage.all_of(stages) if not one.network):
         for action in sub.of(stage.Kind.PACKAGES, stage.Kind.PACKAGES_NR):
             words = wordlist.words_of(action.path, variables)
             if words:
@@ -341,6 +351,8 @@ def make_plan(  # noqa: PLR0913  all that decides a build comes together here
     for one in before:
         for sub in one.sub_stages:
             context = _context(config, board, access, disk_id="00000000", boot=boot)
+            if sub.foreign:
+                maker.first_user(config)
             maker.sub_stage(sub, context=context)
         if one.name not in wanted:
             continue
@@ -456,6 +468,17 @@ class _Maker:
         )
         self.below = base.step
 
+    def first_user(self, config: Config) -> None:
+        """Add the first user once, below the first stage that may count on it, as in pi-gen.
+
+        Name, number, home and skeleton; password, keys and groups are settings.
+        """
+        if FIRST_USER not in self.steps:
+            self._layer(
+                FIRST_USER, StepKind.FIRST_USER, inputs=[value("user", config.user.name)],
+                helped_by=self._helpers,
+            )  # fmt: skip
+
     def sub_stage(
         self,
         sub: stage.SubStage,
@@ -470,6 +493,7 @@ class _Maker:
         }
         inputs = [
             *self._this_run(sub),
+            *([value("network", "yes")] if sub.network else []),
             *read_by(sub, given=self._given, lock=self._lock),
             *self._variables(sub),
         ]
@@ -618,6 +642,9 @@ def read_by(sub: stage.SubStage, *, given: Mapping[str, str], lock: Lock) -> Ite
         yield _files(f"../{entry.name}", entry)
     for name, path in sub.linked().items():
         yield _files(name, path)
+    common = sub.common()
+    if common is not None:
+        yield _files("scripts/common", common)
 
 
 def _modes_elsewhere(folder: Path) -> Iterator[Input]:
@@ -680,6 +707,15 @@ def _source(listing: stage.Action, source: sources.Source, lock: Lock, checkout:
             if not folder.exists():
                 raise ConfigError(f"{listing.path}: path:{source.what}: there is no {folder}")
             return _files(label, folder)
+
+
+def allowed_programs(step: Step) -> tuple[str, ...]:
+    """Give the patterns of programs for other processors that a sub-stage brings on purpose."""
+    listing = step.sub_stage.path / ALLOWED if step.sub_stage else None
+    if listing is None or not listing.is_file():
+        return ()
+    lines = listing.read_text(errors="replace").splitlines()
+    return tuple(one for line in lines if (one := line.partition("#")[0].strip()))
 
 
 def wants_sysroot(action: stage.Action) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -54,8 +56,34 @@ def export(project: Project, builder: Builder, *, verified: bool) -> Iterator[No
             # Killed between here and the last paper, an image has none, not another's.
             for paper in _papers(project):
                 paper.unlink(missing_ok=True)
+        _deliver(project, builder)
         with project.monitor.step("export", "checksum, package list and manifests"):
             _write_papers(project, digest, installed, verified=verified)
+
+
+def deploy_folder(project: Project) -> Path:
+    """Give where what stages wrote to DEPLOY_DIR lies when the image is done."""
+    return project.out / f"{project.name}.deploy"
+
+
+def _deliver(project: Project, builder: Builder) -> None:
+    """Copy what stages wrote to DEPLOY_DIR beside the image, in place of what lay there."""
+    target = deploy_folder(project)
+    for left in project.out.glob(f".{project.name}.deploy-*"):
+        shutil.rmtree(left)  # of a killed build
+    with builder.deployed(project.plan.top.name) as found:
+        if found is None:
+            shutil.rmtree(target, ignore_errors=True)
+            return
+        with tempfile.TemporaryDirectory(
+            dir=project.out, prefix=f".{project.name}.deploy-"
+        ) as folder:
+            # Like the image: what a stage puts there may be for its owner alone.
+            shutil.copytree(found, Path(folder) / "new", symlinks=True)
+            if target.exists():
+                target.rename(Path(folder) / "old")
+            (Path(folder) / "new").rename(target)
+    project.monitor.say(f"  what stages wrote to DEPLOY_DIR: {target}")
 
 
 def _prepare(project: Project, builder: Builder, part: Path) -> tuple[str, str]:

@@ -6,7 +6,7 @@ import os
 import re
 from typing import TYPE_CHECKING
 
-from glovebox.stage import modes, pi_gen, stage, wordlist
+from glovebox.stage import host_tools, modes, pi_gen, stage, wordlist
 from glovebox.stage.stage import Kind
 
 if TYPE_CHECKING:
@@ -87,6 +87,7 @@ def warnings(
         found += _of_stage(one)
         for sub in one.sub_stages:
             found += _of_sub_stage(sub, given)
+    found += host_tools.missing(list(stage.all_of(stages)))
     if exports:
         names = [one.name for one in stages[:-1]]
         late = names[names.index(exports[-1].stage) + 1 :]
@@ -136,7 +137,7 @@ def _of_sub_stage(sub: stage.SubStage, given: Mapping[str, str]) -> Iterator[str
         else:
             continue
         for name in dict.fromkeys(names):
-            if name not in given and name not in pi_gen.PLACES and name not in _SHELLS:
+            if name not in {*given, *pi_gen.PLACES, *pi_gen.UNSET, *_SHELLS}:
                 yield f"{action.path}: ${name} is never set; in image.yaml: environment: {name}: …"
 
 

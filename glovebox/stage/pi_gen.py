@@ -20,6 +20,12 @@ if TYPE_CHECKING:
     from glovebox.stage.stage import Stage
 
 PLACES = rules.PLACES
+# What pi-gen hands on to a script only where its config, or the moment, gives it a value.
+UNSET = (
+    "FIRST_USER_PASS", "WPA_COUNTRY", "PUBKEY_SSH_FIRST_USER", "CLEAN", "APT_PROXY", "TEMP_REPO",
+    "IMG_SUFFIX", "NOOBS_NAME", "NOOBS_DESCRIPTION", "EXPORT_DIR", "EXPORT_ROOTFS_DIR",
+    "QUILT_PATCHES", "CAPSH_ARG",
+)  # fmt: skip
 # Sourced in a shell that hands on all that was assigned, exported or not.
 _SOURCING = 'set -a; cd "$1"; source "$2"; env -0'
 
@@ -32,6 +38,7 @@ class Export:
     suffix: str = ""
 
 
+_CAPSH_ARG = "--drop=cap_setfcap"
 # What waits for a pin to fall.
 _POWER_PACKAGES = "gpiod"
 
@@ -50,35 +57,24 @@ def variables(config: Config, board: Board) -> dict[str, str]:
         "RELEASE": config.suite,
         "IMG_NAME": f"{config.image_hostname}-{board.name}",
         "USE_QEMU": "0",
-        "CLEAN": "",
-        "APT_PROXY": "",
-        "TEMP_REPO": "",
         "DEPLOY_COMPRESSION": "none",
         "COMPRESSION_LEVEL": "6",
         "TARGET_HOSTNAME": config.image_hostname,
         "FIRST_USER_NAME": config.user.name,
-        "FIRST_USER_PASS": "",
         "DISABLE_FIRST_BOOT_USER_RENAME": "0",
         "PASSWORDLESS_SUDO": "0",
         "LOCALE_DEFAULT": config.locale,
         "KEYBOARD_KEYMAP": config.keyboard,
         "KEYBOARD_LAYOUT": "English (UK)",
         "TIMEZONE_DEFAULT": config.timezone,
-        "WPA_COUNTRY": config.wifi.country or "",
+        **({"WPA_COUNTRY": config.wifi.country} if config.wifi.country else {}),
         "ENABLE_SSH": "1",
         "PUBKEY_ONLY_SSH": "1",
-        "PUBKEY_SSH_FIRST_USER": "",
         "ENABLE_CLOUD_INIT": "0",
-        "IMG_SUFFIX": "",
-        "NOOBS_NAME": "",
-        "NOOBS_DESCRIPTION": "",
-        "EXPORT_DIR": "",
-        "EXPORT_ROOTFS_DIR": "",
-        "QUILT_PATCHES": "",
         "QUILT_NO_DIFF_INDEX": "1",
         "QUILT_NO_DIFF_TIMESTAMPS": "1",
         "QUILT_REFRESH_ARGS": "-p ab",
-        "CAPSH_ARG": "--drop=cap_setfcap",
+        **({} if config.environment.get("SETFCAP") == "1" else {"CAPSH_ARG": _CAPSH_ARG}),
         "BOARD": str(board.name),
         "BOARD_DTB": board.dtb,
         "KERNEL_PACKAGE": board.kernel,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,6 +48,11 @@ _NUMBERED = re.compile(r"(\d\d)-(.+)")
 _FOLDERS = (Kind.PATCHES, Kind.OVERLAY, Kind.TEMPLATES)
 # What tells the runner something, and a script nothing.
 _MARKS = frozenset({"SKIP", "SKIP_IMAGES", "EXPORT_IMAGE", "EXPORT_NOOBS"})
+# Functions of pi-gen's scripts/common, which its stages find here as well.
+_PI_GENS = frozenset({
+    "log", "bootstrap", "copy_previous", "unmount", "unmount_image", "on_chroot", "update_issue",
+    "ensure_next_loopdev", "ensure_loopdev_partitions",
+})  # fmt: skip
 # A script that lists all variables, or one whose name it computes, can read any of them.
 _READS_ALL = re.compile(
     rb"\$\{!|(?<![/\w])(?:env|printenv|envsubst)\b|declare +-[a-z]*[px]|export +-p"
@@ -77,6 +82,10 @@ class SubStage:
     path: Path
     actions: tuple[Action, ...]
     volatile: bool = False
+    # Not one of the checkout's own stages: nobody knows what its scripts rely on.
+    foreign: bool = False
+    # Its lists and scripts install by network, as in pi-gen: nothing of that is locked.
+    network: bool = False
 
     @property
     def stage(self) -> str:
@@ -130,14 +139,31 @@ class SubStage:
     @property
     def base(self) -> Path:
         """The folder that holds the stages."""
-        stage = self.path if self.of(Kind.PRERUN) else self.path.parent
-        return stage.resolve().parent
+        return self.stage_path.resolve().parent
+
+    @property
+    def stage_path(self) -> Path:
+        """The folder of its stage."""
+        return self.path if self.of(Kind.PRERUN) else self.path.parent
+
+    def common(self) -> Path | None:
+        """Give the fork's scripts/common where its scripts call functions that pi-gen has not."""
+        path = self.base / "scripts" / "common"
+        if not self.foreign or not path.is_file():
+            return None
+        functions = re.findall(
+            rb"^\s*(?:function\s+)?([A-Za-z_]\w*)\s*\(\)", path.read_bytes(), re.MULTILINE
+        )
+        own = {name for name in functions if name.decode() not in _PI_GENS}
+        scripts = [one.path.read_bytes() for one in self.of(Kind.RUN, Kind.PRERUN)]
+        used = {name for text in scripts for name in re.findall(rb"[A-Za-z_]\w*", text)}
+        return path if own & used else None
 
     def read_again(self) -> SubStage:
         """Give the sub-stage as its folder is now."""
         if self.of(Kind.PRERUN):
             return self
-        return read_sub_stage(self.path, self.name, volatile=self.volatile)
+        return replace(self, actions=read_sub_stage(self.path, self.name).actions)
 
     def shared(self) -> list[Path]:
         """Give what its scripts may read of the stage's own folder, if they look there."""
@@ -186,7 +212,9 @@ def find(name: str, checkout: Path) -> Path:
     return path
 
 
-def read(path: Path, *, volatile: bool = False) -> Stage:
+def read(
+    path: Path, *, volatile: bool = False, foreign: bool = False, network: bool = False
+) -> Stage:
     """Read a stage folder; with ``volatile`` its sub-stages run in every build."""
     stage = path.name
     subs: list[SubStage] = []
@@ -204,7 +232,8 @@ def read(path: Path, *, volatile: bool = False) -> Stage:
             for entry in folders(path)
             if not is_skipped(entry)
         ]
-    return Stage(name=stage, path=path, sub_stages=tuple(sub for sub in subs if sub.actions))
+    told = (replace(sub, foreign=foreign, network=network) for sub in subs if sub.actions)
+    return Stage(name=stage, path=path, sub_stages=tuple(told))
 
 
 def folders(path: Path) -> list[Path]:

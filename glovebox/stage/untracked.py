@@ -42,7 +42,8 @@ _INPUTS = {
 
 def inputs(sub: SubStage) -> tuple[str, ...]:
     """Give a line for each, naming file and line."""
-    return tuple(_inputs(sub))
+    network = ("network: true: what its lists and scripts install",) if sub.network else ()
+    return (*network, *_inputs(sub))
 
 
 def _inputs(sub: SubStage) -> Iterator[str]:

@@ -38,6 +38,7 @@ from tests.root import small_world, tools as its_tools
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from glovebox.build.snapshot import Snapshots
     from glovebox.host.monitor import Monitor
 
 FOLDER, SALT, TOKEN = sys.argv[1:] if __name__ == "__main__" else ("", "", "")
@@ -69,9 +70,16 @@ class SmallBuilder(Builder):
         tree = json.loads((Path(FOLDER) / "world.json").read_text())["tools"]
         return native.Root(tree=Path(tree)) if tree else its_tools.HostTools()  # type: ignore[return-value]  it has what is used
 
-    def _fill(self, step: Step, tree: Path, scratch: Path, line: Callable[[str], None]) -> None:
+    def _fill(
+        self,
+        step: Step,
+        tree: Path,
+        scratch: Path,
+        line: Callable[[str], None],
+        copies: Snapshots,
+    ) -> None:
         if step.kind is StepKind.EXTRACT:
-            super()._fill(step, tree, scratch, line)
+            super()._fill(step, tree, scratch, line, copies)
             return
         with (
             self._mounted(step, tree, scratch) as root,

@@ -18,7 +18,7 @@ import pytest
 from glovebox.boards.boards import BOARDS, Board
 from glovebox.build.builder import Builder
 from glovebox.config.access import AccessKeys
-from glovebox.config.schema import BoardName, Config, StageEntry
+from glovebox.config.schema import BoardName, Config, StageEntry, User
 from glovebox.errors import GloveboxError
 from glovebox.host.arch import host_arch
 from glovebox.host.monitor import Monitor
@@ -91,7 +91,14 @@ class Conformance:
         given = pi_gen.source(rule / "config", {}) if (rule / "config").exists() else {}
         config = Config(
             board=own_board().name,
-            stages=tuple(StageEntry(path=str(rule / "stages" / name)) for name in names),
+            stages=tuple(
+                StageEntry(
+                    path=str(rule / "stages" / name),
+                    network=name in lines(rule / "network"),
+                )
+                for name in names
+            ),
+            user=User(name=given.pop("FIRST_USER_NAME", "pi")),
             environment=given,
         )
         stages = plan.read_stages(config, RULES.parent.parent)
@@ -163,6 +170,8 @@ def test_rule(name: str, kept: Store) -> None:
         with made.builder().merged(made.last()) as root:
             found = run([RULES / "compare", rule, root], check=False)
         assert found.returncode == 0, found.stdout
+        with made.builder().deployed(made.last()) as place:
+            assert lines(rule / "deploy") == (lines(place / "list") if place else [])
         for pattern in warned:
             assert [one for one in made.ears.warnings if pattern in one], made.ears.warnings
         assert bool(warned) == bool(made.ears.warnings)

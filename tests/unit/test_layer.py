@@ -199,9 +199,13 @@ def test_prove_clean_names_what_it_found(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "usr/bin/link").symlink_to("tool")
 
     with pytest.raises(StepError) as caught:
-        layer.prove_clean(tmp_path, "armel")
+        layer.prove_clean(tmp_path, "armel", step="mine/00-a")
 
-    assert "1 programs are not for armel:\n  /usr/bin/tool" in caught.value.message
+    assert "mine/00-a: a program is not for armel" in caught.value.message
+    assert ":\n  /usr/bin/tool" in caught.value.message
+    assert "FOREIGN_PROGRAMS" in (caught.value.hint or "")
+    for pattern in ("/usr/bin/tool", "/usr/bin/*", "*"):
+        layer.prove_clean(tmp_path, "armel", step="mine/00-a", allowed=[pattern])
     assert "on-tools" in (caught.value.hint or "")
     assert "NO_ACCELERATOR" in (caught.value.hint or "")
 
@@ -210,4 +214,4 @@ def test_a_clean_layer_passes(tmp_path: Path) -> None:
     """Without such a program nothing is said."""
     make(tmp_path, "etc/file").write_text("text")
 
-    layer.prove_clean(tmp_path, "armel")
+    layer.prove_clean(tmp_path, "armel", step="mine/00-a")

@@ -146,9 +146,18 @@ def test_a_suite_becomes_the_version_that_was_found() -> None:
     """The lock's archive has no suites: the version stands in; other notation stays."""
     words = ("gpsd/backports", "dpkg/stable", "vim-", "x=1", "y:armel", "plain")
 
-    exact = LOCK.exact("target", "car/00-gps", words)
+    exact = LOCK.exact("target", "car/00-gps", words, installed=frozenset({"vim"}))
 
     assert exact == ("gpsd=1.0-1", "dpkg", "vim-", "x=1", "y:armel", "plain")
+
+
+def test_a_package_to_remove_that_is_nowhere_is_left_out() -> None:
+    """`name-` of a package that is not there has nothing to do; apt would not find it here."""
+    words = ("gpsd", "firmware-marvell-prestera-", "vim-:armel", "gpsd-", "libstdc++-")
+
+    exact = LOCK.exact("target", "car/00-gps", words, installed=frozenset({"libstdc++-"}))
+
+    assert exact == ("gpsd", "gpsd-", "libstdc++-")
 
 
 def test_removed_packages_leave_the_status() -> None:

@@ -18,6 +18,40 @@ if [ -n "$authorized_keys" ]; then
 fi
 passwd --quiet --lock root
 
+# Files of which a stage may have written lines: those stay, behind ours.
+ours=/run/settings
+touch /etc/fstab /etc/hosts /etc/hostname
+awk -v boot="/$boot" '
+  FNR == NR { if ($0 !~ /^#/) mine[$2] = 1; next }
+  NF > 1 && $0 !~ /^#/ && $2 != "/" && $2 != boot && !($2 in mine)' \
+  "$ours/fstab" /etc/fstab >"$ours/more"
+cat "$ours/fstab" "$ours/more" >/etc/fstab
+# A name that is ours, or that the board had before, means no other address.
+awk -v old="$(cat /etc/hostname)" '
+  FNR == NR { for (n = 2; n <= NF; n++) mine[$n] = 1; next }
+  { line = ""
+    for (n = 2; n <= NF && $1 !~ /^#/ && $n !~ /^#/; n++)
+      if (!($n in mine) && $n != old) line = line " " $n
+    if (line != "") print $1 line }' \
+  "$ours/hosts" /etc/hosts >"$ours/more"
+cat "$ours/hosts" "$ours/more" >/etc/hosts
+cat "$ours/hostname" >/etc/hostname
+for theirs in /etc/default/locale /etc/locale.conf; do
+  if [ -f "$theirs" ]; then break; fi
+done
+if [ -f "$theirs" ]; then
+  awk -F = 'FNR == NR { mine[$1] = 1; next } $0 !~ /^#/ && NF > 1 && !($1 in mine)' \
+    "$ours/locale.conf" "$theirs" >"$ours/more"
+  cat "$ours/more" >>"$ours/locale.conf"
+fi
+install -m 644 "$ours/locale.conf" /etc/locale.conf
+# A variant that a stage chose belongs to its layout.
+if ! grep -qsFx "$(grep ^XKBLAYOUT= "$ours/keyboard")" /etc/default/keyboard; then
+  install -m 644 "$ours/keyboard" /etc/default/keyboard
+fi
+# What stages logged while they were built is nothing the board did.
+find /var/log -type f -size +0 -exec truncate --size 0 {} +
+
 if [ ! -e "/usr/share/zoneinfo/$timezone" ]; then
   echo "image.yaml: timezone: '$timezone' is unknown to the suite's tzdata" >&2
   exit 1

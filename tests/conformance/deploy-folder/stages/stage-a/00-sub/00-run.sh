@@ -1,0 +1,3 @@
+#!/bin/bash -e
+mkdir -p "$DEPLOY_DIR"
+echo one >"$DEPLOY_DIR/list"

@@ -1,0 +1,3 @@
+mkdir -p /result
+echo whole >/result/said
+printf done

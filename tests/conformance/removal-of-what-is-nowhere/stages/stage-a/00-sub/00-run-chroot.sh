@@ -1,0 +1,1 @@
+mkdir -p /result; dpkg-query --show --showformat "\${Package}\n" hello >/result/said
