@@ -6,6 +6,7 @@ need.
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 OUT = CHECKOUT / "out"
 INTERRUPTED = 130
+PIPE_CLOSED = 141  # as of a program that SIGPIPE ended
 _HELP = {
     "set": "a value over image.yaml: --set board=3 (may be given several times)",
     "config": "the YAML file to build",
@@ -63,11 +65,21 @@ def _ending(
         # Asked by a signal other than Ctrl-C, it is told which.
         code = 128 + error.args[0] if error.args else INTERRUPTED
         raise Exit(stopped, code=code) from error
+    except BrokenPipeError as error:
+        # Whoever read the output has seen enough; nothing more is said to nobody.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise Exit(code=PIPE_CLOSED) from error
     except OSError as error:
         # A full disk and the like: the machine's trouble, not ours.
         said = f"{error.filename}: {error.strerror}" if error.filename else str(error)
         failed = HostError(said, hint=hints.hint_for(said))
         raise Exit(f"error: {failed}", code=failed.exit_code) from error
+    except Exit:
+        raise
+    except Exception as error:
+        from glovebox import fault
+
+        raise Exit(fault.report(error, sys.argv, log=log), code=fault.EXIT_CODE) from error
     finally:
         monitor.close()
 

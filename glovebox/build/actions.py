@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from glovebox.build import failure, modes, patches, workdir
 from glovebox.build.accelerator import HOME
 from glovebox.card import system
-from glovebox.errors import StepError
+from glovebox.errors import GloveboxError, StepError
 from glovebox.host import chroot, files, inside
 from glovebox.host.run import CommandError, stream
 from glovebox.lock import archive, lock
@@ -50,7 +50,7 @@ def run_sub_stage(step: Step, site: Site) -> None:
             _run_action(action, step, sub, site)
         except CommandError as error:
             script = action.kind in (stage.Kind.RUN, stage.Kind.RUN_CHROOT, stage.Kind.PRERUN)
-            text = action.path.read_text() if script else ""
+            text = action.path.read_text(errors="replace") if script else ""
             raise failure.located(
                 f"{sub.name}/{action.path.name}",
                 action.path,
@@ -103,14 +103,21 @@ def lay(folder: Path, root: Path) -> None:
     for path in files.walk(folder):
         name = path.relative_to(folder)
         mode = path.lstat().st_mode
-        if stat.S_ISLNK(mode):
-            inside.link(root, name, path.readlink())
-        elif stat.S_ISDIR(mode):
-            inside.folder(root, name)
-        elif stat.S_ISREG(mode):
-            _write(root, name, path.read_bytes(), program=bool(mode & 0o100))
-        else:
+        if not (stat.S_ISLNK(mode) or stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
             raise StepError(f"{path} is {files.kind_of(mode)}", hint="an image's files are plain")
+        try:
+            if stat.S_ISLNK(mode):
+                inside.link(root, name, path.readlink())
+            elif stat.S_ISDIR(mode):
+                inside.folder(root, name)
+            else:
+                _write(root, name, path.read_bytes(), program=bool(mode & 0o100))
+        except (GloveboxError, OSError) as error:
+            said = error.message if isinstance(error, GloveboxError) else error.strerror
+            raise StepError(
+                f"{path} cannot be laid over the image: {said}",
+                hint="give it the kind it has there, or let a script before remove that",
+            ) from error
 
 
 def write(made: Iterable[Rendered], root: Path) -> None:
@@ -158,13 +165,15 @@ def _install_by_network(packages: Sequence[str], action: stage.Action, site: Sit
 
 def _debconf(action: stage.Action, site: Site) -> None:
     # pi-gen pastes the file into a script, so variables in it are expanded by the chroot's shell.
-    script = f"debconf-set-selections <<SELECTIONS\n{action.path.read_text()}\nSELECTIONS\n"
+    text = action.path.read_text(errors="surrogateescape")
+    script = f"debconf-set-selections <<SELECTIONS\n{text}\nSELECTIONS\n"
     _in_chroot(site, ["/bin/bash", "-e"], script=script)
 
 
 def _run_in_chroot(action: stage.Action, sub: stage.SubStage, site: Site) -> None:
     """Feed a script to a shell in the root; say so when something in it read the rest of it."""
-    script = action.path.read_text()
+    # Byte for byte as it stands there, in whatever encoding.
+    script = action.path.read_text(errors="surrogateescape")
     # Where a reader is known it shall get what it gets elsewhere: the rest, and no line of ours.
     watched = ends_openly(script) and not any(stage_check.reads_input(action.path))
     said: list[str] = []

@@ -445,7 +445,7 @@ class Builder:
         name = step.inputs["user"].digest
         with self._mounted(step, tree, scratch) as root:
             words = ["/bin/sh", "-ec", _FIRST_USER, "sh", name]
-            stream(chroot.command(root, words, env), line=line)
+            stream(chroot.command(root, words), line=line, env=env)
 
     def _on_tools(self, step: Step, tree: Path, scratch: Path, line: Callable[[str], None]) -> None:
         sub, action = step.sub_stage, step.action
@@ -640,7 +640,7 @@ class Builder:
                 env = chroot.environment(self.plan.arch, self.plan.epoch)
                 words = ["apt-get", "--quiet", "--option=APT::Sandbox::User=root", "update"]
                 try:
-                    stream(chroot.command(root, words, env, network=True), line=line)
+                    stream(chroot.command(root, words, network=True), line=line, env=env)
                 except CommandError as error:
                     # The stage may name others, and ask them itself.
                     line(f"the archives that the image names could not be asked: {error}")

@@ -221,6 +221,11 @@ class Reader:
                 what = f"is not {_NAMES.get(kind, 'one word')}"
                 raise WrongValueError(what)  # noqa: TRY301  one place adds path and value
             value = self._checked(kind, node.value, meta, node)
+        except OSError as error:
+            # Longer than any file's name, for one.
+            said = (error.strerror or str(error)).lower()
+            self._note(path, node, f"it cannot be looked for: {said}", "write a shorter value")
+            return _WRONG
         except WrongValueError as wrong:
             hidden = secret or bool(meta.get("hidden"))
             shown = _show(node, hidden=hidden)

@@ -12,6 +12,7 @@ import functools
 import re
 import zoneinfo
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -23,7 +24,6 @@ BASE_WORDS = ("debian", "auto", "raspios")
 SUITES = ("bullseye", "bookworm", "trixie", "forky", "sid")
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
-_UNITS = {"": 1, "B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": KIB, "MiB": MIB, "GiB": GIB}
 
 MAX_SSID_BYTES = 32  # IEEE 802.11
 
@@ -139,10 +139,19 @@ def _ssh_key_file(path: Path) -> str:
         what = "names a file that is not a .pub file"
         raise WrongValueError(what, "name the public key, the file that ends in .pub")
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
+        data = path.read_bytes()
+    except OSError as error:
         what = f"names {path}, which cannot be read"
         raise WrongValueError(what, "make a key with: ssh-keygen -t ed25519") from error
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        what = f"names {path}, which is text in UTF-16, as PowerShell writes it"
+        raise WrongValueError(what, f"iconv -f utf-16 -t utf-8 {path} -o key.pub, and name that")
+    text = data.decode("utf-8-sig", errors="replace")
+    if "BEGIN SSH2 PUBLIC KEY" in text or text.startswith("PuTTY-User-Key-File"):
+        what = f"names {path}, which is a key in the form of PuTTY"
+        raise WrongValueError(
+            what, f"ssh-keygen -i -f {path} >key.pub, or copy what PuTTYgen shows"
+        )
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
     if "PRIVATE KEY" in text:
         raise _private_key()
@@ -239,6 +248,10 @@ def _countries() -> frozenset[str]:
 def timezone(text: str) -> str:
     """Check a time zone against the host's tzdata; without it, only its shape."""
     shaped = re.fullmatch(r"[A-Z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*", text)
+    today = _todays_name(text)
+    if today:
+        what = "is a name that today's Debian has no more"
+        raise WrongValueError(what, f"write {today}")
     # One look at a file: listing all zones takes longer than everything else here together.
     if shaped and any(Path(folder, text).is_file() for folder in zoneinfo.TZPATH):
         return text
@@ -250,6 +263,20 @@ def timezone(text: str) -> str:
         cure = f"did you mean {cities[close[0]]}?" if close else "write it as Europe/Berlin"
         raise WrongValueError(what, cure)
     return text
+
+
+def _todays_name(text: str) -> str | None:
+    """Give the name of a zone that is listed by an old one: those are in tzdata-legacy now."""
+    for folder in map(Path, zoneinfo.TZPATH):
+        links, zones = folder / "tzdata.zi", folder / "zone.tab"
+        if not links.is_file() or not zones.is_file():
+            continue
+        if f"\t{text}\n" in zones.read_text() or f"\t{text}\t" in zones.read_text():
+            return None
+        found = re.search(rf"^L (\S+) {re.escape(text)}$", links.read_text(), re.MULTILINE)
+        kept = text in ("UTC", "GMT") or text.startswith("Etc/")
+        return found[1] if found and not kept else None
+    return None
 
 
 def locale(text: str) -> str:
@@ -265,6 +292,10 @@ def keyboard(text: str) -> str:
     if text == "uk":
         what = "is not a keyboard layout"
         raise WrongValueError(what, "the United Kingdom's is gb, Ukraine's is ua")
+    other = {"en": "us or gb", "sv": "se", "da": "dk", "ja": "jp"}
+    if text in other:
+        what = "is a language, not a keyboard layout"
+        raise WrongValueError(what, f"write {other[text]}")
     if not re.fullmatch(r"[a-z]{2,8}(,[a-z]{2,8}){0,3}", text):
         what = "is not a keyboard layout"
         raise WrongValueError(what, "an XKB layout such as us, gb or de")
@@ -273,13 +304,13 @@ def keyboard(text: str) -> str:
 
 def size(text: str) -> int:
     """Read a size in bytes, with or without a unit."""
-    match = re.fullmatch(r"([0-9]{1,18}) ?([A-Za-z]*)", text)
-    if match and match[2] in _UNITS:
-        return int(match[1]) * _UNITS[match[2]]
+    match = re.fullmatch(r"([0-9]{1,18})(\.[0-9]{1,9})? ?([KMGT]?)(iB|B)?", text, re.IGNORECASE)
+    if match:
+        base = 1024 if (match[4] or "").lower() == "ib" else 1000
+        unit: int = base ** " KMGT".index(match[3].upper() or " ")
+        return int(Decimal(f"{match[1]}{match[2] or ''}") * unit)
     what = "is not a size"
-    short = match and {"K": "KiB", "M": "MiB", "G": "GiB"}.get(match[2].upper()[:1])
-    cure = f"write {match[1]}{short}" if match and short else "write it as 512MiB or 4GiB"
-    raise WrongValueError(what, cure)
+    raise WrongValueError(what, "write it as 512MiB or 4GiB")
 
 
 def url(text: str) -> str:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from rich.status import Status
 
+# After so long a person wants to know what goes on; later, that it still does.
+_MOMENT_S, _STILL_S, _OFTEN = 2.0, 30.0, 1000
 log = logging.getLogger("glovebox")
 # Silence for longer looks like a program that hangs.
 PATIENCE_S = 2.0
@@ -68,7 +70,7 @@ class Monitor:
 
     def note(self, text: str) -> None:
         """Write a line to the log file only."""
-        if self._file is not None:
+        if self._file is not None and not self._file.closed:
             self._file.write(f"{time.strftime('%H:%M:%S')} {text}\n")
 
     @contextmanager
@@ -110,6 +112,28 @@ class Monitor:
         self._steps.append({"step": name, "seconds": round(seconds, 1)})
         self._end(name)
         self.say(f"  ✓ {name}  {seconds:.1f} s", style="green")
+
+    @contextmanager
+    def slow(self, name: str, doing: str) -> Iterator[None]:
+        """Say what goes on when it takes longer than a moment, and that it still does."""
+        ended = threading.Event()
+
+        def tell() -> None:
+            waited = 0.0
+            for pause in (_MOMENT_S, *[_STILL_S] * _OFTEN):
+                if ended.wait(pause):
+                    return
+                waited += pause
+                after = f" ({waited:.0f} s)" if waited > _MOMENT_S else ""
+                self.say(f"  … {name}: {doing}{after}", style="dim")
+
+        teller = threading.Thread(target=tell, daemon=True)
+        teller.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            teller.join()
 
     @contextmanager
     def handed_over(self) -> Iterator[None]:

@@ -238,7 +238,7 @@ def _name(command: Command) -> str:
 def _feed(pipe: IO[bytes], text: str) -> None:
     # The program may end early; its status says why.
     with suppress(BrokenPipeError):
-        pipe.write(text.encode())
+        pipe.write(text.encode(errors="surrogateescape"))
     with suppress(BrokenPipeError):
         pipe.close()
 

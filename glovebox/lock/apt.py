@@ -431,7 +431,9 @@ def sources_of(root: Path) -> Iterator[Source]:
                 )
     for name in (one for one in names if one.endswith(".sources")):
         for stanza in re.split(r"\n\s*\n", inside.text(root, f"{parts}/{name}")):
-            fields = dict(re.findall(r"^([A-Za-z-]+):[ \t]*(.+)$", stanza, re.MULTILINE))
+            # A line that begins with white space goes on with the one before; # is a comment.
+            whole = re.sub(r"\n[ \t]+", " ", re.sub(r"(?m)^#.*\n?", "", stanza))
+            fields = dict(re.findall(r"^([A-Za-z-]+):[ \t]*(.+)$", whole, re.MULTILINE))
             if (
                 fields.get("Enabled", "yes").strip() == "no"
                 or "deb" not in fields.get("Types", "").split()

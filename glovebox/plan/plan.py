@@ -195,7 +195,26 @@ def read_stages(config: Config, checkout: Path) -> tuple[stage.Stage, ...]:
                 f"stages: two are called {one.name}: {other.path} and {one.path}",
                 hint="rename one of the folders",
             )
+    if config.base == "debian":  # another image may bring what a stage needs
+        _require_needs(read)
     return tuple(read)
+
+
+def _require_needs(stages: Sequence[stage.Stage]) -> None:
+    """Raise ConfigError where stages come before what they need, all of them at once."""
+    names = [one.name for one in stages]
+    lacking = [
+        f"{one.name} needs {need} before it"
+        + ("" if need not in names else f", and {need} comes after it")
+        for number, one in enumerate(stages)
+        for need in one.needs
+        if need not in names[:number]
+    ]
+    if lacking:
+        raise ConfigError(
+            f"stages: {'; '.join(lacking)}",
+            hint="name them in that order; their files NEEDS say what each is made upon",
+        )
 
 
 def _read_stage(entry: StageEntry, checkout: Path) -> stage.Stage:

@@ -101,6 +101,7 @@ def open_project(  # noqa: PLR0913  what a person can ask of a run
         settings.user, home=caller.home, data_home=caller.data_home, owner=caller.owner
     )
     stages = plan.read_stages(settings, CHECKOUT)
+    stage_check.require_sound(stages)
     given = pi_gen.variables(settings, board)
     exports = pi_gen.exports(stages, given)
     if not quiet:
@@ -119,15 +120,16 @@ def open_project(  # noqa: PLR0913  what a person can ask of a run
         asked = lock.question(suite, chains, sources)
         resolved = lock.read(lock_file(config, board), asked=asked)
     else:
-        resolved = lock.resolve(
-            store,
-            suite=suite,
-            mirror=mirror_of(settings),
-            chains=chains,
-            sources=sources,
-            refresh=refresh,
-            own=_archives(settings, base, suite),
-        )
+        with monitor.slow("packages", "asking the mirror what there is, and resolving it"):
+            resolved = lock.resolve(
+                store,
+                suite=suite,
+                mirror=mirror_of(settings),
+                chains=chains,
+                sources=sources,
+                refresh=refresh,
+                own=_archives(settings, base, suite),
+            )
     if not quiet:
         for warning in resolved.warnings:
             monitor.warn(warning)

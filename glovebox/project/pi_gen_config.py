@@ -36,7 +36,8 @@ def read(path: Path) -> Node:
         if found.get(name):
             _put(tree, key, _text(found[name], path))
     if found.get("PUBKEY_SSH_FIRST_USER"):
-        _put(tree, "user.ssh_keys", _list([found["PUBKEY_SSH_FIRST_USER"]], path))
+        keys = found["PUBKEY_SSH_FIRST_USER"].splitlines()
+        _put(tree, "user.ssh_keys", _list([key for key in keys if key.strip()], path))
     if found.get("STAGE_LIST"):
         _put(tree, "stages", _list(_stages(found["STAGE_LIST"], path.parent), path))
     taken = {*_KEYS, "PUBKEY_SSH_FIRST_USER"}

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+from functools import partial
 from typing import TYPE_CHECKING
 
+from glovebox.errors import ConfigError
 from glovebox.stage import host_tools, modes, pi_gen, stage, wordlist
 from glovebox.stage.stage import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
 _SCRIPTS = (Kind.PRERUN, Kind.RUN, Kind.RUN_CHROOT)
@@ -67,6 +69,7 @@ _SET = re.compile(
     r"|\b(?:for|read(?:\s+-\w+)*|mapfile|readarray|printf\s+-v)\s+([A-Z_]\w*)",
     re.MULTILINE,
 )
+_LOOKED_AT = 1 << 16
 _OTHER_FILES = re.compile(r"^\s*(?:\.|source)\s+\S", re.MULTILINE)
 # Commands that read the standard input when nothing is said of it.
 _READERS = re.compile(
@@ -114,8 +117,54 @@ def _of_stage(one: stage.Stage) -> Iterator[str]:
                 " earlier build left is not needed here, where finished steps are kept anyway:"
                 " remove the file to have them"
             )
+    for folder in stage.folders(one.path):
+        if not stage.is_skipped(one.path) and not stage.is_skipped(folder):
+            yield from _passed_over(folder)
     scripts = [action.path for sub in one.sub_stages for action in sub.of(*_SCRIPTS)]
     yield from _unused(one.path / "files", scripts)
+
+
+def require_sound(stages: Sequence[stage.Stage]) -> None:
+    """Raise ConfigError naming every file that would end the build when it is reached."""
+    wrong = [said for sub in stage.all_of(stages) for said in _mistakes(sub)]
+    if wrong:
+        raise ConfigError("\n".join(wrong))
+
+
+def _mistakes(sub: stage.SubStage) -> Iterator[str]:
+    for action in sub.of(*_SCRIPTS, Kind.ON_TOOLS):
+        if b"\r\n" in action.path.read_bytes()[:_LOOKED_AT]:
+            yield (
+                f"{action.path}: it has the line ends of Windows (CRLF), which no shell reads:"
+                f" sed -i 's/\\r$//' {action.path}"
+            )
+    for action in sub.of(Kind.PACKAGES, Kind.PACKAGES_NR, Kind.TOOLS, Kind.LIBRARIES):
+        yield from _told(partial(wordlist.words_of, action.path, {}))
+    folders = [action.path for action in sub.of(Kind.OVERLAY)]
+    for folder in (*folders, *([] if sub.of(Kind.PRERUN) else [sub.path / "files"])):
+        yield from _told(partial(modes.read, folder))
+
+
+def _told(look: Callable[[], object]) -> list[str]:
+    try:
+        look()
+    except ConfigError as error:
+        return [str(error)]
+    return []
+
+
+def _passed_over(folder: Path) -> Iterator[str]:
+    """Say which entries look like actions and are none, since they are of another kind."""
+    for entry in sorted(folder.iterdir()):
+        found = re.fullmatch(r"\d\d-(.+)", entry.name)
+        if found is None or found[1] not in set(Kind) - {Kind.PRERUN}:
+            continue
+        wants_folder = found[1] in (Kind.PATCHES, Kind.OVERLAY, Kind.TEMPLATES)
+        if not entry.exists():
+            yield f"{entry}: a link to nothing ({entry.readlink()}), so it is passed over"
+        elif entry.is_dir() != wants_folder:
+            kind, wanted = ("a file", "a folder") if wants_folder else ("a folder", "a file")
+            yield f"{entry}: it is {kind}, so it is passed over; {wanted} of that name is meant"
 
 
 def _of_sub_stage(sub: stage.SubStage, given: Mapping[str, str]) -> Iterator[str]:

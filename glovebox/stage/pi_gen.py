@@ -27,7 +27,12 @@ UNSET = (
     "QUILT_PATCHES", "CAPSH_ARG",
 )  # fmt: skip
 # Sourced in a shell that hands on all that was assigned, exported or not.
-_SOURCING = 'set -a; cd "$1"; source "$2"; env -0'
+# Whatever the file prints, and however it ends, comes before the mark.
+_MARK = "glovebox: what was set"
+_SOURCING = (
+    f"""trap 'status=$?; printf "\\0%s\\0" "{_MARK}"; env -0; exit $status' EXIT; """
+    """set -a; cd "$1"; source "$2" """
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +112,10 @@ def exports(stages: Sequence[Stage], given: Mapping[str, str]) -> tuple[Export, 
             continue
         known |= source(stage.path / "EXPORT_IMAGE", {**known, "EXPORT_DIR": str(stage.path)})
         suffix = known.get("IMG_SUFFIX", "")
+        if not suffix.isprintable():
+            raise ConfigError(
+                f"{stage.path}/EXPORT_IMAGE: IMG_SUFFIX: {suffix!r} is no file's name"
+            )
         if "/" in suffix:
             raise ConfigError(f"{stage.path}/EXPORT_IMAGE: IMG_SUFFIX: '{suffix}' names a folder")
         for other in found:
@@ -123,18 +132,20 @@ def exports(stages: Sequence[Stage], given: Mapping[str, str]) -> tuple[Export, 
 
 def source(script: Path, given: Mapping[str, str]) -> dict[str, str]:
     """Source a file in bash and give the variables it sets; raises ConfigError when it fails."""
+    if b"\r\n" in script.read_bytes():
+        raise ConfigError(
+            f"{script} has the line ends of Windows (CRLF), which a shell takes into its values",
+            hint=f"sed -i 's/\\r$//' {script}",
+        )
     before = environment(given)
     command = ["bash", "-e", "-c", _SOURCING, "bash", str(script.parent), str(script)]
     try:
         said = run(command, env=before).stdout
     except CommandError as error:
         raise ConfigError(f"{script} cannot be sourced:\n{error.tail}") from error
-    # A program it starts may print: each variable stands between two zero bytes, after the last
-    # line of such words.
-    entries = [entry.rpartition("\n")[2] if n == 0 else entry
-               for n, entry in enumerate(said.split("\0"))]  # fmt: skip
+    entries = said.rpartition(f"\0{_MARK}\0")[2].split("\0")
     after = dict(entry.split("=", 1) for entry in entries if "=" in entry)
-    ignored = {"_", "PWD", "OLDPWD", "SHLVL"}
+    ignored = {"_", "PWD", "OLDPWD", "SHLVL", "status"}
     return {
         name: value
         for name, value in after.items()

@@ -47,7 +47,7 @@ _ORDER = {kind: place for place, kind in enumerate(Kind)}
 _NUMBERED = re.compile(r"(\d\d)-(.+)")
 _FOLDERS = (Kind.PATCHES, Kind.OVERLAY, Kind.TEMPLATES)
 # What tells the runner something, and a script nothing.
-_MARKS = frozenset({"SKIP", "SKIP_IMAGES", "EXPORT_IMAGE", "EXPORT_NOOBS"})
+_MARKS = frozenset({"SKIP", "SKIP_IMAGES", "EXPORT_IMAGE", "EXPORT_NOOBS", "NEEDS"})
 # Functions of pi-gen's scripts/common, which its stages find here as well.
 _PI_GENS = frozenset({
     "log", "bootstrap", "copy_previous", "unmount", "unmount_image", "on_chroot", "update_issue",
@@ -183,6 +183,13 @@ class Stage:
     name: str
     path: Path
     sub_stages: tuple[SubStage, ...]
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The stages that have to come before it, by its file NEEDS: their names, a line each."""
+        path = self.path / "NEEDS"
+        lines = path.read_text(errors="replace").splitlines() if path.is_file() else []
+        return tuple(one for line in lines if (one := line.partition("#")[0].strip()))
 
     @property
     def exports(self) -> bool:

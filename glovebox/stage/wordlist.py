@@ -26,7 +26,14 @@ def words_of(path: Path, variables: Mapping[str, str]) -> tuple[str, ...]:
     Raises ConfigError where a list asks the shell for more than variables.
     """
     try:
-        return words_in(path.read_text(), variables)
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"{path}: it is no UTF-8 text (byte {error.start + 1})",
+            hint=f"iconv -f latin1 -t utf-8 {path} -o {path}.new, and give that the name",
+        ) from error
+    try:
+        return words_in(text, variables)
     except ValueError as error:
         raise ConfigError(
             f"{path}: {error}: what it asks for cannot be known before the build",

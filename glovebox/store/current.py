@@ -7,11 +7,12 @@ being one when its configuration file is gone.
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from glovebox.config import rules
+from glovebox.config.problem import WrongValueError
 from glovebox.errors import ConfigError
 from glovebox.host import files
 from glovebox.store.store import size_of
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
     from glovebox.store.store import Store
 
-_UNITS = ("", "K", "M", "G", "T")
 _DOWNLOADS = ("debs", "sources")
 
 
@@ -44,12 +44,12 @@ class _Item:
 
 def parse_size(text: str) -> int:
     """Read a size such as ``10G``, ``10GB`` or ``1.5GiB``; raises ConfigError."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(iB|B)?", text.strip(), re.IGNORECASE)
-    if found is None:
-        raise ConfigError(f"--keep: '{text}' is no size", hint="write it as 10G or 10GiB")
-    number, unit, suffix = found.groups()
-    base = 1024 if (suffix or "").lower() == "ib" else 1000
-    return int(float(number) * base ** _UNITS.index(unit.upper()))
+    try:
+        return rules.size(text.strip())
+    except WrongValueError as error:
+        raise ConfigError(
+            f"--keep: '{text}' is no size", hint="write it as 10G or 10GiB"
+        ) from error
 
 
 def remember(

@@ -61,7 +61,7 @@ class FakeWork:
 def work(monkeypatch: pytest.MonkeyPatch) -> FakeWork:
     """Put the fake in the place of the work."""
     fake = FakeWork()
-    monkeypatch.setattr(Builder, "_fill", lambda _self, *given: fake(*given))
+    monkeypatch.setattr(Builder, "_fill", lambda _self, *given: fake(*given[:4]))
     return fake
 
 

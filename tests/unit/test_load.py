@@ -158,7 +158,7 @@ def test_five_mistakes_are_said_at_once(tmp_path: Path) -> None:
 board: 3b
 hostnmae: car
 disk:
-  boot: 512M
+  boot: 512X
 wifi:
   networks:
     - {ssid: garage, psk: short}
@@ -171,7 +171,7 @@ wifi:
 the configuration has 5 mistakes:
   image.yaml:1: board: '3b' is not one of zero-w, zero-2-w, 3, 4, 5; hint: did you mean 3?
   image.yaml:2: hostnmae: is no known key; hint: did you mean hostname?
-  image.yaml:4: disk.boot: '512M' is not a size; hint: write 512MiB
+  image.yaml:4: disk.boot: '512X' is not a size; hint: write it as 512MiB or 4GiB
   image.yaml:6: wifi.country: is missing, wifi.networks needs it; \
 hint: the radio stays off until it is known where the board is
   image.yaml:7: wifi.networks[0].psk: the value (not shown) is not a WPA passphrase; \
@@ -221,7 +221,7 @@ hint: 8 to 63 ASCII characters, or the key as 64 hex digits"""
         ("wifi: {country: DE, networks: {ssid: a}}", "wifi.networks: a section is not a list"),
         # Sizes and numbers
         ("disk: {boot: 1KiB}", "disk.boot: '1KiB' is too small; hint: at least 64MiB"),
-        ("disk: {boot: 1.5GiB}", "'1.5GiB' is not a size"),
+        ("disk: {boot: 1.5XiB}", "'1.5XiB' is not a size"),
         ("disk: {boot: -1}", "disk.boot: -1 is not a size"),
         ("disk: {root: lots}", "disk.root: 'lots' is not a size; hint: write it as 512MiB or 4GiB"),
         ("disk: {root: 9000GiB}", "is too large; hint: at most 2047GiB"),
