@@ -228,18 +228,19 @@ def ssh_config(*, host: str, port: int, login: Login, folder: Path, check: bool)
     """Write the ssh configuration that reaches a board under the name ``board``, and only it.
 
     ``check``: ask the caller's own known_hosts. An emulated board makes its keys when it boots, and
-    is reached through this very process.
+    is reached through this very process; it is known to be there, and may be slow to answer.
     """
+    slow = 1 if check else round(1 / SLOWEST)
     lines = [
         "Host board",
         f"HostName {host}",
         f"Port {port}",
         f"User {login.user}",
         "BatchMode yes",
-        f"ConnectTimeout {BANNER_TIMEOUT_S}",
+        f"ConnectTimeout {BANNER_TIMEOUT_S * slow}",  # the exchange of keys counts too
         "ServerAliveInterval 15",
         # A minute of silence is normal while the emulated board computes.
-        "ServerAliveCountMax 8",
+        f"ServerAliveCountMax {8 * slow}",
         f"ControlPath {folder}/master",
         "LogLevel ERROR",
     ]
@@ -316,7 +317,7 @@ class Machine:
                 break
             time.sleep(POLL_S)
         else:
-            raise self._error(f"nobody could log in within {timeout_s:.0f} s")
+            raise self._error(f"nobody could log in within {self.patience(timeout_s):.0f} s")
         self._log_in()
 
     def wait_said(self, words: re.Pattern[bytes], timeout_s: float = BOOT_TIMEOUT_S) -> None:
@@ -325,15 +326,17 @@ class Machine:
         while not words.search(self._serial()):
             self.check()
             if time.monotonic() > began + self.patience(timeout_s):
-                raise self._error(f"it did not say {words.pattern!r} within {timeout_s:.0f} s")
+                bound_s = self.patience(timeout_s)
+                raise self._error(f"it did not say {words.pattern!r} within {bound_s:.0f} s")
             time.sleep(POLL_S)
 
     def ssh(self, command: str, *, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a shell command on the board as the first user."""
         self.check()
+        seconds = round(self.patience(COMMAND_TIMEOUT_S))
         try:
             return run(
-                ["timeout", str(COMMAND_TIMEOUT_S), "ssh", "-F", self.ssh_config, "board", command],
+                ["timeout", str(seconds), "ssh", "-F", self.ssh_config, "board", command],
                 check=check,
             )
         except CommandError as error:
@@ -351,7 +354,8 @@ class Machine:
                 return
             self.check()
             time.sleep(POLL_S)
-        raise self._error(f"the board did not power down within {timeout_s:.0f} s")
+        bound_s = self.patience(timeout_s)
+        raise self._error(f"the board did not power down within {bound_s:.0f} s")
 
     @property
     def off(self) -> bool:
@@ -413,7 +417,7 @@ class Machine:
         """Ask for sshd's first line."""
         try:
             with socket.create_connection(("127.0.0.1", self.port), BANNER_TIMEOUT_S) as link:
-                link.settimeout(BANNER_TIMEOUT_S)
+                link.settimeout(self.patience(BANNER_TIMEOUT_S))
                 return link.recv(4) == b"SSH-"
         except OSError:
             return False
@@ -430,7 +434,7 @@ class Machine:
                 said = output.read().decode(errors="replace").strip() if output else ""
                 raise self._error(f"the board refused the login: {said}")
             if time.monotonic() > until:
-                raise self._error(f"the login took over {LOGIN_TIMEOUT_S} s")
+                raise self._error(f"the login took over {self.patience(LOGIN_TIMEOUT_S):.0f} s")
             time.sleep(POLL_S)
 
     def _read(self) -> None:

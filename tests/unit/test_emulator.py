@@ -163,6 +163,8 @@ def test_ssh_config_of_an_emulated_board() -> None:
     assert 'IdentityFile "/keys/my key"' in lines
     assert "IdentitiesOnly yes" in lines
     assert "UserKnownHostsFile /s/known_hosts" in lines
+    # Ten times what a real board gets: it may be emulated that slowly.
+    assert {"ConnectTimeout 200", "ServerAliveCountMax 80"} <= set(lines)
 
 
 def test_ssh_config_of_a_real_board() -> None:
@@ -172,6 +174,7 @@ def test_ssh_config_of_a_real_board() -> None:
 
     assert "StrictHostKeyChecking" not in told
     assert "IdentityFile" not in told
+    assert "ConnectTimeout 20\n" in told
 
 
 def _machine(tmp_path: Path, program: str) -> Machine:
@@ -280,6 +283,24 @@ def test_a_board_that_falls_behind_is_given_more_time(tmp_path: Path) -> None:
         machine._powered = time.monotonic() - powered_s
         machine.note_clock(uptime_s)
         assert machine.patience(60) == pytest.approx(waited_s, rel=0.02)
+
+
+def test_a_command_on_a_slow_board_has_its_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What runs on the board, and what it is waited for, have bounds that grow together."""
+    machine = _machine(tmp_path, "import time; time.sleep(60)")
+    asked: list[list[str]] = []
+    monkeypatch.setattr(emulator, "run", lambda command, **_: asked.append(command))
+    machine._slowest = 0.5
+    try:
+        machine.ssh("true")
+        with pytest.raises(EmulatorError, match="within 2 s"):
+            machine.wait_said(re.compile(rb"never"), timeout_s=1)
+    finally:
+        machine.end()
+
+    assert asked[0][:3] == ["timeout", str(2 * emulator.COMMAND_TIMEOUT_S), "ssh"]
 
 
 def test_a_fast_machine_is_given_no_less_time(
