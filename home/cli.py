@@ -39,6 +39,7 @@ COMMANDS = {
     "backup": ("home.commands.backup", "write the landing into one archive"),
     "restore": ("home.commands.restore", "fill an empty folder from an archive"),
     "unit": ("home.commands.unit", "give the systemd unit that runs this home for its user"),
+    "wheel": ("home.commands.wheel", "make one file of it for a machine without the builder"),
 }
 INTERRUPTED = 130
 

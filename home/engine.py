@@ -56,7 +56,7 @@ def memory(scratch: Path | None = None) -> Iterator[Any]:
     try:
         import duckdb  # noqa: PLC0415  60 MB, for whom needs it
     except ImportError:
-        raise HomeError("DuckDB is missing; hint: pip install 'glovebox[home]'") from None
+        raise HomeError("DuckDB is missing; hint: pip install duckdb") from None
     base = duckdb.connect(":memory:")
     try:
         base.execute("SET TimeZone = 'UTC'")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import http.client
 import re
 import shlex
 import subprocess
+import sys
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.home import made
-from tests.home.parts import CHECKOUT, HomeProcess, command, until
-from tests.home.test_http import post
+from tests.home.parts import CHECKOUT, KEY, HomeProcess, command, until
+from tests.home.test_http import BODY, CONFIG, post
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +25,8 @@ def test_first_trip_as_the_page_says(tmp_path: Path) -> None:
     """The commands and the home.yaml of docs/home.md, one after the other, end with a trip."""
     page = DOC.read_text()
     blocks = re.findall(r"```\n(\./invoke home.*?)\n```", page, re.DOTALL)
-    assert [block.split()[2:4] for block in blocks] == [["--", "key"], [], ["--", "sql"]]
+    words = [block.split()[2:4] for block in blocks[:3]]
+    assert words == [["--", "key"], [], ["--", "sql"]]
     (text,) = re.findall(r"```yaml\n(folder:.*?)```", page, re.DOTALL)
 
     data = tmp_path / "home-data"
@@ -70,6 +75,37 @@ def test_unit_starts_a_home(tmp_path: Path) -> None:
     child.terminate()
     assert child.wait(60) == 0
     assert (place / "data/landing").is_dir()
+
+
+@pytest.mark.needs("npm")
+def test_wheel_is_a_home_without_the_builder(tmp_path: Path) -> None:
+    """Installed from its wheel, no checkout in reach, it takes records and shows its page."""
+    out = tmp_path / "out"
+    made_wheel = command(tmp_path / "x", "wheel", str(out))
+    assert made_wheel.returncode == 0, made_wheel.stderr
+    (wheel,) = out.glob("glovebox_home-*.whl")
+    assert wheel.name in DOC.read_text()
+    place = tmp_path / "installed"
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+    subprocess.run([*pip, "--no-deps", "--target", str(place), str(wheel)], check=True)
+    (tmp_path / "key").write_text(KEY)
+    (tmp_path / "home.yaml").write_text(CONFIG)
+
+    child = subprocess.Popen(
+        [place / "bin/home", "serve"], cwd=tmp_path, env={"PYTHONPATH": str(place)},
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert child.stdout is not None
+    host, port = child.stdout.readline().split("/")[2].split(":")
+    link = http.client.HTTPConnection(host, int(port), timeout=60)
+    link.request("POST", "/", body=BODY, headers={"X-API-Key": KEY})
+    assert link.getresponse().read() == b"500 records, 0 dead letters\n"
+    until(lambda: list(tmp_path.glob("home-data/days/*/built")), what="the day to be built")
+    link.request("GET", "/")
+    page = link.getresponse()
+    assert (page.status, len(page.read()) > 500_000) == (200, True)
+    child.terminate()
+    assert child.wait(60) == 0
 
 
 def test_page_names_tests_that_exist() -> None:
