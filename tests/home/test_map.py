@@ -327,6 +327,12 @@ def test_served_it_is_live(
         serving.join(60)
 
 
+def test_the_page_leaves_room_for_a_year(chrome: Browser) -> None:
+    """Without a document it is below 0.7 MB; what a year adds is told by test_a_year_fits."""
+    assert chrome is not None  # with it there is npm
+    assert len(page.served().encode()) < 700_000
+
+
 def test_what_npm_brings_is_pinned() -> None:
     """Each package has its hash in the lock, and no address of any registry stands there."""
     import json  # noqa: PLC0415
