@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,7 +57,13 @@ def as_pi_gen(arch: str, variables: Mapping[str, str]) -> list[str]:
 
 def program() -> list[str]:
     """Give the words that start the cage, before the root."""
-    return [sys.executable, "-I", "-S", cage.__file__]
+    return _started(cage.__file__)
+
+
+def _started(file: str) -> list[str]:
+    # By their real names: a link to either may lie in a /tmp that is not shown. No package of a
+    # virtual environment is needed.
+    return [os.path.realpath(sys.executable), "-I", "-S", os.path.realpath(file)]
 
 
 def on_host(words: Sequence[str], *, write: Sequence[Path], need: Sequence[Path]) -> list[str]:
@@ -64,12 +71,11 @@ def on_host(words: Sequence[str], *, write: Sequence[Path], need: Sequence[Path]
 
     ``need`` are what it reads; they are shown also where they lie below /tmp.
     """
-    program = [sys.executable, "-I", "-S", host_view.__file__]
     places = [word for path in write for word in ("--write", str(path))]
     # Its own interpreter, and what starts the cage.
-    own = (Path(sys.prefix), Path(sys.executable), Path(__file__).parent.parent)
+    own = (Path(sys.base_prefix), Path(__file__).resolve().parent.parent)
     places += [word for path in (*need, *own) for word in ("--need", str(path))]
-    return [*program, *places, "--", *words]
+    return [*_started(host_view.__file__), *places, "--", *words]
 
 
 def command(
