@@ -21,6 +21,8 @@ SETTINGS = {
 }
 # mtools reads some as patterns, FAT allows none of the others.
 PATTERNS = frozenset('*?[]\\"<>|:')
+_HEAD = 'mtype -i "$1" "$2" | head --bytes="$3"'
+_CUT = 128 + 13  # it was longer: mtype found nobody reading any more
 # What of a text file is read: config.txt and its like have some kilobytes.
 _MOST = 1 << 20
 
@@ -53,5 +55,8 @@ def text(raw: Path, start: int, name: str) -> str | None:
     parts = [part for part in re.split(r"[/\\]+", name) if part]
     if not parts or ".." in parts or PATTERNS & set("".join(parts)) or "\0" in name:
         return None
-    said = call("mtype", raw, start, [f"::{'/'.join(parts)}"], check=False)
-    return said.stdout[:_MOST] if said.returncode == 0 else None
+    with place(raw, start) as image:
+        words = [image, f"::{'/'.join(parts)}", str(_MOST)]
+        said = run(["bash", "-o", "pipefail", "-c", _HEAD, "mtype", *words],
+                   check=False, env=SETTINGS)  # fmt: skip
+    return said.stdout if said.returncode in (0, _CUT) else None

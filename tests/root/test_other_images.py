@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from glovebox.build import imported
-from glovebox.card import bootfiles, media, packing
+from glovebox.card import bootfiles, fat, media, packing
 from glovebox.errors import GloveboxError, ImageError
 from glovebox.host import files, mounts
 from glovebox.host.monitor import Monitor
@@ -187,6 +187,17 @@ def test_an_image_of_any_name(image: Path, store: Store) -> None:
 
     assert (found.root.number, found.guess) == (2, "")
     assert config_of(odd, store)["cmdline"]
+
+
+def test_a_text_without_end_is_read_so_far(image: Path) -> None:
+    """Of a config.txt of many megabytes the first is read; one that is not there is none."""
+    put(image, "long.txt", "a=1\n" * (1 << 20))
+    start = media.card.table(image).boot.start
+
+    assert fat.text(image, start, "long.txt") == "a=1\n" * (1 << 18)
+    assert fat.text(image, start, "CONFIG.TXT") is not None
+    assert fat.text(image, start, "gone.txt") is None
+    assert fat.text(image, start, "../x*") is None
 
 
 @pytest.mark.needs("unzip", "zstd")
