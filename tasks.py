@@ -142,9 +142,10 @@ def doctor(_c: Context, json: bool = False, store: bool = False) -> None:  # noq
     from glovebox.project import show
     from glovebox.store.store import Store, default_root
 
-    with _ending() as monitor:
+    with _ending(quiet=json) as monitor:
         own = Store(root=default_root())
-        found = doctor_.examine_store(own.open(monitor.say)) if store else doctor_.examine(own)
+        with monitor.slow("doctor", "reading what is in the store" if store else "looking"):
+            found = doctor_.examine_store(own.open(monitor.say)) if store else doctor_.examine(own)
         show.findings(found, as_json=json)
         if not all(one.good for one in found):
             raise Exit(code=HostError.exit_code)
@@ -378,10 +379,12 @@ def clean(_c: Context, all: bool = False, keep: str = "") -> None:  # noqa: A002
         size = current.parse_size(keep) if keep else None
         store = Store(root=default_root()).open(monitor.say)
         if size is None:
-            freed = store.clear(downloads=all)
+            with monitor.slow("clean", "removing results"):
+                freed = store.clear(downloads=all)
             monitor.say(f"{freed / 1e9:.1f} GB freed in {store.root}")
             return
-        made = current.shrink(store, size)
+        with monitor.slow("clean", "removing what was used longest ago"):
+            made = current.shrink(store, size)
         monitor.say(f"{made.freed / 1e9:.1f} GB freed in {store.root}, {made.left / 1e9:.1f} left")
         if made.left > size:
             monitor.warn("the rest is what current plans need; all of it goes with: clean --all")
@@ -458,7 +461,11 @@ def info(_c: Context, image: str, board: str = "", json: bool = False) -> None: 
     with _ending(quiet=json, stopped=_UNCHANGED) as monitor:
         sandbox.enter("info")
         model = inventory.model_named(board) if board else None
-        with _store() as store, inventory.viewed(Path(image), store, monitor) as view:
+        with (
+            _store() as store,
+            inventory.viewed(Path(image), store, monitor) as view,
+            monitor.slow("info", "reading the image"),
+        ):
             found = inventory.facts(view, model)
         show_image.as_json(found) if json else show_image.info(found)
 
@@ -481,6 +488,7 @@ def diff(_c: Context, a: str, b: str, json: bool = False, all: bool = False) -> 
             _store() as store,
             inventory.viewed(Path(a), store, monitor) as one,
             inventory.viewed(Path(b), store, monitor) as other,
+            monitor.slow("diff", "comparing the images"),
         ):
             found = diff_.compare(one, other)
         show_image.as_json(found) if json else show_image.diff(found, everything=all)

@@ -77,11 +77,25 @@ _OPAQUE = "trusted.overlay.opaque"
 _PRELOAD = "etc/ld.so.preload"
 # What of packages the base leaves out, as mmdebstrap writes it down.
 _EXCLUDED = "etc/dpkg/dpkg.cfg.d/99mmdebstrap"
+# A base need not have useradd: that comes with a package no other of it needs.
 _FIRST_USER = """
 if id -u "$1" >/dev/null 2>&1; then exit; fi
-if getent passwd 1000 >/dev/null; then number=; else number="--uid 1000"; fi
-# shellcheck disable=SC2086
-useradd $number --create-home --shell /bin/bash --user-group "$1"
+number=1000
+while grep -q "^[^:]*:[^:]*:$number:" /etc/passwd /etc/group; do number=$((number + 1)); done
+if command -v useradd >/dev/null; then
+  exec useradd --uid "$number" --create-home --shell /bin/bash --user-group "$1"
+fi
+word=*
+if [ -e /etc/shadow ]; then
+  word=x
+  echo "$1:!:$((SOURCE_DATE_EPOCH / 86400)):0:99999:7:::" >>/etc/shadow
+fi
+echo "$1:$word:$number:$number::/home/$1:/bin/bash" >>/etc/passwd
+echo "$1:x:$number:" >>/etc/group
+if [ -e /etc/gshadow ]; then echo "$1:!::" >>/etc/gshadow; fi
+cp -a /etc/skel "/home/$1"
+chown -R "$number:$number" "/home/$1"
+chmod 700 "/home/$1"
 """
 _NAME_SERVERS = Path("/etc/resolv.conf")
 # Two cores, two steps: more would only wait for each other.

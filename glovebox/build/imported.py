@@ -39,7 +39,8 @@ def bring_in(image: Path, store: Store, monitor: Monitor, *, arch: str) -> Base:
     Raises ImageError when the file is no image of a Debian-like system, ConfigError when it is for
     another processor than the board's.
     """
-    digest = _digest(image, store)
+    with monitor.slow(STEP, f"reading {image.name}"):
+        digest = _digest(image, store)
     key = files.digest("import", str(_VERSION), digest)
     with store.exclusive(key):
         found = store.find(key)

@@ -273,7 +273,8 @@ def read_sub_stage(path: Path, name: str, *, volatile: bool = False) -> SubStage
         if found is None or found[2] not in set(Kind) - {Kind.PRERUN}:
             continue
         kind = Kind(found[2])
-        if entry.is_dir() == (kind in _FOLDERS):
+        # As pi-gen's `-f` and `-d`: a link to nothing, a pipe or a device is neither.
+        if entry.is_dir() if kind in _FOLDERS else entry.is_file():
             actions.append(Action(number=found[1], kind=kind, path=entry))
     actions.sort(key=lambda action: (action.number, _ORDER[action.kind]))
     _require_capabilities(path / CAPABILITIES)
