@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import contextmanager
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,6 +55,9 @@ def _ending(
     from glovebox.host import hints
     from glovebox.host.monitor import Monitor
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a terminal that has no … gets a question mark
+            stream.reconfigure(errors="replace")
     monitor = Monitor(log_file=log, quiet=quiet)
     try:
         yield monitor

@@ -80,6 +80,7 @@ def _deliver(project: Project, builder: Builder) -> None:
         ) as folder:
             # Like the image: what a stage puts there may be for its owner alone.
             shutil.copytree(found, Path(folder) / "new", symlinks=True)
+            (Path(folder) / "new").chmod(0o700)
             if target.exists():
                 target.rename(Path(folder) / "old")
             (Path(folder) / "new").rename(target)

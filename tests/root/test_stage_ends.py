@@ -70,9 +70,9 @@ def test_a_preloaded_library_is_kept_aside(tmp_path: Path) -> None:
     lower = tmp_path / "lower"
     (lower / "etc").mkdir(parents=True)
 
-    plain = build._harness(tmp_path / "plain", network=False, below=[lower])
+    plain = build._harness(tmp_path / "plain", foreign=False, below=[lower])
     (lower / "etc/ld.so.preload").write_text("/usr/lib/libarmmem.so\n")
-    aside = build._harness(tmp_path / "aside", network=False, below=[lower])
+    aside = build._harness(tmp_path / "aside", foreign=False, below=[lower])
 
     assert not (plain / "etc").exists()
     assert (aside / "etc/ld.so.preload").read_text() == ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import stat
 from contextlib import contextmanager
 from dataclasses import replace
@@ -46,6 +47,12 @@ class FakeBuilder:
     def merged(self, _name: str) -> Iterator[Path]:
         """Show it."""
         yield self.root
+
+    @contextmanager
+    def deployed(self, _name: str) -> Iterator[Path | None]:
+        """Show what stages wrote to DEPLOY_DIR, if they did."""
+        place = self.root.parent / "deploy"
+        yield place if place.is_dir() else None
 
 
 @pytest.fixture
@@ -211,3 +218,25 @@ def test_a_damaged_manifest_is_none(project: Project, damage: bytes) -> None:
     export.papers(project).write_bytes(damage)
 
     assert not export.is_current(project, verified=False)
+
+
+def test_what_stages_deploy_lies_beside_the_image(
+    project: Project, builder: Builder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder is that of the last build, whole, for its owner alone; gone when nobody writes."""
+    assembling(monkeypatch, b"image")
+    deploy = cast("FakeBuilder", builder).root.parent / "deploy"
+    (deploy / "sub").mkdir(parents=True)
+    (deploy / "sub/list").write_text("one")
+    hand_over(project, builder)
+    target = export.deploy_folder(project)
+
+    assert (target / "sub/list").read_text() == "one"
+    assert stat.S_IMODE(target.stat().st_mode) == 0o700
+    (deploy / "sub/list").rename(deploy / "other")
+    (project.out / f".{project.name}.deploy-killed").mkdir()
+    hand_over(project, builder)
+    assert sorted(path.name for path in target.rglob("*")) == ["other", "sub"]
+    shutil.rmtree(deploy)
+    hand_over(project, builder)
+    assert names(project) == PAPERS

@@ -17,7 +17,7 @@ from glovebox.config.problem import WrongValueError
 from glovebox.config.schema import Config, StageEntry
 from glovebox.errors import ConfigError, StepError
 from glovebox.host.monitor import Monitor
-from glovebox.host.run import stream
+from glovebox.host.run import run, stream
 from glovebox.lock import apt
 from glovebox.plan import plan
 from glovebox.project import load, pi_gen_config
@@ -301,3 +301,12 @@ def test_nobody_reads_the_output(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert caught.value.code == 141
     assert not caught.value.message
+
+
+def test_output_that_is_ascii_alone() -> None:
+    """A terminal or a pipe without our signs gets question marks, and no traceback."""
+    code = "import tasks\nwith tasks._ending() as monitor: monitor.say('✓ Höfe …')"
+    words = [sys.executable, "-c", code]
+    env = {"PYTHONIOENCODING": "ascii", "PYTHONPATH": f"{load.CHECKOUT}:{load.CHECKOUT / 'app'}"}
+
+    assert run(words, env=env).stdout == "? H?fe ?\n"
