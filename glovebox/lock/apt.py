@@ -19,6 +19,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from debian import deb822
+
 from glovebox.errors import HostError, LockError
 from glovebox.host import files, hints, inside
 from glovebox.host.run import CommandError, run
@@ -430,22 +432,20 @@ def sources_of(root: Path) -> Iterator[Source]:
                     keyring=keyring[1] if keyring else "",
                 )
     for name in (one for one in names if one.endswith(".sources")):
-        for stanza in re.split(r"\n\s*\n", inside.text(root, f"{parts}/{name}")):
-            # A line that begins with white space goes on with the one before; # is a comment.
-            whole = re.sub(r"\n[ \t]+", " ", re.sub(r"(?m)^#.*\n?", "", stanza))
-            fields = dict(re.findall(r"^([A-Za-z-]+):[ \t]*(.+)$", whole, re.MULTILINE))
+        text = inside.text(root, f"{parts}/{name}")
+        for stanza in deb822.Deb822.iter_paragraphs(text.splitlines(), use_apt_pkg=False):
             if (
-                fields.get("Enabled", "yes").strip() == "no"
-                or "deb" not in fields.get("Types", "").split()
+                stanza.get("Enabled", "yes").strip() == "no"
+                or "deb" not in stanza.get("Types", "").split()
             ):
                 continue
-            for url in fields.get("URIs", "").split():
-                for suite in fields.get("Suites", "").split():
+            for url in stanza.get("URIs", "").split():
+                for suite in stanza.get("Suites", "").split():
                     yield Source(
                         url=url.rstrip("/"),
                         suite=suite,
-                        components=tuple(fields.get("Components", "").split()),
-                        keyring=fields.get("Signed-By", "").strip(),
+                        components=tuple(stanza.get("Components", "").split()),
+                        keyring=" ".join(stanza.get("Signed-By", "").split()),
                     )
 
 
