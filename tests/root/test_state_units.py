@@ -7,6 +7,7 @@ depends on how long anything takes: each test makes the moment it is about last 
 from __future__ import annotations
 
 import os
+import sys
 import time
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -178,6 +179,8 @@ def running(systemd: Systemd) -> Iterator[None]:
         )  # fmt: skip
         stack.callback(end, process, grace_s=END_S)
         systemd.process = process
+        # Shown of a test that fails: what it says then.
+        stack.callback(lambda: sys.stdout.write(systemd.ask("status", "--no-pager", *NAMES)))
         watches = ["active\n"] * 2
         # What came before a path unit watches is not noticed; the recorder starts after it.
         paths = ("glovebox-told.path", "glovebox-state.path")
