@@ -74,15 +74,18 @@ def memory(scratch: Path | None = None) -> Iterator[Any]:
 
 
 @contextmanager
-def connect(config: Config) -> Iterator[Any]:
-    """Give a DuckDB with the views over a home's days; what it makes stays in memory."""
+def connect(config: Config, *, dead: bool = True) -> Iterator[Any]:
+    """Give a DuckDB with the views over a home's days; what it makes stays in memory.
+
+    Without ``dead`` that view is empty: to fill it every segment with a dead letter is read.
+    """
     scratch = config.folder / "days"
     with memory(scratch if scratch.is_dir() else None) as base:
-        views(base, config.folder, config.time_zone)
+        views(base, config.folder, config.time_zone, dead=dead)
         yield base
 
 
-def views(base: Any, folder: Path, time_zone: str) -> None:  # noqa: ANN401  a class of C
+def views(base: Any, folder: Path, time_zone: str, *, dead: bool = True) -> None:  # noqa: ANN401  a class of C
     """Make the views."""
     for table, columns in COLUMNS.items():
         name = {"stops": "stop_parts"}.get(table, table)
@@ -109,7 +112,7 @@ def views(base: Any, folder: Path, time_zone: str) -> None:  # noqa: ANN401  a c
         base.execute(f"CREATE VIEW {name} AS {text(source)}")
     for path in sorted((folder / "tables").glob("*.parquet")):
         base.execute(f"CREATE VIEW \"{path.stem}\" AS SELECT * FROM read_parquet('{quoted(path)}')")
-    _dead(base, folder / "landing")
+    _dead(base, folder / "landing", fill=dead)
 
 
 def _time_zone(base: Any, name: str) -> None:  # noqa: ANN401  a class of C
@@ -140,12 +143,12 @@ def offsets(name: str) -> tuple[tuple[int, int], ...]:
     return tuple(found)
 
 
-def _dead(base: Any, root: Path) -> None:  # noqa: ANN401  a class of C
+def _dead(base: Any, root: Path, *, fill: bool) -> None:  # noqa: ANN401  a class of C
     base.execute(
         "CREATE TABLE dead (source VARCHAR, segment VARCHAR, line_no BIGINT, time_ms BIGINT,"
         " reason VARCHAR, line VARCHAR)"
     )
-    if not root.is_dir():
+    if not fill or not root.is_dir():
         return
     for _ in range(TRIES):
         try:

@@ -52,7 +52,7 @@ def export(config: Config, view: str, target: Path, *, first: str, last: str, de
         raise HomeError(f"{view}: no such view; hint: one of {', '.join(TIMES)}")
     beside = files.hidden(target)
     try:
-        with engine.connect(config) as base:
+        with engine.connect(config, dead=False) as base:
             count = write(base, view, beside, _where(TIMES[view], first, last, device))
         files.flush(beside)
         beside.rename(target)

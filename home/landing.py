@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, NamedTuple
 
 from home import files, index
-from home.lines import Dead, read
+from home.lines import DEAD, Dead, read
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -238,11 +238,16 @@ def read_lines(root: Path, name: str) -> Iterator[bytes]:
 def dead_letters(root: Path, segments: Mapping[str, Entry]) -> Iterator[tuple[str, int, Dead]]:
     """Give segment, line number and dead letter of all that are dead today."""
     for name, entry in segments.items():
-        if entry.dead:
-            for number, line in enumerate(read_lines(root, name), 1):
-                found = read(line)
-                if isinstance(found, Dead):
-                    yield name, number, found
+        if not entry.dead:
+            continue
+        lines = list(enumerate(read_lines(root, name), 1))
+        # Most are in their envelopes; only what the medium destroyed is found by reading all.
+        marked = [(number, read(line)) for number, line in lines if line.startswith(DEAD)]
+        dead = [(number, found) for number, found in marked if isinstance(found, Dead)]
+        if len(dead) != entry.dead:
+            read_all = [(number, read(line)) for number, line in lines]
+            dead = [(number, found) for number, found in read_all if isinstance(found, Dead)]
+        yield from ((name, number, found) for number, found in dead)
 
 
 def entry_of(lines: Iterable[bytes]) -> Entry:

@@ -27,7 +27,7 @@ def run(options: argparse.Namespace) -> int:
     from home import engine  # noqa: PLC0415
     from home.errors import HomeError  # noqa: PLC0415
 
-    with engine.connect(options.home) as base:
+    with engine.connect(options.home, dead="dead" in options.query.lower()) as base:
         from duckdb import Error  # noqa: PLC0415
 
         try:
