@@ -48,11 +48,14 @@ CODES = {
     "standing": ("40", "2960"),
     "no-fix": ("500", "500"),
     "trouble": ("80", "250"),
+    "unheard": ("2960", "40"),
+    "mistake": ("2000", "2000"),
 }
 NO_LED = "QEMU's machine has no ACT LED: it hangs at the firmware's GPIO expander"
 SHOWN = f"""
 echo word=$(cat /run/telematics/state)
 echo file=$(stat --format '%i %Z' /run/telematics/state)
+echo beside=$([ -e /run/glovebox/card-mistake ] && echo mistake; cat /run/telematics-publish/state)
 echo led=$(cat {LED}/delay_on {LED}/delay_off)
 radios=$(grep -l wlan /sys/class/rfkill/*/type)
 echo radios=$(for each in $radios; do cat "${{each%type}}soft"; done)
@@ -84,6 +87,7 @@ class Shown:
 
     word: str  # empty: none yet
     told_at: str  # which file it stands in: another one each time
+    beside: tuple[str, ...]  # what the card and the publisher say, that comes first
     led: tuple[str, ...]  # milliseconds on and off; empty where it does not blink
     radios: set[str]  # 1: blocked
 
@@ -94,14 +98,16 @@ class Shown:
         return cls(
             word=told["word"],
             told_at=told["file"],
+            beside=tuple(told["beside"].split()),
             led=tuple(told["led"].split()),
             radios=set(told["radios"].split()),
         )
 
     @property
     def led_is_right(self) -> bool:
-        """Tell whether the LED has the code of the word."""
-        return self.led == CODES.get(self.word)
+        """Tell whether the LED has the code of the word, or of what comes before it."""
+        before = [each for each in self.beside if each in CODES and self.word != "trouble"]
+        return self.led == CODES.get((before or [self.word])[0])
 
 
 def left_off(power: dict[str, object]) -> list[str]:

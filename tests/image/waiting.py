@@ -27,8 +27,11 @@ def until(host: Host, asked: Callable[[], T], event: str, seconds: float = EVENT
 
     ``seconds``: the longest it may take a board that keeps time.
     """
-    bound = time.monotonic() + patience(host, seconds)
+    began = time.monotonic()
     while not (answer := asked()):
-        assert time.monotonic() < bound, f"waited in vain for {event}: {answer!r}"
+        waited = time.monotonic() - began
+        # Asked for at the end: by then the board's clock knows whether it became slower.
+        late = waited > seconds and waited > patience(host, seconds)
+        assert not late, f"waited {waited:.0f} s in vain for {event}: {answer!r}"
         time.sleep(POLL_S)
     return answer
