@@ -102,7 +102,8 @@ def _lint(monitor: Monitor, checkout: Path) -> list[Part]:
 
 
 def _quick(monitor: Monitor, checkout: Path) -> list[Part]:
-    unit = partial(_pytest, monitor, "unit tests", ["tests/unit"], checkout)
+    words = ["tests/unit", "-m", "not thorough"]
+    unit = partial(_pytest, monitor, "unit tests", words, checkout)
     return [*_lint(monitor, checkout), Part(name="unit", run=unit)]
 
 
@@ -127,6 +128,12 @@ def _boards(monitor: Monitor, checkout: Path, out: Path) -> list[Part]:
 
     one, other = BOARDS
     return [
+        Part(
+            name="thorough",
+            run=lambda: _pytest(
+                monitor, "thorough unit tests", ["tests/unit", "-m", "thorough"], checkout
+            ),
+        ),
         *(Part(name=f"build-{name}", run=partial(build, name)) for name in BOARDS),
         Part(
             name="offline",

@@ -130,6 +130,7 @@ def fill(places: Places) -> None:
     (places.data / "network/system-connections/wifi-9.nmconnection").write_text("before")
 
 
+@pytest.mark.thorough
 def test_the_power_goes_at_any_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Wherever it is cut, the next start has all of it, and the card nothing."""
     monkeypatch.setattr(takeover, "_check_data", lambda _: None)

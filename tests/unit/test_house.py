@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 RUNS_STEPS = {"trials", "build", "images", "emulator", "verify"}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("module", "line", "broken"),
     [

@@ -123,6 +123,7 @@ def test_a_busy_machine_changes_nothing(root: Path, monkeypatch: pytest.MonkeyPa
     assert inside.place(root, "a/x") == root / "usr/x"
 
 
+@pytest.mark.thorough
 @settings(max_examples=300, deadline=None)
 @given(
     links=st.dictionaries(

@@ -455,6 +455,7 @@ TREES = st.recursive(
 )
 
 
+@pytest.mark.thorough
 @settings(max_examples=150, deadline=None)
 @given(text=st.text(max_size=200) | TREES.map(yaml.dump))
 def test_garbage_gives_a_config_or_a_config_error(text: str) -> None:
@@ -484,6 +485,7 @@ environment:
 """
 
 
+@pytest.mark.thorough
 @settings(max_examples=150, deadline=None)
 @given(
     cuts=st.lists(

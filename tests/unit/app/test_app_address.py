@@ -168,6 +168,7 @@ def _fuzzed(seed: int, count: int) -> list[str]:
     return texts
 
 
+@pytest.mark.thorough
 def test_whatever_passes_the_check_can_be_called(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -204,6 +205,7 @@ def test_whatever_passes_the_check_can_be_called(
     assert passed > 50
 
 
+@pytest.mark.thorough
 def test_whatever_passes_the_check_librdkafka_takes(tmp_path: Path) -> None:
     """Of 300 odd lists, users and passwords: refused in words, or a client of C can be made."""
     dice = random.Random(2)  # noqa: S311  the same at each run

@@ -112,6 +112,7 @@ def asks(queue: RedisQueue) -> tuple[Callable[[], object], ...]:
     )  # fmt: skip
 
 
+@pytest.mark.thorough
 def test_whatever_answers_for_the_queue_is_an_answer_or_a_queue_error(
     impostor: Impostor, tmp_path: Path
 ) -> None:
@@ -242,6 +243,7 @@ def spoken(chance: random.Random) -> bytes:
     return bytes(line)
 
 
+@pytest.mark.thorough
 def test_whatever_gpsd_says_is_a_report_or_nothing() -> None:
     """20,000 lines of odd values, broken and nested ones: each report has values of its kinds."""
     chance = random.Random(18)  # noqa: S311

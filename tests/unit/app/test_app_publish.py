@@ -242,6 +242,7 @@ def test_next_run_tries_the_refused_at_once() -> None:
     assert again.aside == 0
 
 
+@pytest.mark.thorough
 def test_receiver_that_refuses_everything_gets_ever_more_time() -> None:
     """Who refuses all means something else: in a day few records lose their place."""
     clock = Clock()

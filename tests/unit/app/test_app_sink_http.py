@@ -239,6 +239,7 @@ def test_large_body_is_not_read(served: Callable[..., tuple[Server, HttpSink]]) 
     assert len(server.heard) == 2
 
 
+@pytest.mark.thorough
 def test_fuzzed_answers_end_in_a_result(
     served: Callable[..., tuple[Server, HttpSink]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

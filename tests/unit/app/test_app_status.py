@@ -110,6 +110,7 @@ ODD: tuple[object, ...] = (
 )  # fmt: skip
 
 
+@pytest.mark.thorough
 def test_odd_status_is_no_traceback_and_no_command_to_a_terminal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -131,6 +131,7 @@ def test_journal_outlives_the_service() -> None:
     assert rig.seqs() == sorted(set(rig.seqs()))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("seed", range(40))
 def test_any_order_of_faults_keeps_the_contract(seed: int) -> None:
     """Random faults between random epochs: each epoch once, in order, numbered without a gap."""

@@ -180,6 +180,7 @@ def test_state_and_messages_are_kept_both_or_neither(tmp_path: Path) -> None:
     assert _drain(outbox, "a") == ["change 1"]
 
 
+@pytest.mark.thorough
 def test_a_long_outage_keeps_the_newest_and_says_so(tmp_path: Path) -> None:
     """Of more messages than are kept the oldest are left out, counted, and the order stays."""
     outbox = Outbox(tmp_path / "box.sqlite")

@@ -37,6 +37,7 @@ def drive(
     ]  # fmt: skip
 
 
+@pytest.mark.thorough
 def test_any_order_of_arrival_gives_equal_bytes(tmp_path: Path) -> None:
     """Shuffled, with duplicates and damage, in other segments: the same Parquet to the byte."""
     fleet = made.fleet(3, 4000, vehicles=4)
@@ -51,6 +52,7 @@ def test_any_order_of_arrival_gives_equal_bytes(tmp_path: Path) -> None:
     assert found[0] == found[1] == found[2]
 
 
+@pytest.mark.thorough
 def test_two_ways_of_reading_give_equal_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -75,6 +77,7 @@ def test_two_ways_of_reading_give_equal_bytes(
     ]  # fmt: skip
 
 
+@pytest.mark.thorough
 def test_building_again_gives_equal_bytes(tmp_path: Path) -> None:
     """Backfill, running again and repair are one thing, and change nothing."""
     folder = filled.built(tmp_path, drive(1, 7200))
@@ -85,6 +88,7 @@ def test_building_again_gives_equal_bytes(tmp_path: Path) -> None:
     assert filled.digests(folder) == before
 
 
+@pytest.mark.thorough
 def test_build_of_a_range_touches_no_other_day(tmp_path: Path) -> None:
     """What is named is built anew, whatever stands there; another day is not looked at."""
     folder = filled.built(tmp_path, drive(1, 7200))
@@ -100,6 +104,7 @@ def test_build_of_a_range_touches_no_other_day(tmp_path: Path) -> None:
     assert {name: each for name, each in after.items() if name != other} == before
 
 
+@pytest.mark.thorough
 def test_late_record_rebuilds_its_day_only(tmp_path: Path) -> None:
     """A record that comes a week later changes the files of its own day."""
     raws = drive(1, 7200)
@@ -119,6 +124,7 @@ def test_late_record_rebuilds_its_day_only(tmp_path: Path) -> None:
     assert filled.rows(folder, "SELECT * FROM gaps") == []
 
 
+@pytest.mark.thorough
 def test_trip_over_midnight_is_one(tmp_path: Path) -> None:
     """An overnight trip has one name, one distance and one line, by the owner's day."""
     folder = filled.built(tmp_path, drive(1, 7200))
@@ -134,6 +140,7 @@ def test_trip_over_midnight_is_one(tmp_path: Path) -> None:
     assert found[4:] == ("2026-09-22", "2026-09-22 01:00:00", 15.0, True)
 
 
+@pytest.mark.thorough
 def test_trip_keeps_its_name_when_its_beginning_comes_late(tmp_path: Path) -> None:
     """The name is in the data: it does not change with what arrived first."""
     raws = drive(1, 7200)
@@ -292,6 +299,7 @@ def test_two_receivers_do_not_mix(tmp_path: Path) -> None:
     assert way == pytest.approx(599 * 15, rel=0.01)
 
 
+@pytest.mark.thorough
 def test_polled_positions_become_trips(tmp_path: Path) -> None:
     """A vehicle feed's positions are trips by time, once each, and no gap of numbers."""
     lines = [

@@ -32,6 +32,7 @@ def tables(base: Any, texts: tuple[str, ...]) -> dict[str, list[dict[str, Any]]]
     return found
 
 
+@pytest.mark.thorough
 def test_sqlite_makes_the_same_days_and_views(tmp_path: Path) -> None:
     """From the same lines: every row and value, floats but for their last digits."""
     fleet = made.fleet(9, 3000, vehicles=3)

@@ -41,6 +41,7 @@ def export(folder: Path, view: str, name: str, *words: str) -> Path:
     return target
 
 
+@pytest.mark.thorough
 def test_gpx_is_tracks_with_segments(folder: Path) -> None:
     """GPX 1.1: a track a trip, a segment up to each hole, places, heights and times in order."""
     root = ET.parse(export(folder, "points", "drive.gpx")).getroot()  # noqa: S314  our own

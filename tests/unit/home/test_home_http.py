@@ -41,6 +41,7 @@ JSON = strategies.recursive(
 )
 
 
+@pytest.mark.thorough
 @given(values=strategies.lists(JSON), ascii_=strategies.booleans())
 def test_any_array_is_cut_into_its_elements(values: list[object], *, ascii_: bool) -> None:
     """Each element's bytes read as the element, and nothing between them is left over."""

@@ -105,6 +105,7 @@ def _year() -> tuple[list[Trip], dict[str, Drawn]]:
     return trips, lines
 
 
+@pytest.mark.thorough
 def test_a_year_fits() -> None:
     """The lines of a truck's year, packed as the page has them, leave it below 2 MB."""
     trips, lines = _year()

@@ -148,6 +148,7 @@ def test_a_round_that_was_cut_off_goes_on_where_it_was(
     assert second.new == 2_000
 
 
+@pytest.mark.thorough
 def test_a_lost_index_and_a_lost_cursor_add_nothing(
     api: Api, landing: Landing, tmp_path: Path
 ) -> None:

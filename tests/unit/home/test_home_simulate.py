@@ -32,6 +32,7 @@ PLAN = Plan(events=12_000, vehicles=3, seed=7, begin=BEGIN)
 OFTEN = Rates(repeat=0.01, disorder=0.005, damaged_copy=0.01, damaged_for_good=0.002)
 
 
+@pytest.mark.thorough
 def test_the_same_seed_makes_the_same_messages() -> None:
     """Two runs of one plan agree byte for byte, another seed makes other drives."""
     messages, _ = everything(PLAN)
