@@ -10,6 +10,7 @@ import os
 import shutil
 import time
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from glovebox.build import assemble
@@ -92,7 +93,7 @@ def measure(
             rows: list[Row] = []
             for name in chosen:
                 with monitor.step(name, PARTS[name].__doc__ or ""):
-                    rows += PARTS[name](bench)
+                    rows += [replace(row, part=name) for row in PARTS[name](bench)]
                 for row in rows[-4:]:
                     monitor.note(f"{row.name}: {row.value()} {row.values}")
         finally:
@@ -148,7 +149,7 @@ def unchanged(bench: Bench) -> list[Row]:
     bench.warm(SMALL)
     bench.build(SMALL)
     values = bench.median_of(lambda: bench.build(SMALL).seconds)
-    return [Row(name="nothing changed → done", unit="s", values=values, goal=1.5)]
+    return [Row(name="nothing changed → done", unit="s", values=values, goal=1.5, key="unchanged")]
 
 
 def change(bench: Bench) -> list[Row]:
@@ -165,13 +166,15 @@ def change(bench: Bench) -> list[Row]:
         bench.salt += 1
         return bench.build(SMALL, "--set", f"service.batch_ms={500 + bench.salt}").seconds
 
-    rows = [Row(name=_APP, unit="s", values=bench.median_of(line), goal=10.0)]
+    name = "one line of `app/` → `.img`, verified"
+    rows = [Row(name=name, unit="s", values=bench.median_of(line), goal=10.0, key="app")]
     if not bench.quick:
         values = bench.median_of(setting)
         rows.append(Row(name="a value under `service:` → `.img`, verified", unit="s",
-                        values=values, goal=10.0))  # fmt: skip
+                        values=values, goal=10.0, key="setting"))  # fmt: skip
     values = bench.median_of(lambda: line("--no-verify"))
-    rows.append(Row(name="one line of `app/` → `.img`, not verified", unit="s", values=values))
+    name = "one line of `app/` → `.img`, not verified"
+    rows.append(Row(name=name, unit="s", values=values, key="app, not verified"))
     return rows
 
 
@@ -197,7 +200,8 @@ def plain(bench: Bench) -> list[Row]:
     seconds = time.monotonic() - begun
     shutil.rmtree(folder)
     note = "packages installed and files copied anew in a vendor's image; nothing is compiled"
-    return [Row(name=_PLAIN, unit="s", values=(seconds,), note=note)]
+    name = "the same change by a plain script"
+    return [Row(name=name, unit="s", values=(seconds,), note=note, key="plain")]
 
 
 def mmdebstrap(bench: Bench) -> list[Row]:
@@ -357,12 +361,19 @@ def into_docs(out: Path, docs: Path) -> None:
 
 def with_ratios(report: Report) -> Report:
     """Add the ratios of what two parts of one run measured."""
-    found = {row.name: row for row in report.rows}
-    if _APP not in found or _PLAIN not in found:
+    found = {row.key: row for row in report.rows}
+    if "app" not in found or "plain" not in found:
         return report
-    ratio = found[_PLAIN].median / found[_APP].median
-    row = Row(name=_RATIO, unit=TIMES, values=(ratio,), goal=10.0, least=True)
-    rows = ordered([*(each for each in report.rows if each.name != _RATIO), row], _ORDER)
+    row = Row(
+        name="the same change: plain script / one line of `app/`",
+        unit=TIMES,
+        values=(found["plain"].median / found["app"].median,),
+        goal=10.0,
+        least=True,
+        part="ratios",
+        key="ratio",
+    )
+    rows = ordered([*(each for each in report.rows if each.key != row.key), row], _ORDER)
     return Report(machine=report.machine, rows=rows, steps=report.steps, facts=report.facts)
 
 
@@ -412,11 +423,7 @@ def _vendor_image(opened: Project, builder: Builder, target: Path) -> None:
         )
 
 
-_APP = "one line of `app/` → `.img`, verified"
-_PLAIN = "the same change by a plain script"
-_RATIO = "the same change: plain script / one line of `app/`"
-_ORDER = ("nothing changed → done", _APP, "a value under `service:` → `.img`, verified",
-          "one line of `app/` → `.img`, not verified", _PLAIN, _RATIO)  # fmt: skip
+_ORDER = ("unchanged", "app", "setting", "app, not verified", "plain", "ratio")
 PARTS: dict[str, Callable[[Bench], list[Row]]] = {
     "cold": cold, "unchanged": unchanged, "change": change, "plain": plain, "emulated": emulated,
     "redis": redis, "size": size, "mmdebstrap": mmdebstrap, "boots": boots, "contract": contract,

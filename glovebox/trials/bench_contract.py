@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 PAGE = "contract.md"
 DRAIN = "drain.json"  # what tests/image/test_publish.py writes
 PREFIX = "contract: "
+_PARTS = ("contract", "drain")
 _UNITS = {"times": TIMES}
 
 
@@ -79,7 +80,7 @@ def row_of(text: str) -> Row:
 
 def parted(report: Report) -> tuple[Report, Report]:
     """Give the report without the contract's rows, and these alone, by their plain names."""
-    mine = [one for one in report.rows if one.name.startswith(PREFIX)]
+    mine = [one for one in report.rows if one.part in _PARTS]
     rest = tuple(one for one in report.rows if one not in mine)
     plain = tuple(replace(one, name=one.name.removeprefix(PREFIX)) for one in mine)
     return replace(report, rows=rest), replace(report, rows=plain, steps=())

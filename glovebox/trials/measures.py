@@ -18,7 +18,7 @@ from glovebox.host import files
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-FORMAT = 1
+FORMAT = 2
 TIMES = "×"  # noqa: RUF001  the sign that is meant
 BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
 
@@ -33,6 +33,8 @@ class Row:
     goal: float | None = None
     least: bool = False  # whether the goal is the least, not the most
     note: str = ""
+    part: str = ""  # of the benchmark, which measures all its rows in one go
+    key: str = ""  # what other rows know it by
 
     @property
     def median(self) -> float:
@@ -89,14 +91,14 @@ class Report:
         return json.dumps(told, indent=1) + "\n"
 
     def merged(self, older: Report) -> Report:
-        """Give this with the rows of an older one, of the same machine, that are not in it."""
+        """Give this with the rows of an older one's other parts, if that is of the same machine."""
         if older.machine != self.machine:
             return self
-        names = {row.name for row in self.rows}
+        parts = {row.part for row in self.rows}
         boards = {step.board for step in self.steps}
         return Report(
             machine=self.machine,
-            rows=(*self.rows, *(row for row in older.rows if row.name not in names)),
+            rows=(*self.rows, *(row for row in older.rows if row.part not in parts)),
             steps=(*self.steps, *(step for step in older.steps if step.board not in boards)),
             facts={**older.facts, **self.facts},
         )
@@ -109,7 +111,9 @@ def load(text: str) -> Report:
         raise ValueError("not a report of this version")
     rows = []
     for each in told["rows"]:
-        known = {name: each[name] for name in ("name", "unit", "goal", "least", "note")}
+        known = {
+            name: each[name] for name in ("name", "unit", "goal", "least", "note", "part", "key")
+        }
         rows.append(Row(values=tuple(each["values"]), **known))
     return Report(
         machine=told["machine"],
@@ -190,10 +194,10 @@ def put_into(path: Path, table: str) -> None:
     files.write_whole(path, f"{before}{BEGIN}\n{table}{END}{after}")
 
 
-def ordered(rows: Iterable[Row], names: Iterable[str]) -> tuple[Row, ...]:
-    """Give the rows in the order of ``names``; what is not among them comes last."""
-    places = {name: number for number, name in enumerate(names)}
-    return tuple(sorted(rows, key=lambda row: places.get(row.name, len(places))))
+def ordered(rows: Iterable[Row], keys: Iterable[str]) -> tuple[Row, ...]:
+    """Give the rows in the order of ``keys``; what is not among them comes last."""
+    places = {key: number for number, key in enumerate(keys)}
+    return tuple(sorted(rows, key=lambda row: places.get(row.key, len(places))))
 
 
 def today() -> str:

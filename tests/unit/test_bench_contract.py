@@ -23,7 +23,10 @@ def test_row_knows_whether_its_target_is_met(target: str, value: float, met: boo
 
 def test_rows_of_the_contract_go_to_its_page() -> None:
     """Builds have their own page; the contract's rows go to it under their plain names."""
-    rows = tuple(Row(name=name, unit="s", values=(1.0,)) for name in ("cold", f"{PREFIX}drain"))
+    rows = tuple(
+        Row(name=name, unit="s", values=(1.0,), part=part)
+        for part, name in (("cold", "cold"), ("drain", f"{PREFIX}drain"))
+    )
 
     builds, costs = parted(Report(machine={}, rows=rows))
 
