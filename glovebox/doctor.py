@@ -59,7 +59,7 @@ _NOT_BEFORE = 1_767_225_600
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
+class Check:
     """One thing that was looked at."""
 
     what: str
@@ -71,30 +71,30 @@ class Finding:
         return asdict(self)
 
 
-def examine(store: Store) -> list[Finding]:
+def examine(store: Store) -> list[Check]:
     """Look at everything; nothing is changed."""
     return [*_machine(), *_programs(), *_emulation(), *_store(store), *_archive()]
 
 
-def examine_store(store: Store) -> list[Finding]:
+def examine_store(store: Store) -> list[Check]:
     """Look at every result and download in the store; reads all downloads."""
-    found: list[Finding] = []
+    found: list[Check] = []
     layers = list(store.layers())
     for layer in layers:
         if not store.is_intact(layer):
             name = layer.meta.get("name", layer.key)
             what = f"the result of {name} ({layer.key[:12]}) is damaged"
             cure = "the next build that needs it makes it again"
-            found.append(Finding(what=what, good=False, cure=cure))
+            found.append(Check(what=what, good=False, cure=cure))
     downloads = [
         path for name in ("debs", "sources") for path in sorted((store.root / name).glob("[!.]*"))
     ]
     for path in downloads:
         if files.sha256_file(path) != path.name:
             what = f"the download {path} is damaged"
-            found.append(Finding(what=what, good=False, cure=f"rm {path}"))
+            found.append(Check(what=what, good=False, cure=f"rm {path}"))
     whole = len(layers) + len(downloads) - len(found)
-    return [Finding(what=f"{whole} results and downloads are whole", good=True), *found]
+    return [Check(what=f"{whole} results and downloads are whole", good=True), *found]
 
 
 def set_up(monitor: Monitor, *, tests: bool) -> None:
@@ -162,14 +162,12 @@ def _register() -> None:
             run(["update-binfmts", "--enable", handler], check=False)
 
 
-def _machine() -> Iterator[Finding]:
+def _machine() -> Iterator[Check]:
     known = builds_here()
-    yield Finding(
-        what=f"processor {platform.machine()}", good=known, cure="build on x86-64 or arm64"
-    )
-    yield Finding(what="run as root", good=os.geteuid() == 0, cure="sudo ./invoke …")
+    yield Check(what=f"processor {platform.machine()}", good=known, cure="build on x86-64 or arm64")
+    yield Check(what="run as root", good=os.geteuid() == 0, cure="sudo ./invoke …")
     now = time.time()
-    yield Finding(
+    yield Check(
         what=f"clock {time.strftime('%Y-%m-%d %H:%M', time.gmtime(now))} UTC",
         good=now > _NOT_BEFORE,
         cure="set it: timedatectl set-ntp true; signatures and file times depend on it",
@@ -177,46 +175,46 @@ def _machine() -> Iterator[Finding]:
     if os.geteuid() == 0:
         command = ["unshare", "--mount", "--pid", "--ipc", "--uts", "--fork", "true"]
         works = run(command, check=False).returncode == 0
-        yield Finding(
+        yield Check(
             what="own namespaces", good=works, cure="allow them in the container that runs this"
         )
-    yield Finding(
+    yield Check(
         what="overlayfs",
         good="\toverlay\n" in Path("/proc/filesystems").read_text(),
         cure="modprobe overlay",
     )
     if os.geteuid() == 0:
-        yield Finding(
+        yield Check(
             what="loop devices",
             good=run(["losetup", "--find"], check=False).returncode == 0,
             cure="modprobe loop",
         )
 
 
-def _programs() -> Iterator[Finding]:
+def _programs() -> Iterator[Check]:
     for program, package in PROGRAMS.items():
         there = shutil.which(program, path=PATH) is not None
-        yield Finding(what=program, good=there, cure=f"apt-get install {package}")
+        yield Check(what=program, good=there, cure=f"apt-get install {package}")
 
 
-def _emulation() -> Iterator[Finding]:
+def _emulation() -> Iterator[Check]:
     for arch in dict.fromkeys(board.arch for board in BOARDS.values()):
         if is_foreign(arch):
             yield from _handler(arch)
 
 
-def _handler(arch: str) -> Iterator[Finding]:
+def _handler(arch: str) -> Iterator[Check]:
     handler = ARCHES[arch].handler
     entry = BINFMT / handler
     cure = "./invoke setup"
     if not entry.exists():
-        yield Finding(what=f"{handler} is not registered", good=False, cure=cure)
+        yield Check(what=f"{handler} is not registered", good=False, cure=cure)
         return
     told = entry.read_text()
     # F: the emulator is opened when it is registered, so a chroot needs no copy of it.
     flags = re.search(r"^flags: (\w*)", told, re.MULTILINE)
     fixed = flags is not None and "F" in flags[1] and told.startswith("enabled")
-    yield Finding(
+    yield Check(
         what=f"{handler} registered with flag F",
         good=fixed,
         cure=f"update-binfmts --disable {handler}; apt-get install --reinstall"
@@ -224,30 +222,30 @@ def _handler(arch: str) -> Iterator[Finding]:
     )
     if shutil.which("arch-test", path=PATH) is not None:
         runs = run(["arch-test", arch], check=False).returncode == 0
-        yield Finding(what=f"a program of {arch} runs", good=runs, cure=cure)
+        yield Check(what=f"a program of {arch} runs", good=runs, cure=cure)
 
 
-def _store(store: Store) -> Iterator[Finding]:
+def _store(store: Store) -> Iterator[Check]:
     folder = store.root
     while not folder.exists():
         folder = folder.parent
     kind = run(["stat", "--file-system", "--format=%t", folder]).stdout.strip()
     unfit = UNFIT.get(int(kind, 16))
-    yield Finding(
+    yield Check(
         what=f"store {store.root} on {unfit or 'a fit file system'}",
         good=unfit is None,
         cure="set GLOVEBOX_STORE to a folder on ext4, xfs or btrfs",
     )
     free = shutil.disk_usage(folder).free / 1e9
-    yield Finding(
+    yield Check(
         what=f"{free:.0f} GB free in the store",
         good=free >= ROOM_GB,
         cure=f"a build of two boards takes {ROOM_GB} GB; make room, or: ./invoke clean",
     )
 
 
-def _archive() -> Iterator[Finding]:
-    yield Finding(
+def _archive() -> Iterator[Check]:
+    yield Check(
         what="Debian's archive keys",
         good=apt.KEYRING.exists(),
         cure=f"apt-get install {KEYRING_PACKAGE}",
@@ -255,9 +253,9 @@ def _archive() -> Iterator[Finding]:
     try:
         mirror = apt.host_mirror()
     except GloveboxError as error:
-        yield Finding(what=error.message, good=False, cure=error.hint or "")
+        yield Check(what=error.message, good=False, cure=error.hint or "")
     else:
-        yield Finding(what=f"mirror {mirror.main}", good=True)
+        yield Check(what=f"mirror {mirror.main}", good=True)
 
 
 def _installed(package: str) -> bool:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from glovebox.build import (
     accelerator,
-    actions as runner,
+    actions,
     download,
     failure,
     layer,
@@ -570,10 +570,10 @@ class Builder:
     def _own_files(self, step: Step, tree: Path, scratch: Path) -> None:
         with self._mounted(step, tree, scratch) as root:
             for folder in step.overlays:
-                runner.lay(folder, root)
+                actions.lay(folder, root)
                 modes.give(folder, root)
             for made in step.rendered.values():
-                runner.write(made, root)
+                actions.write(made, root)
             for one in step.firmware:
                 # The boards' Wi-Fi is the one part that asks for files Debian does not have.
                 name = f"usr/lib/firmware/brcm/{one.url.rpartition('/')[2]}"
@@ -625,7 +625,7 @@ class Builder:
             if step.sub_stage and self._places(step):  # a copy, not the originals
                 modes.give_files(step.sub_stage.path / "files", root)
             try:
-                runner.run_sub_stage(step, site)
+                actions.run_sub_stage(step, site)
             except StepError as error:
                 self._open_shell(root, site.environment(), error)
                 raise

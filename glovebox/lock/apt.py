@@ -63,7 +63,7 @@ class Archive:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
+class SourceEntry:
     """One entry of a system's own apt sources, as it stands there."""
 
     url: str
@@ -414,7 +414,7 @@ def without(status: str, names: Collection[str]) -> str:
     return "".join(f"{stanza.strip(chr(10))}\n\n" for stanza in kept)
 
 
-def sources_of(root: Path) -> Iterator[Source]:
+def sources_of(root: Path) -> Iterator[SourceEntry]:
     """Read the apt sources of the system in ``root``, in both of their formats."""
     parts = "etc/apt/sources.list.d"
     folder = inside.place(root, parts)
@@ -425,7 +425,7 @@ def sources_of(root: Path) -> Iterator[Source]:
             keyring = re.search(r"\[.*signed-by=([^ \]]+).*\]", line)
             words = _words(re.sub(r"\[.*?\]", "", line))
             if len(words) >= 3 and words[0] == "deb":  # noqa: PLR2004  type, address, suite
-                yield Source(
+                yield SourceEntry(
                     url=words[1].rstrip("/"),
                     suite=words[2],
                     components=tuple(words[3:]),
@@ -441,7 +441,7 @@ def sources_of(root: Path) -> Iterator[Source]:
                 continue
             for url in stanza.get("URIs", "").split():
                 for suite in stanza.get("Suites", "").split():
-                    yield Source(
+                    yield SourceEntry(
                         url=url.rstrip("/"),
                         suite=suite,
                         components=tuple(stanza.get("Components", "").split()),

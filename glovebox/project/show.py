@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from glovebox.config.schema import Config
-    from glovebox.doctor import Finding
+    from glovebox.doctor import Check
     from glovebox.project.opened import Project
 
 
-def findings(found: Sequence[Finding], *, as_json: bool) -> None:
+def findings(found: Sequence[Check], *, as_json: bool) -> None:
     """Print what the doctor found."""
     if as_json:
         _json([one.as_json() for one in found])

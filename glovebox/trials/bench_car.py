@@ -50,7 +50,7 @@ _RECORD = re.compile(rb"XADD")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Start:
+class FirstRecord:
     """When the first record was on the card, in seconds since power-on and kernel start."""
 
     host_s: float
@@ -122,7 +122,7 @@ def _system(bench: Bench, board: str) -> range:
     return range(boot.start, data.start)
 
 
-def _start(bench: Bench, board: str, before: Path) -> Start:
+def _start(bench: Bench, board: str, before: Path) -> FirstRecord:
     with booted(bench, board, before) as (machine, log, begun):
         return _measured(machine, log, begun)
 
@@ -168,10 +168,10 @@ def settle(machine: Machine) -> None:
     machine.ssh(f"timeout {SETTLE_TIMEOUT_S} systemctl is-system-running --wait", check=False)
 
 
-def _measured(machine: Machine, log: Log, begun: float) -> Start:
+def _measured(machine: Machine, log: Log, begun: float) -> FirstRecord:
     host_s = _first_record(machine, log) - begun
     settle(machine)
-    return Start(host_s=host_s, board_s=_first_mono(machine))
+    return FirstRecord(host_s=host_s, board_s=_first_mono(machine))
 
 
 def _first_record(machine: Machine, log: Log) -> float:
@@ -244,7 +244,7 @@ def _drive_rows(drive: Drive) -> list[Row]:
     ]  # fmt: skip
 
 
-def _start_rows(board: str, now: Start, before: Start) -> list[Row]:
+def _start_rows(board: str, now: FirstRecord, before: FirstRecord) -> list[Row]:
     start = "kernel start → first record"
     return [
         compared(board, f"{start}, the board's time", now.board_s, before.board_s, goal=0.6),

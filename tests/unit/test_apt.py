@@ -141,9 +141,9 @@ def test_sources_of_keeps_what_an_entry_says(tmp_path: Path) -> None:
     )
 
     assert list(apt.sources_of(tmp_path)) == [
-        apt.Source(url="http://example.org/one", suite="trixie", components=("main", "rpi"),
+        apt.SourceEntry(url="http://example.org/one", suite="trixie", components=("main", "rpi"),
                    keyring="/one.gpg"),
-        apt.Source(url="http://example.org/two", suite="trixie", components=("main",),
+        apt.SourceEntry(url="http://example.org/two", suite="trixie", components=("main",),
                    keyring="/two.gpg"),
     ]  # fmt: skip
 

@@ -46,8 +46,8 @@ def test_an_hour_is_extrapolated_and_says_so() -> None:
 
 def test_starts_are_compared() -> None:
     """Each row is a ratio with both figures beside it."""
-    one = bench_car.Start(host_s=30, board_s=40)
-    other = bench_car.Start(host_s=60, board_s=50)
+    one = bench_car.FirstRecord(host_s=30, board_s=40)
+    other = bench_car.FirstRecord(host_s=60, board_s=50)
     rows = bench_car._start_rows("3", one, other)
 
     assert [row.median for row in rows] == [0.8, 0.5]

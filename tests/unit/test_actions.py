@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from glovebox.build import actions as runner, patches
+from glovebox.build import actions, patches
 from glovebox.errors import StepError
 from glovebox.stage import stage
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 )
 def test_ends_openly(script: str, openly: bool) -> None:  # noqa: FBT001
     """A line may be put behind a script only where it would be one of its commands."""
-    assert runner.ends_openly(script) is openly
+    assert actions.ends_openly(script) is openly
 
 
 @dataclass
@@ -47,7 +47,7 @@ def test_edit_needs_a_terminal(tmp_path: Path) -> None:
     action = stage.Action(number="00", kind=stage.Kind.PATCHES, path=tmp_path / "00-patches")
 
     with pytest.raises(StepError, match="EDIT asks for a shell") as caught:
-        patches.apply(action, cast("runner.Site", NoSite()))
+        patches.apply(action, cast("actions.Site", NoSite()))
 
     assert "remove the file EDIT" in (caught.value.hint or "")
 
