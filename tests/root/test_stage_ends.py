@@ -80,8 +80,8 @@ def test_a_preloaded_library_is_kept_aside(tmp_path: Path) -> None:
 
 def test_names_are_looked_up_as_on_the_host(tmp_path: Path) -> None:
     """A stage that is not ours finds the host's name servers; for our own there are none."""
-    own = build._harness(tmp_path / "own", network=False, below=[])
-    other = build._harness(tmp_path / "other", network=True, below=[])
+    own = build._harness(tmp_path / "own", foreign=False, below=[])
+    other = build._harness(tmp_path / "other", foreign=True, below=[])
 
     assert not (own / "etc/resolv.conf").exists()
     servers = Path("/etc/resolv.conf")
