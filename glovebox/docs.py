@@ -15,8 +15,9 @@ from enum import StrEnum
 from typing import Any
 
 from glovebox.checkout import CHECKOUT
+from glovebox.config.build import BuildConfig
 from glovebox.config.reader import amount
-from glovebox.config.schema import Config, Secret
+from glovebox.config.schema import Secret
 from telematics.record import SCHEMA
 
 PAGE = CHECKOUT / "docs/configuration.md"
@@ -52,7 +53,7 @@ _TYPES: Mapping[object, str] = {
 
 def reference_markdown() -> str:
     """Write the whole page."""
-    return f"{_INTRODUCTION}\n{_section('Top level', '', Config)}".rstrip("\n") + "\n"
+    return f"{_INTRODUCTION}\n{_section('Top level', '', BuildConfig)}".rstrip("\n") + "\n"
 
 
 def _section(title: str, prefix: str, kind: type) -> str:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 PROGRAMS = {
     "apt-get": "apt",
     "arch-test": "arch-test",
+    "gpgv": "gpgv",
     "mcopy": "mtools",
     "mmdebstrap": "mmdebstrap",
     "mount": "mount",

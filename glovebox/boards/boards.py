@@ -148,7 +148,7 @@ _ALL = (
             path="board",
             what="'5' cannot be built on base debian: the kernel of trixie (6.12) has no driver"
             " for RP1, the chip behind all USB ports, so no receiver would be seen",
-            cure="use board 4, or an image of Raspberry Pi OS as base: base: PATH.img.xz",
+            cure="use board 4, or Raspberry Pi OS: base: raspios with profile: bench",
         ),
     ),
 )

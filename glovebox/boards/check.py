@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from glovebox.config.build import RASPIOS
 from glovebox.config.power import PIN_WAKE, Power, Radio, Wake
 from glovebox.config.problem import Caution, Problem
+from glovebox.config.schema import Profile
 from glovebox.host.arch import ARCHES
 
 if TYPE_CHECKING:
@@ -15,10 +17,15 @@ if TYPE_CHECKING:
     from glovebox.config.schema import Config
 
 _TESTED_SUITE = "trixie"
+_RASPIOS_SUITES = ("trixie", "bookworm")
+_RASPIOS_ARCHES = frozenset({"arm64"})
+# Stages that bring what an official image has already, in its own way.
+_DEBIANS_STAGES = frozenset({"base", "boot", "first-boot", "car"})
 # Those without any Debian release after it that is known yet.
 _LATER_SUITES = frozenset({"forky", "sid"})
 _PINS_CONSOLE = (14, 15)
 _PINS_PULLED_UP = range(9)  # while nothing drives them
+_Found = tuple[str, str, str]
 
 
 def check_board(board: Board, base: str, *, suite: str = _TESTED_SUITE) -> list[Problem | Caution]:
@@ -39,14 +46,63 @@ def check_board(board: Board, base: str, *, suite: str = _TESTED_SUITE) -> list[
     elif board.on_debian is not None:
         found.append(board.on_debian)
     if suite != _TESTED_SUITE:
-        found.append(
-            Caution(
-                path="suite",
-                what=f"'{suite}' is not what images are tested with",
-                cure=f"use {_TESTED_SUITE}, or expect to mend a stage",
-            )
-        )
+        found.append(_untested(suite))
     return found
+
+
+def check_raspios(config: Config, board: Board) -> list[Problem | Caution]:
+    """Say in plain words what is not built on Raspberry Pi OS yet, and what is."""
+    if config.base != RASPIOS:
+        return []
+    found: list[Problem | Caution] = [
+        Problem(path=path, what=what, cure=cure)
+        for path, what, cure in (
+            *_of_the_official_images(config, board),
+            *_of_the_car_on_it(config),
+        )
+    ]
+    if config.suite in _RASPIOS_SUITES and config.suite != _TESTED_SUITE:
+        found.append(_untested(config.suite))
+    return found
+
+
+def _untested(suite: str) -> Caution:
+    return Caution(
+        path="suite",
+        what=f"'{suite}' is not what images are tested with",
+        cure=f"use {_TESTED_SUITE}, or expect to mend a stage",
+    )
+
+
+def _of_the_official_images(config: Config, board: Board) -> Iterator[_Found]:
+    if board.arch not in _RASPIOS_ARCHES:
+        what = (
+            f"'{board.name}' is not built on base raspios yet: its Raspberry Pi OS is armhf, what"
+            f" is compiled for it here is {board.arch}"
+        )
+        yield "board", what, "use board zero-2-w, 3, 4 or 5; or base: debian"
+    if config.suite not in _RASPIOS_SUITES:
+        suites = " or ".join(_RASPIOS_SUITES)
+        what = f"'{config.suite}' is not taken from Raspberry Pi's list of images"
+        yield "suite", what, f"use suite {suites}, or name an image: base: PATH.img.xz"
+
+
+def _of_the_car_on_it(config: Config) -> Iterator[_Found]:
+    if config.profile is Profile.CAR:
+        what = (
+            "'car' is not built on base raspios yet: its read-only root and first boot are made for"
+            " Debian's kernel and services"
+        )
+        cure = "write profile: bench and stages of your own (docs/bases.md), or base: debian"
+        yield "profile", what, cure
+        return
+    shipped = [entry.path for entry in config.stages if entry.path in _DEBIANS_STAGES]
+    if shipped:
+        what = (
+            f"{', '.join(shipped)}: made for base debian; on Raspberry Pi OS they would replace its"
+            " own kernel, network and first boot"
+        )
+        yield "stages", what, "leave them out"
 
 
 def check_power(config: Config, board: Board) -> list[Problem]:
@@ -64,9 +120,6 @@ def check_power(config: Config, board: Board) -> list[Problem]:
             ),
         )
     ]
-
-
-_Found = tuple[str, str, str]
 
 
 def _of_the_processor(power: Power, board: Board) -> Iterator[_Found]:

@@ -17,30 +17,37 @@ from urllib.parse import urlsplit
 from glovebox.build import layer
 from glovebox.card import bootfiles, media, system
 from glovebox.card.packing import packing_of, unpack
-from glovebox.errors import ConfigError, ImageError
+from glovebox.errors import ConfigError, ImageError, LockError
 from glovebox.host import files, inside
 from glovebox.host.run import run
 from glovebox.lock import apt
+from glovebox.lock.download import another_file
 from glovebox.plan.base import STEP, Base
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from glovebox.host.monitor import Monitor
+    from glovebox.lock.official import OfficialImage
     from glovebox.store.store import Store
 
 _VERSION = 1
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-def bring_in(image: Path, store: Store, monitor: Monitor, *, arch: str) -> Base:
+def bring_in(
+    image: Path, store: Store, monitor: Monitor, *, arch: str, pinned: OfficialImage | None = None
+) -> Base:
     """Give the layer of an image, making it if it is not in the store yet.
 
     Raises ImageError when the file is no image of a Debian-like system, ConfigError when it is for
-    another processor than the board's.
+    another processor than the board's, LockError when it is not the ``pinned`` one.
     """
-    with monitor.slow(STEP, f"reading {image.name}"):
+    name = pinned.name if pinned else image.name
+    with monitor.slow(STEP, f"reading {name}"):
         digest = _digest(image, store)
+    if pinned is not None and digest != pinned.sha256:
+        raise another_file(f"{image} ({name})", digest, pinned.sha256)
     key = files.digest("import", str(_VERSION), digest)
     with store.exclusive(key):
         found = store.find(key)
@@ -49,10 +56,10 @@ def bring_in(image: Path, store: Store, monitor: Monitor, *, arch: str) -> Base:
             store.remove(found)
             found = None
         if found is None:
-            with monitor.step(STEP, f"reading {image.name}"), store.scratch() as scratch:
+            with monitor.step(STEP, f"reading {name}"), store.scratch() as scratch:
                 tree = scratch / "result" / "tree"
                 tree.mkdir(parents=True)
-                guess = _fill(tree, image, scratch)
+                guess = _fill(tree, image, scratch, pinned)
                 if guess:
                     monitor.warn(f"{image}: {guess}")
                 found = store.commit(key, scratch / "result", {"name": STEP, "inputs": {}})
@@ -67,6 +74,11 @@ def bring_in(image: Path, store: Store, monitor: Monitor, *, arch: str) -> Base:
         raise ConfigError(
             f"base: {image} holds a system for {base.arch}, the board takes {arch}",
             hint="choose the board the image is for, or base: debian",
+        )
+    if pinned is not None and base.suite != pinned.suite:
+        raise LockError(
+            f"{name} holds a system of {base.suite}, by its name it is one of {pinned.suite}",
+            hint="./invoke lock asks Raspberry Pi's list again; or name a mirror (raspios.server)",
         )
     return base
 
@@ -115,13 +127,15 @@ def _digest(image: Path, store: Store) -> str:
     return digest
 
 
-def _fill(tree: Path, image: Path, scratch: Path) -> str:
+def _fill(tree: Path, image: Path, scratch: Path, pinned: OfficialImage | None) -> str:
     """Fill a tree with the files of an image; give what had to be guessed of it."""
     packing = packing_of(image)
     raw = image
     if packing is not None:
         raw = scratch / "card.img"
         unpack(image, packing, raw)
+    if pinned is not None:
+        _require_unpacked(raw, pinned)
     found = media.examine(image, raw, packing)
     shown = scratch / "shown"
     shown.mkdir()
@@ -136,6 +150,13 @@ def _fill(tree: Path, image: Path, scratch: Path) -> str:
     # Nothing is newer than now; the times of last reading become the build's when it is assembled.
     layer.settle_times(tree, started_ns=sys.maxsize, epoch=int(time.time()))
     return found.guess
+
+
+def _require_unpacked(raw: Path, pinned: OfficialImage) -> None:
+    """Raise LockError unless an image came out of its packing as its publisher has it."""
+    digest = files.sha256_file(raw)
+    if digest != pinned.raw_sha256:
+        raise another_file(f"what {pinned.name} holds", digest, pinned.raw_sha256)
 
 
 def _suite(tree: Path) -> str:

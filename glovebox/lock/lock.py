@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from glovebox.errors import LockError
 from glovebox.host import files
-from glovebox.lock import apt, pool
+from glovebox.lock import apt, official, pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -83,6 +83,8 @@ class Lock:
     # The digest of what was asked for: a lock answers one set of questions.
     asked: str = ""
     warnings: tuple[str, ...] = ()
+    # The lowest layer, with base raspios.
+    raspios: official.OfficialImage | None = None
 
     def packages(self, chain: str) -> tuple[Package, ...]:
         """Give every package of a chain, in the order of installation."""
@@ -120,7 +122,10 @@ class Lock:
 
     def dump(self) -> str:
         """Give the lock as JSON that a person can diff."""
-        return json.dumps({"format": FORMAT, **asdict(self)}, indent=1, sort_keys=True) + "\n"
+        data = {"format": FORMAT, **asdict(self)}
+        if self.raspios is None:
+            del data["raspios"]
+        return json.dumps(data, indent=1, sort_keys=True) + "\n"
 
 
 def question(suite: str, chains: Sequence[Chain], sources: Sequence[str]) -> str:
@@ -130,16 +135,21 @@ def question(suite: str, chains: Sequence[Chain], sources: Sequence[str]) -> str
 
 def read(path: Path, *, asked: str) -> Lock:
     """Read a lock file; raises LockError when there is none, or it answers another question."""
-    try:
-        found = parse(path.read_text(errors="replace"))
-    except OSError as error:
-        raise LockError(f"{path}: {error.strerror}", hint="./invoke lock writes it") from error
+    found = load(path)
     if found.asked != asked:
         raise LockError(
             f"{path} was made for other packages than image.yaml and its stages ask for now",
             hint="./invoke lock, and look at what changes; or build without --locked",
         )
     return found
+
+
+def load(path: Path) -> Lock:
+    """Read a lock file, whatever it answers; raises LockError when there is none."""
+    try:
+        return parse(path.read_text(errors="replace"))
+    except OSError as error:
+        raise LockError(f"{path}: {error.strerror}", hint="./invoke lock writes it") from error
 
 
 def parse(text: str) -> Lock:
@@ -157,6 +167,8 @@ def parse(text: str) -> Lock:
             for name, group in data["sources"].items()
         }
         data["warnings"] = tuple(data["warnings"])
+        if "raspios" in data:  # a lock of another base, or of an older version, has none
+            data["raspios"] = official.again(data["raspios"])
         return Lock(**data)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise LockError(f"the lock file is damaged: {error}", hint="run: invoke lock") from error

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def downloads(plan: Plan, lock: Lock) -> list[str]:
-    """Give the sha256 of each package, source and firmware file that a plan's steps read."""
+    """Give the sha256 of each package, source, firmware file and image that a plan is made from."""
     sums = [one.sha256 for chain in lock.chains for one in lock.packages(chain)]
     sums += [one.sha256 for group in lock.sources.values() for one in group]
     sums += [
@@ -21,4 +21,6 @@ def downloads(plan: Plan, lock: Lock) -> list[str]:
         for one in step.inputs.values()
         if one.kind is InputKind.DOWNLOAD
     ]
+    if lock.raspios is not None:
+        sums.append(lock.raspios.sha256)
     return sums

@@ -192,6 +192,8 @@ def manifest(project: Project, **more: object) -> str:
         "key": project.plan.image.key,
         "steps": {step.name: step.key for step in project.plan.steps.values()},
     }
+    if project.lock.raspios is not None:
+        facts["raspios"] = asdict(project.lock.raspios)
     return json.dumps({**facts, **more}, indent=1) + "\n"
 
 

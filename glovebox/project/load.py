@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path  # noqa: TC003  likewise
 
 from glovebox.boards.boards import BOARDS
-from glovebox.boards.check import check_board, check_power
+from glovebox.boards.check import check_board, check_power, check_raspios
 from glovebox.checkout import CHECKOUT
+from glovebox.config.build import BuildConfig
 from glovebox.config.problem import Problem
 from glovebox.config.reader import Reader
 from glovebox.config.rules import Place
-from glovebox.config.schema import Config
 from glovebox.config.yamltree import Node, Scalar, merge
 from glovebox.errors import ConfigError
 from glovebox.project import keys, pi_gen_config
@@ -28,7 +28,7 @@ from glovebox.project import keys, pi_gen_config
 class Loaded:
     """The configuration, where each of its values came from, and what to say before building."""
 
-    config: Config
+    config: BuildConfig
     origins: Mapping[str, str]
     warnings: tuple[str, ...]
 
@@ -53,11 +53,12 @@ def load(
         tree = merge(tree, reader.parse_override(override))
     tree = _over_pi_gens(tree, reader)
 
-    config = reader.read(tree, Config)
+    config = reader.read(tree, BuildConfig)
     warnings = _exposed(reader, path=path, local=local)
     if config is not None:
         board = BOARDS[config.board]
         found = check_board(board, config.base, suite=config.suite)
+        found += check_raspios(config, board)
         for finding in (*found, *check_power(config, board)):
             at = dataclasses.replace(finding, source=reader.origins[finding.path])
             if isinstance(at, Problem):

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from glovebox.boards.boards import BOARDS, Board
 from glovebox.checkout import CHECKOUT
+from glovebox.config.build import RASPIOS
 from glovebox.host import files, sandbox
 from glovebox.host.arch import require_emulation
-from glovebox.lock import apt, lock
+from glovebox.lock import apt, lock, raspios
 from glovebox.plan import plan
 from glovebox.project import keys
 from glovebox.project.load import Loaded, load
@@ -23,8 +24,10 @@ if TYPE_CHECKING:
 
     from glovebox.build.builder import Builder
     from glovebox.config.access import AccessKeys
+    from glovebox.config.build import BuildConfig
     from glovebox.config.schema import Config
     from glovebox.host.monitor import Monitor
+    from glovebox.lock.official import OfficialImage
     from glovebox.plan.base import Base
     from glovebox.store.store import Store
 
@@ -112,7 +115,8 @@ def open_project(  # noqa: PLR0913  what a person can ask of a run
         for name in settings.overlays:
             for warning in modes.warnings(plan.own_folder("overlays", name, CHECKOUT)):
                 monitor.warn(warning)
-    base = _imported(settings.base, store, monitor, board)
+    by = lock_file(config, board) if locked else None
+    image, base = _lowest(settings, store, monitor, board, by=by, refresh=refresh)
     suite = base.suite if base else settings.suite
     chains = plan.chains(board, stages, given, installed=base.status if base else None)
     sources = plan.source_names(stages, given)
@@ -130,6 +134,7 @@ def open_project(  # noqa: PLR0913  what a person can ask of a run
                 refresh=refresh,
                 own=_archives(settings, base, suite),
             )
+        resolved = replace(resolved, raspios=image)
     if not quiet:
         for warning in resolved.warnings:
             monitor.warn(warning)
@@ -165,13 +170,36 @@ def lock_file(config: Path, board: Board) -> Path:
     return config.with_name(f"{config.stem}.{board.name}.lock.json")
 
 
-def _imported(base: str, store: Store, monitor: Monitor, board: Board) -> Base | None:
-    if base == "debian":
-        return None
+def _lowest(
+    settings: BuildConfig,
+    store: Store,
+    monitor: Monitor,
+    board: Board,
+    *,
+    by: Path | None,
+    refresh: bool,
+) -> tuple[OfficialImage | None, Base | None]:
+    """Give the image that the build starts from, as layer; with base raspios what it is, too.
+
+    ``by`` is the lock file that says which image of Raspberry Pi OS it is.
+    """
+    if settings.base == "debian":
+        return None, None
     from glovebox.build import imported  # noqa: PLC0415  most builds take no image as base
 
     sandbox.require_root("reading an image")
-    return imported.bring_in(Path(base), store, monitor, arch=board.arch)
+    if settings.base != RASPIOS:
+        return None, imported.bring_in(Path(settings.base), store, monitor, arch=board.arch)
+    if by is not None:
+        pinned = lock.load(by).raspios
+        image = raspios.require_pinned(pinned, suite=settings.suite, arch=board.arch)
+    else:
+        image = raspios.choose(
+            settings.raspios, store, monitor,
+            suite=settings.suite, arch=board.arch, refresh=refresh,
+        )  # fmt: skip
+    file = raspios.bring(image, settings.raspios, store, monitor)
+    return image, imported.bring_in(file, store, monitor, arch=board.arch, pinned=image)
 
 
 def _archives(settings: Config, base: Base | None, suite: str) -> list[apt.Archive]:

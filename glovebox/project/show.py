@@ -84,9 +84,10 @@ def _state(row: Mapping[str, object]) -> str:
 def lock_written(project: Project, path: Path) -> None:
     """Say what was locked."""
     packages = len(project.lock.packages(TARGET))
+    base = project.lock.raspios
     _console().print(
-        f"{path}: {packages} packages of the image, {len(project.lock.sources)} sources;"
-        " build with --locked",
+        f"{path}: {packages} packages of the image, {len(project.lock.sources)} sources"
+        f"{f', on {base.name}' if base else ''}; build with --locked",
         markup=False,
     )
 

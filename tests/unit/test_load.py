@@ -13,6 +13,7 @@ import pytest
 import yaml
 from hypothesis import given, settings, strategies as st
 
+from glovebox.config.build import BuildConfig
 from glovebox.config.schema import STAGES, BoardName, Config, FirmwareFile, Network, Secret, Server
 from glovebox.docs import PAGE, reference_markdown
 from glovebox.errors import ConfigError
@@ -55,7 +56,7 @@ def test_empty_file_is_the_default_configuration(tmp_path: Path) -> None:
     """A file that says nothing gives the defaults, each marked as such."""
     loaded = load_text(tmp_path, "")
 
-    assert Config() == loaded.config
+    assert BuildConfig() == loaded.config
     assert {"default"} == set(loaded.origins.values())
 
 
@@ -65,7 +66,7 @@ def test_shipped_example_is_the_default_car() -> None:
     with tempfile.TemporaryDirectory() as folder:
         loaded = load_text(Path(folder), text)
 
-    assert Config() == loaded.config
+    assert BuildConfig() == loaded.config
     assert loaded.config.board is BoardName.ZERO_W
 
 
@@ -186,8 +187,16 @@ hint: 8 to 63 ASCII characters, or the key as 64 hex digits"""
         # What it starts from
         ("board: 2", "board: 2 is not one of zero-w, zero-2-w, 3, 4, 5"),
         ("board: 5", "board: '5' cannot be built on base debian"),
-        ("base: auto", "base: 'auto' is a base that is not built yet"),
-        ("base: raspios", "hint: use debian"),
+        ("base: auto", "base: 'auto' is neither a base nor the path of an .img or .img.xz file; hint: use debian or raspios"),  # noqa: E501  whole lines
+        ("base: raspbios", "did you mean raspios?"),
+        ("base: raspios\nboard: '3'", "profile: 'car' is not built on base raspios yet"),
+        ("base: raspios\nprofile: bench\nstages: [telematics]", "board: 'zero-w' is not built on base raspios yet: its Raspberry Pi OS is armhf"),  # noqa: E501  whole lines
+        ("base: raspios\nprofile: bench\nboard: '3'\nstages: [gnss, boot, car]", "stages: boot, car: made for base debian; on Raspberry Pi OS they would replace its own kernel, network and first boot; hint: leave them out"),  # noqa: E501  whole lines
+        ("base: raspios\nprofile: bench\nboard: '3'\nstages: [gnss]\nsuite: bullseye", "suite: 'bullseye' is not taken from Raspberry Pi's list of images; hint: use suite trixie or bookworm, or name an image: base: PATH.img.xz"),  # noqa: E501  whole lines
+        ("raspios: {server: downloads.example}", "raspios.server: 'downloads.example' is not an address to fetch from"),  # noqa: E501  whole lines
+        ("raspios: {key: no.asc}", "raspios.key: 'no.asc' is a file that is not there; hint: looked for"),  # noqa: E501  whole lines
+        ("raspios: {image: no.img.xz}", "raspios.image: 'no.img.xz' is a file that is not there"),
+        ("raspios: {sever: x}", "raspios.sever: is no known key; hint: did you mean server?"),
         ("base: debain", "did you mean debian?"),
         ("base: card.img", "base: 'card.img' is an image that is not there"),
         ("suite: trixy", "did you mean trixie?"),
@@ -335,6 +344,23 @@ def test_ssh_key_is_read_from_its_file(tmp_path: Path) -> None:
     loaded = load_text(tmp_path, "user: {ssh_keys: [~/.ssh/id_ed25519.pub, key.pub]}")
 
     assert loaded.config.user.ssh_keys == (PUBLIC, PUBLIC)
+
+
+@pytest.mark.parametrize("board", ["zero-2-w", "3", "4", "5"])
+@pytest.mark.parametrize("suite", ["trixie", "bookworm"])
+def test_raspberry_pi_os_on_the_bench(tmp_path: Path, board: str, suite: str) -> None:
+    """Every 64-bit board is built on it, with stages that leave its kernel and first boot alone.
+
+    Of a release that nothing was tested with it is said.
+    """
+    (tmp_path / "mine").mkdir()
+    text = f"board: '{board}'\nsuite: {suite}\nbase: raspios\nprofile: bench\n"
+
+    loaded = load_text(tmp_path, f"{text}stages: [gnss, queue, python, telematics, ./mine]\n")
+
+    assert loaded.config.base == "raspios"
+    said = "suite: 'bookworm' is not what images are tested with"
+    assert [said in one for one in loaded.warnings] == [True] * (suite == "bookworm")
 
 
 def test_paths_are_made_whole(tmp_path: Path) -> None:

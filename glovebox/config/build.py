@@ -1,0 +1,75 @@
+"""Settings that the builder alone reads: where the image of base `raspios` comes from.
+
+They stand apart from schema.py and rules.py because those go onto the board as well: what only the
+builder reads shall not make another image of every car.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from glovebox.config import rules
+from glovebox.config.problem import WrongValueError
+from glovebox.config.schema import Config
+
+if TYPE_CHECKING:
+    from glovebox.config.rules import Place
+
+RASPIOS = "raspios"
+_WORDS = ("debian", RASPIOS)
+
+
+def base(text: str, place: Place) -> str:
+    """Check what the image starts from: a word, or an image that is there."""
+    if text == RASPIOS:
+        return text
+    if text not in _WORDS and not text.endswith((".img", ".img.xz")):
+        what = "is neither a base nor the path of an .img or .img.xz file"
+        raise WrongValueError(what, rules.nearest(text, _WORDS, otherwise="use debian or raspios"))
+    return rules.base(text, place)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RaspiOs:
+    """Where the image of base `raspios` comes from; nothing here matters to another base."""
+
+    server: str | None = field(
+        default=None,
+        metadata={
+            "help": "a mirror of Raspberry Pi's downloads, with the list, images and signatures at"
+            " the same paths, and the key beside the list; none: Raspberry Pi's own",
+            "rule": rules.url,
+        },
+    )
+    key: str | None = field(
+        default=None,
+        metadata={
+            "help": "a file with Raspberry Pi's signing key; it counts by its fingerprint alone;"
+            " none: fetched",
+            "resolve": rules.existing,
+        },
+    )
+    image: str | None = field(
+        default=None,
+        metadata={
+            "help": "the image as an `.img.xz` file that you fetched, checked like any other; its"
+            " signature may lie beside it, as `.img.xz.sig`; none: fetched",
+            "resolve": rules.existing,
+        },
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildConfig(Config):
+    """What the image is."""
+
+    base: str = field(
+        default="debian",
+        metadata={
+            "help": "what it starts from: `debian`, `raspios` (Raspberry Pi OS Lite, with profile"
+            " `bench`), or the path of an `.img` or `.img.xz` file; see docs/bases.md",
+            "resolve": base,
+        },
+    )
+    raspios: RaspiOs = field(default_factory=RaspiOs)
