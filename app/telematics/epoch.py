@@ -9,6 +9,8 @@ back. Which of the two it is, the receiver's own cycle of reports tells, and tim
   says, each beat is an instant; if they came at once, or oddly spaced within the step of time, they
   are parts of one.
 - A receiver that was found to repeat its time is believed from then on.
+- So is one that tells an instant by several reports at once: where no more of them came, they are
+  that instant however far apart, read late by a board that had something else to do.
 
 Place alone decides nothing. Pure: time comes in with the reports and by ``tick``; nothing here
 reads a clock.
@@ -96,6 +98,13 @@ class _Receiver:
     evens: int = 0
     strays: int = 0
     beats: list[int] = field(default_factory=list)
+    # Reports of this time, when the first and the last came; how many it told at once before, and
+    # how often in a row no more than these came apart.
+    count: int = 0
+    began: int = 0
+    ended: int = 0
+    at_once: int = 0
+    apart: int = 0
     good_fixes: int = 0
     last: tuple[int, int] | None = None
 
@@ -128,7 +137,8 @@ class Merger:
         elif receiver.given is not None and not _placed(receiver.given):
             receiver.given = None  # it made no record, so whatever comes now is the first
         receiver.waiting.append(tpv)
-        receiver.touched = tpv.mono
+        receiver.touched = receiver.ended = tpv.mono
+        receiver.count += 1
         if len(receiver.waiting) >= WAITING_MAX:
             complete += self._settle(receiver, tpv.mono)
         return complete
@@ -182,6 +192,9 @@ class Merger:
 
     def _begin(self, receiver: _Receiver, tpv: Tpv) -> None:
         """Begin another time; see whether the one before was a beat, where that is the habit."""
+        if receiver.time is not None:
+            _note_the_cycle(receiver, tpv.mono)
+        receiver.count, receiver.began = 0, tpv.mono
         if receiver.repeats and len(beats := receiver.beats) > 1:
             receiver.strays = 0 if _even([*beats, tpv.mono]) else receiver.strays + 1
             receiver.repeats = receiver.strays < STRAYS
@@ -213,6 +226,16 @@ class Merger:
         return [_give(receiver, reduce(union, waiting))]
 
 
+def _note_the_cycle(receiver: _Receiver, now: int) -> None:
+    """Learn how many reports of a time come at once; forget it when they came apart for long."""
+    if (receiver.ended - receiver.began) * PAUSE < now - receiver.ended:
+        receiver.at_once, receiver.apart = receiver.count, 0
+    elif receiver.count <= receiver.at_once:
+        receiver.apart += 1
+        if receiver.apart >= STRAYS:
+            receiver.at_once = receiver.apart = 0
+
+
 def _give(receiver: _Receiver, tpv: Tpv) -> Epoch:
     receiver.given = tpv
     return Epoch(*tpv, time_ok=_believe(receiver, tpv))
@@ -237,6 +260,8 @@ def _beats(reports: Sequence[Tpv], now: int) -> list[Tpv]:
 
 def _each(receiver: _Receiver, beats: Sequence[Tpv], now: int, *, follows: int | None) -> bool:
     """Tell whether each beat of one time is an instant."""
+    if receiver.count <= receiver.at_once:
+        return False  # so many it tells of one instant
     begins = [beat.mono for beat in beats]
     until_now = now - begins[-1]
     if follows is None:

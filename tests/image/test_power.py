@@ -43,6 +43,8 @@ DRIVERS = {
 LED = "/sys/class/leds/ACT"
 BLUETOOTH = "/proc/device-tree/soc/serial@7e201000/bluetooth/status"
 # Milliseconds on and off, as docs/car.md tells the owner.
+# So often a board gets to show something while its recorder says nothing new.
+TIMES = 5
 CODES = {
     "driving": ("40", "2960"),
     "standing": ("40", "2960"),
@@ -236,21 +238,27 @@ def test_what_comes_late_is_as_the_state_asks(
     host.check_output("nmcli radio wifi on")
     led = host.run(f"basename $(readlink {LED}/device)").stdout.strip()
     driver = host.run(f"readlink -f {LED}/device/driver").stdout.strip()
-    if driver:
-        host.check_output("echo %s >%s/unbind", led, driver)
-    machine.dongle.drive(under_way())
-    until(host, lambda: Shown.on(host).word == "driving", "a recorder that says it drives")
-    until(host, lambda: host.run(NO_NEWS).succeeded, "an end of showing that")
-    told = Shown.on(host)
-
-    host.check_output("modprobe mac80211_hwsim radios=1")
-    if driver:
-        host.check_output("echo %s >%s/bind", led, driver)
     blocked = "1" if power["radio"] == "standing" else "0"
-    until(host, lambda: Shown.on(host).radios == {blocked}, "a radio that is as driving asks")
-    if driver and power["led"] == "codes":
-        until(host, lambda: Shown.on(host).led_is_right, "an LED that says what the recorder does")
-    assert Shown.on(host).told_at == told.told_at, "the state was told again meanwhile"
+    machine.dongle.drive(under_way())
+    for _ in range(TIMES):
+        if driver:
+            host.check_output("echo %s >%s/unbind", led, driver)
+        until(host, lambda: Shown.on(host).word == "driving", "a recorder that says it drives")
+        until(host, lambda: host.run(NO_NEWS).succeeded, "an end of showing that")
+        told = Shown.on(host)
+
+        host.check_output("modprobe mac80211_hwsim radios=1")
+        if driver:
+            host.check_output("echo %s >%s/bind", led, driver)
+        until(host, lambda: Shown.on(host).radios == {blocked}, "a radio that is as driving asks")
+        if driver and power["led"] == "codes":
+            until(host, lambda: Shown.on(host).led_is_right, "an LED that is as driving asks")
+        # A word of the recorder meanwhile would have done it too: then nothing is shown by it.
+        if Shown.on(host).told_at == told.told_at:
+            break
+        host.check_output("modprobe --remove mac80211_hwsim")
+    else:
+        pytest.fail("each time the recorder told its state again meanwhile")
 
     machine.dongle.stop()
     until(host, lambda: Shown.on(host).word not in {"driving", ""}, "the end of the drive")

@@ -261,6 +261,27 @@ def test_leap_second_is_recorded_twice(seed: int, after: int) -> None:
     assert len(merged(*first, *rest, quiet_ms=300)) == 21
 
 
+@SEEDS
+def test_instant_of_several_reports_is_one_on_an_overloaded_board(seed: int) -> None:
+    """A receiver that tells an instant by three reports at once is known to, also read late."""
+    late = shaken(seed)
+    calm = [tpv(n, mono=n * 1000 + part * 20 + late()) for n in range(10) for part in range(3)]
+    # Held up for seconds, the board reads some of them half a second and more apart.
+    held = [
+        tpv(n, mono=n * 1000 + part * apart)
+        for n, apart in ((10, 450), (11, 330), (13, 480), (14, 400))
+        for part in range(3)
+    ]
+    leap = [tpv(15, mono=n * 1000 + part * 20 + late()) for n in (15, 16) for part in range(3)]
+    rest = [tpv(n, mono=(n + 1) * 1000 + part * 20) for n in range(16, 20) for part in range(3)]
+
+    epochs = merged(*calm, *held, *leap, *rest, quiet_ms=300)
+
+    times = [each.time for each in epochs]
+    assert times.count(START + 15_000) == 2  # six reports: the leap second is still two
+    assert len(times) - 1 == len(set(times)) == 19
+
+
 def test_position_after_a_report_without_one_counts() -> None:
     """An instant that came first without a fix is a record once its position comes."""
     epochs = merged(
