@@ -240,27 +240,31 @@ def test_what_comes_late_is_as_the_state_asks(
     driver = host.run(f"readlink -f {LED}/device/driver").stdout.strip()
     blocked = "1" if power["radio"] == "standing" else "0"
     machine.dongle.drive(under_way())
-    for _ in range(TIMES):
-        if driver:
-            host.check_output("echo %s >%s/unbind", led, driver)
-        until(host, lambda: Shown.on(host).word == "driving", "a recorder that says it drives")
-        until(host, lambda: host.run(NO_NEWS).succeeded, "an end of showing that")
-        told = Shown.on(host)
+    try:
+        for _ in range(TIMES):
+            if driver:
+                host.check_output("echo %s >%s/unbind", led, driver)
+            until(host, lambda: Shown.on(host).word == "driving", "a recorder that says it drives")
+            until(host, lambda: host.run(NO_NEWS).succeeded, "an end of showing that")
+            told = Shown.on(host)
 
-        host.check_output("modprobe mac80211_hwsim radios=1")
-        if driver:
-            host.check_output("echo %s >%s/bind", led, driver)
-        until(host, lambda: Shown.on(host).radios == {blocked}, "a radio that is as driving asks")
-        if driver and power["led"] == "codes":
-            until(host, lambda: Shown.on(host).led_is_right, "an LED that is as driving asks")
-        # A word of the recorder meanwhile would have done it too: then nothing is shown by it.
-        if Shown.on(host).told_at == told.told_at:
-            break
-        host.check_output("modprobe --remove mac80211_hwsim")
-    else:
-        pytest.fail("each time the recorder told its state again meanwhile")
+            host.check_output("modprobe mac80211_hwsim radios=1")
+            if driver:
+                host.check_output("echo %s >%s/bind", led, driver)
+            until(
+                host, lambda: Shown.on(host).radios == {blocked}, "a radio that is as driving asks"
+            )
+            if driver and power["led"] == "codes":
+                until(host, lambda: Shown.on(host).led_is_right, "an LED that is as driving asks")
+            # A word of the recorder meanwhile would have done it too: then nothing is shown by it.
+            if Shown.on(host).told_at == told.told_at:
+                break
+            host.check_output("modprobe --remove mac80211_hwsim")
+        else:
+            pytest.fail("each time the recorder told its state again meanwhile")
+    finally:  # what comes after this test has drives of its own
+        machine.dongle.stop()
 
-    machine.dongle.stop()
     until(host, lambda: Shown.on(host).word not in {"driving", ""}, "the end of the drive")
     until(host, lambda: Shown.on(host).radios == {"0"}, "a radio that is given back")
     host.check_output("modprobe --remove mac80211_hwsim")
