@@ -47,8 +47,8 @@ KEYRING_PACKAGE = "debian-archive-keyring"
 # The JRE and Maven bring its broker. The last six are the libraries of the loop that `bench`
 # compares the service with.
 TEST_PACKAGES = (
-    "chromium", "default-jre-headless", "dosfstools", "gpsd", "maven", "openssl", "redis-server",
-    "shellcheck",
+    "bmap-tools", "chromium", "default-jre-headless", "dosfstools", "gpsd", "maven", "openssl",
+    "redis-server", "shellcheck",
     "python3-colorlog", "python3-dateutil", "python3-gps", "python3-jsonpickle", "python3-redis",
     "wireless-tools",
 )  # fmt: skip

@@ -11,6 +11,7 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from glovebox.card import solid
 from glovebox.errors import StepError
 from glovebox.host import files, inside
 from glovebox.host.run import run
@@ -74,6 +75,12 @@ class Layout:
     inodes: int
     data_start: int = 0
     data_size: int = 0
+
+    @property
+    def starts(self) -> tuple[int, ...]:
+        """Where file systems begin."""
+        data = (self.data_start,) if self.data_size else ()
+        return (self.boot_start, self.root_start, *data)
 
     @property
     def total(self) -> int:
@@ -181,6 +188,7 @@ def assemble(
     _make_root(target, layout, root, made, tools, scratch)
     if layout.data_size:
         _make_data(target, layout, made, tools, scratch)
+    solid.make(target, layout.starts)
     return layout
 
 

@@ -132,7 +132,7 @@ def copy_data(
     """Copy ``size`` bytes from ``start`` on into another file at ``to``, leaving holes holes."""
     with source.open("rb") as inside, target.open("rb+") as outside:
         end = source.stat().st_size if size is None else start + size
-        for begin, until in _data(inside.fileno(), start, end):
+        for begin, until in data(inside.fileno(), start, end):
             inside.seek(begin)
             outside.seek(to + begin - start)
             at = begin
@@ -142,7 +142,7 @@ def copy_data(
                 at += len(block)
 
 
-def _data(descriptor: int, start: int, end: int) -> Iterator[tuple[int, int]]:
+def data(descriptor: int, start: int, end: int) -> Iterator[tuple[int, int]]:
     """Give where a file has data between two places; the rest of it are holes."""
     at = start
     while at < end:
@@ -184,7 +184,7 @@ def sha256_file(path: Path, *, start: int = 0, size: int | None = None) -> str:
     with path.open("rb", buffering=0) as file:
         end = os.fstat(file.fileno()).st_size if size is None else start + size
         at = start
-        for begin, until in (*_data(file.fileno(), start, end), (end, end)):
+        for begin, until in (*data(file.fileno(), start, end), (end, end)):
             for length in _pieces(begin - at):
                 total.update(_ZEROS[:length])
             file.seek(begin)

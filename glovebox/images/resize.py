@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from glovebox.card import ext4, media, packing
+from glovebox.card import ext4, media, packing, solid
 from glovebox.card.table import EXTENDED_TYPES, GPT, MBR, Partition, Table
 from glovebox.config import rules
 from glovebox.config.problem import WrongValueError
@@ -223,6 +223,8 @@ def apply(found: media.Card, after: Sizes, output: Path | None, monitor: Monitor
             end = media.examine(part, part, None)
             with loop.device(part, start=end.root.start, size=end.root.size) as device:
                 run(["e2fsck", "-f", "-n", device])
+            # Through a loop device zeros became holes.
+            solid.make(part, [one.start for one in end.table.partitions])
 
 
 def _check(device: Path, found: media.Card) -> None:

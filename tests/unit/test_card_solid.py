@@ -1,0 +1,183 @@
+"""On a used card an image written by blocks is the image: nothing that counts is a hole."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from glovebox.build import assemble
+from glovebox.card import bmap, solid, table
+from glovebox.config.schema import Disk
+from glovebox.errors import ImageError
+from glovebox.host import files
+from glovebox.host.run import PATH, run
+from glovebox.plan import plan
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from glovebox.build.assemble import Layout
+
+MIB = 1 << 20
+PLAN = plan.Plan(steps={}, disk_id="0badcafe", arch="arm64", epoch=1_700_000_000, variables={})
+MAKERS = ("mke2fs", "mkfs.fat", "mtools", "sfdisk")
+CHECKERS = ("e2fsck", "fsck.fat")
+
+
+@dataclass(frozen=True)
+class HostTools:
+    """Stands for the native root: the host's own programs."""
+
+    def command(self, program: str) -> list[str]:
+        """Give the words that start a program."""
+        return [shutil.which(program, path=PATH) or program]
+
+
+def assembled(folder: Path) -> tuple[Path, Layout]:
+    """Assemble a small system as a build does."""
+    tree = folder / "tree"
+    (tree / "boot/firmware").mkdir(parents=True)
+    (tree / "boot/firmware/kernel.img").write_bytes(bytes(range(256)) * 9000)
+    (tree / "etc").mkdir()
+    (tree / "etc/hostname").write_text("truck\n")
+    (folder / "scratch").mkdir()
+    image = folder / "card.img"
+    layout = assemble.assemble(
+        image,
+        root=tree,
+        whole=tree,
+        made=PLAN,
+        disk=Disk(boot=64 * MIB, root_free=8 * MIB),
+        tools=HostTools(),  # type: ignore[arg-type]  it has all that is asked of a root
+        scratch=folder / "scratch",
+    )
+    return image, layout
+
+
+def used_card(path: Path, size: int) -> Path:
+    """Make a card on which something else was, everywhere."""
+    with path.open("wb") as file:
+        for _ in range(0, size, MIB):
+            file.write(b"\xa5" * MIB)
+    return path
+
+
+def written(image: Path, card: Path) -> Path:
+    """Write as bmaptool does: the blocks of the map, and no others."""
+    made = bmap.load(image.with_name(image.name + bmap.SUFFIX))
+    with image.open("rb") as source, card.open("rb+") as target:
+        for one in made.ranges:
+            source.seek(made.start(one))
+            target.seek(made.start(one))
+            target.write(source.read(made.end(one) - made.start(one)))
+    return card
+
+
+def sound(card: Path, folder: Path) -> None:
+    """Ask the programs that know the file systems best, partition by partition."""
+    for number, part in enumerate(table.table(card).partitions):
+        copy = folder / f"part{number}"
+        with copy.open("wb") as file:
+            file.truncate(part.size)
+        files.copy_data(card, copy, start=part.start, size=part.size)
+        check = ["fsck.fat", "-n", copy] if part.is_fat else ["e2fsck", "-f", "-n", copy]
+        said = run(check, check=False)
+        assert said.returncode == 0, said.stdout + said.stderr
+
+
+@pytest.mark.needs(*MAKERS, *CHECKERS)
+def test_by_blocks_onto_a_used_card(tmp_path: Path) -> None:
+    """Both file systems are sound on a card that was full of something else."""
+    image, layout = assembled(tmp_path)
+    files.write_whole(image.with_name("card.img.bmap"), bmap.dump(bmap.of(image)))
+
+    card = written(image, used_card(tmp_path / "card", layout.total))
+
+    sound(card, tmp_path)
+    with card.open("rb") as file:
+        file.seek(512)
+        assert not any(file.read(33 * 512)), "a GPT of the card's former life"
+
+
+@pytest.mark.needs(*MAKERS)
+def test_the_bytes_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The image is the same as one with holes for its tables, and most of it still is a hole."""
+    image, layout = assembled(tmp_path)
+    monkeypatch.setattr(solid, "make", lambda *_: None)
+    (tmp_path / "again").mkdir()
+    hollow, _ = assembled(tmp_path / "again")
+
+    assert files.sha256_file(image) == files.sha256_file(hollow)
+    found = bmap.of(image)
+    assert bmap.of(hollow).mapped < found.mapped < layout.total // 2
+
+
+@pytest.mark.parametrize("cut", [510, 1081, 2000, 0])
+def test_what_is_no_file_system_stays(tmp_path: Path, cut: int) -> None:
+    """A partition with anything else, or with nothing, gets no byte more."""
+    image = tmp_path / "card.img"
+    with image.open("wb") as file:
+        file.truncate(8 * MIB)
+        file.seek(4 * MIB)
+        file.write(b"\xeb\x00something else"[: cut or None].ljust(cut, b"\1"))
+    before = files.sha256_file(image)
+
+    solid.make(image, [4 * MIB, 8 * MIB])
+
+    assert files.sha256_file(image) == before
+    with image.open("rb") as file:
+        assert not list(files.data(file.fileno(), 5 * MIB, 8 * MIB))
+
+
+def sparse(path: Path) -> Path:
+    """Make a file with data here and there, the last block of it cut off."""
+    with path.open("wb") as file:
+        for at, data in ((0, b"head"), (40_000, b"x" * 9000), (3 * MIB + 5, b"tail")):
+            file.seek(at)
+            file.write(data)
+    return path
+
+
+def test_a_map_is_read_as_it_was_written(tmp_path: Path) -> None:
+    """A map that is written and read is the same, and covers all that is not zero."""
+    image = sparse(tmp_path / "card.img")
+    found = bmap.of(image)
+    files.write_whole(tmp_path / "map", bmap.dump(found))
+
+    assert bmap.load(tmp_path / "map") == found
+    card = used_card(tmp_path / "card", 3 * MIB)
+    os.truncate(card, 0)
+    os.truncate(card, image.stat().st_size)
+    files.write_whole(tmp_path / "card.img.bmap", bmap.dump(found))
+    assert written(image, card).read_bytes() == image.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("what", "by"),
+    [(r"<Range", "<Rnage"), (r" 0 </Range", " 9 </Range"), ("2.0", "3.0"), (".*", ""), ("e", "\0")],
+)
+def test_a_damaged_map_is_refused(tmp_path: Path, what: str, by: str) -> None:
+    """A map that is not as it was written is told, and no block is written by it."""
+    text = bmap.dump(bmap.of(sparse(tmp_path / "card.img")))
+    (tmp_path / "map").write_text(re.sub(what, by, text))
+
+    with pytest.raises(ImageError, match=r"is damaged, or no block map|no block map"):
+        bmap.load(tmp_path / "map")
+
+
+@pytest.mark.needs("bmaptool")
+def test_bmaptool_takes_it(tmp_path: Path) -> None:
+    """Yocto's own program writes an image by our map, and finds its sums right."""
+    image = sparse(tmp_path / "card.img")
+    files.write_whole(tmp_path / "card.img.bmap", bmap.dump(bmap.of(image)))
+    card = used_card(tmp_path / "card", 4 * MIB)
+
+    run(["bmaptool", "copy", image, card])
+
+    with card.open("rb") as file:
+        assert file.read(4) == b"head"
