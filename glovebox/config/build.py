@@ -1,4 +1,4 @@
-"""Settings that the builder alone reads: where the image of base `raspios` comes from.
+"""Settings that the builder alone reads: whence base `raspios` comes, how an image is handed over.
 
 They stand apart from schema.py and rules.py because those go onto the board as well: what only the
 builder reads shall not make another image of every car.
@@ -7,6 +7,7 @@ builder reads shall not make another image of every car.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from glovebox.config import rules
@@ -60,6 +61,26 @@ class RaspiOs:
     )
 
 
+class Packed(StrEnum):
+    """How an image is packed for others, by the end of its name."""
+
+    ZST = "zst"
+    XZ = "xz"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """How the image is handed over; nothing here changes a byte of it."""
+
+    pack: tuple[Packed, ...] = field(
+        default=(),
+        metadata={
+            "help": "packed copies beside the `.img`, made anew with each image: `zst` takes"
+            " seconds, `xz` is smaller and takes a minute"
+        },
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class BuildConfig(Config):
     """What the image is."""
@@ -73,3 +94,4 @@ class BuildConfig(Config):
         },
     )
     raspios: RaspiOs = field(default_factory=RaspiOs)
+    export: Export = field(default_factory=Export)

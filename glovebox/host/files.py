@@ -32,23 +32,30 @@ _HALF = ".half"
 _LABELS = frozenset({"security.selinux", "security.ima", "security.evm"})
 
 
-def write_whole(path: Path, data: bytes | str, *, mode: int = 0o644) -> None:
+def write_whole(
+    path: Path, data: bytes | str, *, mode: int = 0o644, owner: tuple[int, int] | None = None
+) -> None:
     """Write a file so that readers see the old one or the new one, never half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path, mode=mode) as half:
+    with replacing(path, mode=mode, owner=owner) as half:
         half.write_bytes(data.encode() if isinstance(data, str) else data)
 
 
 @contextmanager
-def replacing(path: Path, *, mode: int = 0o644) -> Iterator[Path]:
+def replacing(
+    path: Path, *, mode: int = 0o644, owner: tuple[int, int] | None = None
+) -> Iterator[Path]:
     """Give a file to fill that takes the name ``path`` when the block ends well.
 
-    What killed processes left of earlier ones is removed first.
+    What killed processes left of earlier ones is removed first. It belongs to ``owner``, a user
+    and a group, where that is not who runs this.
     """
     sweep_halves(path.parent, path.name)
     descriptor, half = _locked_half(path)
     try:
         os.fchmod(descriptor, mode)
+        if owner is not None:
+            os.fchown(descriptor, *owner)
         yield half
         os.fsync(descriptor)
         half.replace(path)
@@ -175,18 +182,25 @@ def digest_json(value: Any) -> str:  # noqa: ANN401  JSON is any value
 
 
 def sha256_file(path: Path, *, start: int = 0, size: int | None = None) -> str:
-    """Give the sha256 of a file's bytes, or of ``size`` of them from ``start`` on.
+    """Give the sha256 of a file's bytes, or of ``size`` of them from ``start`` on."""
+    total = hashlib.sha256()
+    for chunk in chunks(path, start=start, size=size):
+        total.update(chunk)
+    return total.hexdigest()
+
+
+def chunks(path: Path, *, start: int = 0, size: int | None = None) -> Iterator[memoryview]:
+    """Give a file's bytes piece by piece; a piece is another one's once the next is asked for.
 
     Holes are not read: the kernel would fill its memory with their zeros, and an image has many.
     """
-    total = hashlib.sha256()
     block = memoryview(bytearray(_CHUNK))
     with path.open("rb", buffering=0) as file:
         end = os.fstat(file.fileno()).st_size if size is None else start + size
         at = start
         for begin, until in (*data(file.fileno(), start, end), (end, end)):
             for length in _pieces(begin - at):
-                total.update(_ZEROS[:length])
+                yield _ZEROS[:length]
             file.seek(begin)
             at = begin
             while at < until:
@@ -194,9 +208,8 @@ def sha256_file(path: Path, *, start: int = 0, size: int | None = None) -> str:
                 if not read:
                     message = f"{path} became shorter while it was read"
                     raise OSError(message)
-                total.update(block[:read])
+                yield block[:read]
                 at += read
-    return total.hexdigest()
 
 
 def _pieces(length: int) -> Iterator[int]:

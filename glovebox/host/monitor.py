@@ -46,6 +46,7 @@ class Monitor:
         self._live = self._console.is_terminal and not quiet
         self._guard = threading.Lock()
         self._running: dict[str, float] = {}
+        self._shares: dict[str, int] = {}
         self._status: Status | None = None
         self._file = None
         self._steps: list[dict[str, str | float]] = []
@@ -113,6 +114,14 @@ class Monitor:
         self._end(name)
         self.say(f"  ✓ {name}  {seconds:.1f} s", style="green")
 
+    def progress(self, name: str, share: float) -> None:
+        """Show how much of a running step is done, 0 to 1, where a terminal has a live line."""
+        percent = int(100 * share)
+        with self._guard:
+            if self._shares.get(name) != percent:
+                self._shares[name] = percent
+                self._show()
+
     @contextmanager
     def slow(self, name: str, doing: str) -> Iterator[None]:
         """Say what goes on when it takes longer than a moment, and that it still does."""
@@ -160,13 +169,18 @@ class Monitor:
     def _end(self, name: str) -> None:
         with self._guard:
             self._running.pop(name, None)
+            self._shares.pop(name, None)
             self._show()
 
     def _show(self) -> None:
         if not self._live:
             return
         if self._running:
-            text = "  " + " · ".join(self._running)
+            shown = (
+                f"{name} {self._shares[name]} %" if name in self._shares else name
+                for name in self._running
+            )
+            text = "  " + " · ".join(shown)
             if self._status is None:
                 self._status = self._console.status(text)
                 self._status.start()

@@ -301,3 +301,37 @@ def reading(command: Command) -> Iterator[IO[bytes]]:
         if status != 0:
             said.seek(0)
             raise CommandError(command, status, said.read().decode(errors="replace"))
+
+
+@contextmanager
+def writing(command: Command, target: IO[bytes]) -> Iterator[IO[bytes]]:
+    """Start a program that filters what is written to the stream into a file.
+
+    Raises CommandError when the status is not zero, also where it ended before it had read all.
+    """
+    with tempfile.TemporaryFile() as said:
+        try:
+            process = subprocess.Popen(
+                [os.fspath(word) for word in command],
+                stdin=subprocess.PIPE,
+                stdout=target,
+                stderr=said,
+                env=environment(),
+            )
+        except FileNotFoundError as error:
+            raise _missing(command, error) from error
+        try:
+            if process.stdin is None:
+                raise AssertionError
+            with suppress(BrokenPipeError):  # its status says why
+                yield process.stdin
+                process.stdin.close()
+            status = process.wait()
+        finally:
+            process.kill()
+            process.wait()
+            with suppress(BrokenPipeError):
+                process.stdin.close() if process.stdin else None
+        if status != 0:
+            said.seek(0)
+            raise CommandError(command, status, said.read().decode(errors="replace"))

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tempfile
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glovebox.build import assemble
-from glovebox.card import system
+from glovebox.card import bmap, pack, system
+from glovebox.config.build import Packed
 from glovebox.host import files, inside
 from glovebox.plan import room
 from glovebox.plan.plan import TOOLS
+from glovebox.project import compiled, imager, keys, private
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,40 +28,99 @@ if TYPE_CHECKING:
     from glovebox.project.opened import Project
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Made:
+    """What is known of the image once it is assembled."""
+
+    sha256: str
+    map: bmap.Map
+    installed: str
+
+
 def is_current(project: Project, *, verified: bool) -> bool:
-    """Tell whether the image that lies there is the one the plan would make, and was proven."""
+    """Tell whether what lies there is what the plan would make, whole, and was proven."""
     last = files.read_object(papers(project)) or {}
-    try:
-        status = project.image.stat()
-    except OSError:
-        return False
+    handed = last.get("files")
     return bool(
         last.get("key") == project.plan.image.key
         and (last.get("verified") or not verified)
-        and last.get("size") == status.st_size
-        and last.get("written_ns") == status.st_mtime_ns
+        and isinstance(handed, dict)
+        and set(handed) == {path.name for path in _handed(project)}
+        and all(_as_written(project.out / name, told) for name, told in handed.items())
+    )
+
+
+def _as_written(path: Path, told: object) -> bool:
+    try:
+        status = path.stat()
+    except OSError:
+        return False
+    return isinstance(told, dict) and (status.st_size, status.st_mtime_ns) == (
+        told.get("size"),
+        told.get("written_ns"),
     )
 
 
 @contextmanager
 def export(project: Project, builder: Builder, *, verified: bool) -> Iterator[None]:
     """Assemble the image while the block proves it; hand it over when that has ended well."""
-    project.out.mkdir(parents=True, exist_ok=True)
+    owner = keys.caller(os.environ).owner
+    if not project.out.exists():
+        project.out.mkdir(parents=True)
+        if owner:
+            os.chown(project.out, *owner)
     image = project.image
     # Two builds into one folder: each image gets its own papers.
     with project.store.exclusive(f"export-{files.digest(str(image.resolve()))[:16]}"):
-        # It may hold Wi-Fi keys: for its owner alone.
-        with files.replacing(image, mode=0o600) as part:
+        with files.replacing(image, mode=mode(project), owner=owner) as part:
             with ThreadPoolExecutor(max_workers=1) as beside:
                 prepared = beside.submit(_prepare, project, builder, part)
                 yield
-                digest, installed = prepared.result()
+                made = prepared.result()
             # Killed between here and the last paper, an image has none, not another's.
-            for paper in _papers(project):
+            for paper in (*_papers(project), *_packed_names(project)):
                 paper.unlink(missing_ok=True)
         _deliver(project, builder)
-        with project.monitor.step("export", "checksum, package list and manifests"):
-            _write_papers(project, digest, installed, verified=verified)
+        _pack(project, owner)
+        with project.monitor.step("export", "checksums, package list and manifests"):
+            _write_papers(project, made, owner, verified=verified)
+
+
+def mode(project: Project) -> int:
+    """Give who may read the image: everyone, or its owner alone where it may hold secrets."""
+    return 0o600 if private.held(project.loaded.config) else 0o644
+
+
+def _packed_names(project: Project) -> list[Path]:
+    """Give where packed copies lie, wanted or not."""
+    return [packed(project, how) for how in Packed]
+
+
+def packed(project: Project, how: Packed) -> Path:
+    """Give where a packed copy of the image lies."""
+    return project.out / f"{project.image.name}.{how}"
+
+
+def _pack(project: Project, owner: tuple[int, int] | None) -> None:
+    for how in project.loaded.config.export.pack:
+        target = packed(project, how)
+        step = f"pack {target.name}"
+        with (
+            project.monitor.step(step, "by all processors"),
+            room.blamed(project.out),
+            files.replacing(target, mode=mode(project), owner=owner) as part,
+        ):
+            pack.pack(project.image, how, part, tell=partial(project.monitor.progress, step))
+
+
+def _handed(project: Project) -> list[Path]:
+    """Give what others take: the image, its packed copies and its block map."""
+    copies = [packed(project, how) for how in project.loaded.config.export.pack]
+    return [project.image, *copies, _block_map(project)]
+
+
+def _block_map(project: Project) -> Path:
+    return project.out / f"{project.image.name}{bmap.SUFFIX}"
 
 
 def deploy_folder(project: Project) -> Path:
@@ -87,20 +149,23 @@ def _deliver(project: Project, builder: Builder) -> None:
     project.monitor.say(f"  what stages wrote to DEPLOY_DIR: {target}")
 
 
-def _prepare(project: Project, builder: Builder, part: Path) -> tuple[str, str]:
-    """Fill the image; give its sha256 and the list of what is installed."""
+def _prepare(project: Project, builder: Builder, part: Path) -> _Made:
+    """Fill the image; give its sums and the list of what is installed."""
     with (
         project.monitor.step("image", "assembling partitions and file systems"),
         room.blamed(project.out),
     ):
         _assemble(project, builder, part)
-        with ThreadPoolExecutor(max_workers=1) as beside:
+        with ThreadPoolExecutor(max_workers=2) as beside:
             flushed = beside.submit(files.fsync, part)
+            mapped = beside.submit(bmap.of, part)
             digest = files.sha256_file(part)
+            blocks = mapped.result()
             flushed.result()
     with builder.merged(project.plan.top.name) as root:
         status = inside.text(root, "var/lib/dpkg/status")
-    return digest, packages_in(status)
+    installed = packages_in(status) + compiled.listed(project.loaded.config, project.lock)
+    return _Made(sha256=digest, map=blocks, installed=installed)
 
 
 def packages_in(status: str) -> str:
@@ -136,35 +201,53 @@ def papers(project: Project) -> Path:
     return project.out / f"{project.name}.manifest.json"
 
 
-def _papers(project: Project) -> tuple[Path, Path, Path, Path]:
-    """Give the places of checksum, package list, Imager's manifest and our own."""
+def _papers(project: Project) -> tuple[Path, ...]:
+    """Give the places of checksums, block map, package list, Imager's manifest and our own."""
     out, name = project.out, project.name
     return (
         out / f"{project.image.name}.sha256",
+        _block_map(project),
         out / f"{name}.packages.txt",
         out / f"{name}.rpi-imager-manifest",
         papers(project),
     )
 
 
-def _write_papers(project: Project, digest: str, installed: str, *, verified: bool) -> None:
-    image = project.image
-    checksum, packages, imager, own = _papers(project)
-    status = image.stat()
-    files.write_whole(checksum, f"{digest}  {image.name}\n")
-    files.write_whole(packages, installed)
-    files.write_whole(imager, json.dumps(_imager(project, digest, status.st_size), indent=1) + "\n")
-    # Last: by this one the next build sees that nothing is missing.
-    files.write_whole(
-        own,
-        manifest(
-            project,
-            verified=verified,
-            sha256=digest,
-            size=status.st_size,
-            written_ns=status.st_mtime_ns,
-        ),
+def _write_papers(
+    project: Project, made: _Made, owner: tuple[int, int] | None, *, verified: bool
+) -> None:
+    checksums, blocks, packages, for_imager, own = _papers(project)
+    files.write_whole(blocks, bmap.dump(made.map), owner=owner)
+    told = {path.name: _told(project, path, made) for path in _handed(project)}
+    sums = "".join(f"{one['sha256']}  {name}\n" for name, one in told.items())
+    files.write_whole(checksums, sums, owner=owner)
+    files.write_whole(packages, made.installed, owner=owner)
+    best = next(iter(project.loaded.config.export.pack), None)
+    offered = project.image if best is None else packed(project, best)
+    entry = imager.manifest(
+        project,
+        url=offered.resolve().as_uri(),
+        raw=told[project.image.name],
+        offered=told[offered.name],
     )
+    files.write_whole(for_imager, json.dumps(entry, indent=1) + "\n", owner=owner)
+    # Last: by this one the next build sees that nothing is missing.
+    whole = manifest(
+        project,
+        verified=verified,
+        sha256=made.sha256,
+        holds_secrets=private.held(project.loaded.config),
+        offered=offered.name,
+        files=told,
+    )
+    files.write_whole(own, whole, owner=owner)
+
+
+def _told(project: Project, path: Path, made: _Made) -> dict[str, str | int]:
+    """Give what a file is known by later: size and time, and its sum for others."""
+    status = path.stat()
+    digest = made.sha256 if path == project.image else files.sha256_file(path)
+    return {"size": status.st_size, "written_ns": status.st_mtime_ns, "sha256": digest}
 
 
 def manifest(project: Project, **more: object) -> str:
@@ -195,35 +278,3 @@ def manifest(project: Project, **more: object) -> str:
     if project.lock.raspios is not None:
         facts["raspios"] = asdict(project.lock.raspios)
     return json.dumps({**facts, **more}, indent=1) + "\n"
-
-
-def _imager(project: Project, digest: str, size: int) -> dict[str, object]:
-    """Give what Raspberry Pi Imager opens by a double click: it then checks what it writes."""
-    tags = list(project.board.imager_tags)
-    return {
-        "imager": {
-            "devices": [
-                {
-                    "name": project.board.title,
-                    "description": "The board this image is made for",
-                    "tags": tags,
-                    "matching_type": "exclusive",
-                    "default": True,
-                }
-            ]
-        },
-        "os_list": [
-            {
-                "name": f"Glovebox {project.name}",
-                "description": f"Telematics image for {project.board.title}",
-                "icon": "",
-                "url": Path(project.image).resolve().as_uri(),
-                "extract_size": size,
-                "extract_sha256": digest,
-                "image_download_size": size,
-                "release_date": time.strftime("%Y-%m-%d", time.gmtime(project.plan.epoch)),
-                "devices": tags,
-                "init_format": "none",
-            }
-        ],
-    }

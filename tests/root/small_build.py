@@ -23,7 +23,8 @@ from glovebox.boards.boards import BOARDS
 from glovebox.build import failure
 from glovebox.build.builder import Builder
 from glovebox.config.access import AccessKeys
-from glovebox.config.schema import BoardName, Config, Disk, FirmwareFile
+from glovebox.config.build import BuildConfig
+from glovebox.config.schema import BoardName, Disk, FirmwareFile
 from glovebox.host import chroot, mounts, native, sandbox
 from glovebox.host.arch import host_arch
 from glovebox.host.run import CommandError, stream
@@ -141,7 +142,7 @@ def opened(monitor: Monitor) -> SmallProject:
     world = json.loads((Path(FOLDER) / "world.json").read_text())
     packages = tuple(Package(**one) for one in world["packages"])
     digest = hashlib.sha256(small_world.firmware(SALT)).hexdigest()
-    config = Config(board=BoardName.PI_3, disk=Disk(boot=64 << 20, root=128 << 20))
+    config = BuildConfig(board=BoardName.PI_3, disk=Disk(boot=64 << 20, root=128 << 20))
     return SmallProject(
         config=Path(FOLDER) / "world.json",
         loaded=Loaded(config=config, origins={}, warnings=()),

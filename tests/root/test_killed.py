@@ -37,6 +37,7 @@ PATIENCE_S = 60
 SALTS = [f"run{number}" for number in range(4)]
 PAPERS = {
     IMAGE,
+    f"{IMAGE}.bmap",
     f"{IMAGE}.sha256",
     *(f"{IMAGE.removesuffix('.img')}.{kind}"
       for kind in ("manifest.json", "packages.txt", "rpi-imager-manifest")),

@@ -14,15 +14,20 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from glovebox.boards.boards import BOARDS
+from glovebox.card import pack
+from glovebox.card.packing import packing_of, unpack
 from glovebox.config.access import AccessKeys
-from glovebox.config.schema import Config
+from glovebox.config.build import BuildConfig, Export, Packed
+from glovebox.config.schema import Network, Secret, StageEntry, User, Wifi
 from glovebox.host.monitor import Monitor
+from glovebox.lock.apt import Download
 from glovebox.lock.lock import Lock
 from glovebox.plan.plan import Made, Plan, Step, StepKind
-from glovebox.project import export
+from glovebox.project import export, keys, private
 from glovebox.project.load import Loaded
 from glovebox.project.opened import Project
 from glovebox.store.store import Store
+from telematics import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,6 +37,9 @@ if TYPE_CHECKING:
 
 MADE = Made(step="image", disk_id="01234567")
 STATUS = "Package: gpsd\nStatus: install ok installed\nVersion: 3.25\nArchitecture: armel\n"
+
+
+REDIS = Download(url="http://x/", name="redis_8.0.2-3.dsc", size=1, sha256="0" * 64)
 
 
 class FakeBuilder:
@@ -58,7 +66,7 @@ class FakeBuilder:
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     """Give a project whose layers are built."""
-    config = Config()
+    config = BuildConfig()
     steps = {
         "top": Step(name="top", kind=StepKind.SUB_STAGE, key="top"),
         "image": Step(name="image", kind=StepKind.IMAGE, below="top", key="image-1"),
@@ -67,7 +75,7 @@ def project(tmp_path: Path) -> Project:
         config=tmp_path / "image.yaml",
         loaded=Loaded(config=config, origins={}, warnings=()),
         board=BOARDS[config.board],
-        lock=Lock(suite="trixie", epoch=1, chains={}),
+        lock=Lock(suite="trixie", epoch=1, chains={}, sources={"redis": (REDIS,)}),
         plan=Plan(
             steps=steps, disk_id=MADE.disk_id, arch="armel", epoch=1, variables={},
             images=(MADE,), chosen=MADE,
@@ -107,14 +115,21 @@ def names(project: Project) -> set[str]:
 
 PAPERS = {
     f"glovebox-zero-w.{kind}"
-    for kind in ("img", "img.sha256", "manifest.json", "packages.txt", "rpi-imager-manifest")
+    for kind in (
+        "img",
+        "img.bmap",
+        "img.sha256",
+        "manifest.json",
+        "packages.txt",
+        "rpi-imager-manifest",
+    )
 }
 
 
 def test_an_image_and_its_papers(
     project: Project, builder: Builder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Checksum, sizes and packages are those of the image; it is for its owner alone."""
+    """Checksums, sizes and packages are those of the image; without secrets it is for everyone."""
     assembling(monkeypatch, b"image")
 
     hand_over(project, builder)
@@ -122,12 +137,136 @@ def test_an_image_and_its_papers(
     sha256 = hashlib.sha256(b"image").hexdigest()
     assert names(project) == PAPERS
     assert project.image.read_bytes() == b"image"
-    assert stat.S_IMODE(project.image.stat().st_mode) == 0o600
+    assert stat.S_IMODE(project.image.stat().st_mode) == 0o644
     assert (project.out / "glovebox-zero-w.img.sha256").read_text().split()[0] == sha256
-    assert (project.out / "glovebox-zero-w.packages.txt").read_text() == "gpsd 3.25 armel\n"
+    assert (project.out / "glovebox-zero-w.packages.txt").read_text() == (
+        f"gpsd 3.25 armel\nredis 8.0.2-3 compiled\ntelematics {__version__} compiled\n"
+    )
     told = json.loads((project.out / "glovebox-zero-w.rpi-imager-manifest").read_text())
     assert told["os_list"][0]["extract_sha256"] == sha256
+    assert told["os_list"][0]["image_download_sha256"] == sha256
     assert export.is_current(project, verified=True)
+
+
+def packing(project: Project, *how: Packed) -> Project:
+    """Give the same project with packed copies."""
+    config = replace(project.loaded.config, export=Export(pack=how))
+    return replace(project, loaded=replace(project.loaded, config=config))
+
+
+@pytest.mark.needs("zstd", "xz")
+def test_packed_copies(
+    project: Project, builder: Builder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Copies unpack to the image, their sums are told, and one nobody wants any more goes."""
+    data = bytes(1 << 20) + b"image" * 1000
+    assembling(monkeypatch, data)
+    both = packing(project, Packed.ZST, Packed.XZ)
+    hand_over(both, builder)
+
+    for how in Packed:
+        copy = export.packed(both, how)
+        kind = packing_of(copy)
+        assert kind is not None
+        unpack(copy, kind, tmp_path / "unpacked")
+        assert (tmp_path / "unpacked").read_bytes() == data
+    sums = (project.out / "glovebox-zero-w.img.sha256").read_text().splitlines()
+    assert [line.split()[1].partition(".")[2] for line in sums] == [
+        "img", "img.zst", "img.xz", "img.bmap",
+    ]  # fmt: skip
+    for line in sums:
+        total, name = line.split()
+        assert hashlib.sha256((project.out / name).read_bytes()).hexdigest() == total
+    told = json.loads((project.out / "glovebox-zero-w.rpi-imager-manifest").read_text())
+    entry = told["os_list"][0]
+    assert entry["url"].endswith(".img.zst")
+    assert (entry["extract_size"], entry["extract_sha256"]) == (len(data), sums[0].split()[0])
+    assert entry["image_download_size"] == export.packed(both, Packed.ZST).stat().st_size
+    assert export.is_current(both, verified=True)
+    assert not export.is_current(packing(project, Packed.ZST), verified=True)
+    hand_over(packing(project, Packed.ZST), builder)
+    assert names(project) == PAPERS | {"glovebox-zero-w.img.zst"}
+    export.packed(both, Packed.ZST).write_bytes(b"cut")
+    assert not export.is_current(packing(project, Packed.ZST), verified=True)
+
+
+@pytest.mark.parametrize("how", list(Packed))
+@pytest.mark.needs("zstd", "xz")
+def test_packed_to_the_same_bytes(tmp_path: Path, how: Packed) -> None:
+    """However many threads pack, and where the file has holes, the bytes are the same."""
+    image, other = tmp_path / "one.img", tmp_path / "other.img"
+    data = b"".join(hashlib.sha256(bytes([n % 251])).digest() * 900 for n in range(1000))
+    with image.open("wb") as file:
+        file.write(data)
+        file.truncate(60 << 20)
+    other.write_bytes(image.read_bytes())
+    shares: list[float] = []
+
+    pack.pack(image, how, tmp_path / "a", tell=shares.append, threads=1)
+    pack.pack(other, how, tmp_path / "b", tell=shares.append, threads=3)
+
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert shares[-1] == 1
+
+
+HASH = Secret("$6$salt$" + "a" * 86)
+NETWORK = Network(ssid="garage", psk=Secret("passphrase"))
+
+
+@pytest.mark.parametrize(
+    ("config", "held"),
+    [
+        (BuildConfig(), []),
+        (BuildConfig(user=User(ssh_keys=("ssh-ed25519 AAAA",))), []),
+        (BuildConfig(user=User(password_hash=HASH)), ["user.password_hash"]),
+        (
+            BuildConfig(wifi=Wifi(country="DE", networks=(Network(ssid="open"), NETWORK))),
+            ["wifi.networks[1].psk"],
+        ),
+        (BuildConfig(environment={"TOKEN": "x"}), ["environment"]),
+        (BuildConfig(base="/srv/copy-of-a-card.img"), ["base"]),
+        (BuildConfig(overlays=("/srv/mine",)), ["overlays"]),
+        (BuildConfig(stages=(StageEntry(path="base"), StageEntry(path="/srv/mine"))), ["stages"]),
+    ],
+)
+def test_an_image_with_secrets_is_its_owners(
+    project: Project,
+    builder: Builder,
+    monkeypatch: pytest.MonkeyPatch,
+    config: BuildConfig,
+    held: list[str],
+) -> None:
+    """What may hold a secret, also in files of others, only its owner reads; papers name places."""
+    assembling(monkeypatch, b"image")
+    project = replace(project, loaded=replace(project.loaded, config=config))
+    hand_over(packing(project, Packed.ZST), builder)
+
+    assert private.held(config) == held
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in project.out.glob("*.img*")}
+    told = json.loads(export.papers(project).read_text())
+    assert told["holds_secrets"] == held
+    assert stat.S_IMODE(project.image.stat().st_mode) == (0o600 if held else 0o644)
+    assert modes == ({0o600, 0o644} if held else {0o644})
+    assert stat.S_IMODE(export.packed(project, Packed.ZST).stat().st_mode) == (
+        0o600 if held else 0o644
+    )
+    assert "passphrase" not in export.papers(project).read_text()
+
+
+@pytest.mark.root
+def test_behind_sudo_all_is_the_callers(
+    project: Project, builder: Builder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Who started the build by sudo owns the image and its papers, and can open them."""
+    caller = keys.Caller(home=tmp_path, data_home=tmp_path, owner=(1234, 1235))
+    monkeypatch.setattr(keys, "caller", lambda _environ: caller)
+    assembling(monkeypatch, b"image")
+
+    hand_over(packing(project, Packed.ZST), builder)
+
+    owners = {(one.stat().st_uid, one.stat().st_gid) for one in project.out.iterdir()}
+    assert owners == {(1234, 1235)}
+    assert (project.out.stat().st_uid, project.out.stat().st_gid) == (1234, 1235)
 
 
 @pytest.mark.parametrize("change", ["key", "bytes", "time", "gone", "no manifest", "half of it"])

@@ -1,0 +1,68 @@
+"""Raspberry Pi Imager's manifest: what it shows of an image, and by which sums it checks it.
+
+Fields: `doc/json-schema/os-list-schema.json` in Imager's source.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from glovebox.project.opened import Project
+
+# From here on it opens such a file by a double click, and links that name one.
+NEEDED = "2.0.3"
+_ARCHITECTURES = {"armel": "armel", "armhf": "armhf", "arm64": "armv8"}
+# A card in a car's dashboard, in the few shapes that every viewer draws.
+ICON = """\
+<svg xmlns="http://www.w3.org/2000/svg" width="40" height="40" viewBox="0 0 40 40">
+<rect width="40" height="40" rx="8" fill="#1f4e5f"/>
+<path d="M8 14h24v16H8z" fill="#f2f2ee"/>
+<path d="M8 14h24v5H8z" fill="#c9d6d2"/>
+<circle cx="20" cy="24.5" r="2.5" fill="#1f4e5f"/>
+</svg>
+"""
+
+
+def manifest(
+    project: Project, *, url: str, raw: Mapping[str, str | int], offered: Mapping[str, str | int]
+) -> dict[str, Any]:
+    """Give the manifest of one image: ``raw`` is what it unpacks to, ``offered`` what is read."""
+    tags = list(project.board.imager_tags)
+    architecture = _ARCHITECTURES[project.board.arch]
+    device = {
+        "name": project.board.title,
+        "description": "The board this image is made for",
+        "tags": tags,
+        "matching_type": "exclusive",
+        "architecture": architecture,
+        "default": True,
+    }
+    entry = {
+        "name": f"Glovebox {project.name}",
+        "description": f"Telematics image for {project.board.title}",
+        "icon": "",
+        "url": url,
+        "extract_size": raw["size"],
+        "extract_sha256": raw["sha256"],
+        "image_download_size": offered["size"],
+        "image_download_sha256": offered["sha256"],
+        "release_date": time.strftime("%Y-%m-%d", time.gmtime(project.plan.epoch)),
+        "devices": tags,
+        "architecture": architecture,
+        "init_format": "none",
+    }
+    return {"imager": {"devices": [device]}, "os_list": [entry]}
+
+
+def together(manifests: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Make one list of several images' manifests; a board they share is shown once."""
+    devices: dict[str, Any] = {}
+    for one in manifests:
+        for device in one["imager"]["devices"]:
+            devices.setdefault(device["name"], {**device, "default": not devices})
+    entries = [entry for one in manifests for entry in one["os_list"]]
+    return {"imager": {"devices": list(devices.values())}, "os_list": entries}
