@@ -204,6 +204,70 @@ def build_image(
         show.how_to_flash(opened)
 
 
+@task(
+    auto_shortflags=False,
+    iterable=["image"],
+    help=_help(
+        "out",
+        image="this image alone, also where it may hold secrets (may be given several times)",
+        address="of this machine, in the network where the card is written",
+        port="where it listens; 0: any that is free",
+        minutes="how long after the last download it ends",
+    ),
+)
+def serve(
+    _c: Context,
+    image: list[str] | None = None,
+    out: str = str(OUT),
+    address: str = "",
+    port: int = 8642,
+    minutes: float = 30.0,
+) -> None:
+    """Serve the images on the local network, with a link for Raspberry Pi Imager."""
+    from glovebox.project import offer, serve as serve_, show
+
+    with _ending(stopped="stopped; nobody is served any more") as monitor:
+        found = offer.find(Path(out), image or ())
+        show.kept_back(found.kept_back, "serve")
+        if not found.offers:
+            raise ConfigError("nothing is left to serve", hint="name it: --image NAME")
+        place = address or serve_.own_address()
+        with serve_.serving(found.offers, monitor, address=place, port=port) as (server, base):
+            show.served(base, minutes)
+            sys.stdout.flush()
+            serve_.until_idle(server, minutes * 60)
+        monitor.say("nobody took anything for a while: ended")
+
+
+@task(
+    auto_shortflags=False,
+    iterable=["image"],
+    help=_help(
+        "out",
+        folder="where the files go",
+        url="the address that the folder will have",
+        image="this image alone, also where it may hold secrets (may be given several times)",
+    ),
+)
+def publish(
+    _c: Context, folder: str, url: str = "", image: list[str] | None = None, out: str = str(OUT)
+) -> None:
+    """Put the images, a list for Raspberry Pi Imager and checksums into a web server's folder.
+
+    ./invoke publish FOLDER --url https://example.org/images
+    """
+    from glovebox.project import offer, publish as publish_, show
+
+    with _ending(stopped="stopped; run it again to complete the folder") as monitor:
+        base = publish_.address(url)
+        found = offer.find(Path(out), image or ())
+        show.kept_back(found.kept_back, "publish")
+        if not found.offers:
+            raise ConfigError("nothing is left to publish", hint="name it: --image NAME")
+        publish_.publish(found.offers, Path(folder), base, monitor)
+        monitor.say(f"copy {folder} to {base}/, then open: {offer.link(base)}")
+
+
 @task(auto_shortflags=False, iterable=["set"], help=_help("set", "config"))
 def lock(
     _c: Context,

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from glovebox.config.rules import AUTO
 from glovebox.plan.plan import TARGET
+from glovebox.project import export, imager, offer, private, serve
 from glovebox.store.store import size_of
 
 if TYPE_CHECKING:
@@ -106,7 +107,10 @@ def how_to_flash(project: Project) -> None:
     for line in (
         "",
         f"The image: {image}  ({image.stat().st_size / 1e9:.1f} GB)",
-        f"Flash it:  open {image.with_suffix('.rpi-imager-manifest')} with Raspberry Pi Imager,",
+        *(f"Packed:    {copy}  ({size / 1e6:.0f} MB)" for copy, size in _packed(project)),
+        *_private(project),
+        "Flash it:  card in this machine:  ./invoke flash   (shows the cards; writes nothing yet)",
+        "           in another computer:   ./invoke serve   (a link for Raspberry Pi Imager)",
         f"           or: dd if={image} of=/dev/YOUR_CARD bs=4M conv=fsync status=progress",
         f"Log in:    ssh{key} {config.user.name}@{name}.local",
         *_name_told(config),
@@ -114,6 +118,23 @@ def how_to_flash(project: Project) -> None:
         "Try it:    ./invoke boot     Prove it: ./invoke verify",
     ):
         console.print(line, markup=False)
+
+
+def _packed(project: Project) -> list[tuple[Path, int]]:
+    """Give the packed copies and their sizes."""
+    copies = [export.packed(project, how) for how in project.loaded.config.export.pack]
+    return [(path, path.stat().st_size) for path in copies]
+
+
+def _private(project: Project) -> tuple[str, ...]:
+    """Say where an image is its owner's alone, and why."""
+    held = private.held(project.loaded.config)
+    if not held:
+        return ()
+    return (
+        f"           it may hold secrets ({', '.join(held)}): only you can read it, and `serve`",
+        f"           wants it named: --image {project.name}",
+    )
 
 
 def _name_told(config: Config) -> tuple[str, ...]:
@@ -124,6 +145,29 @@ def _name_told(config: Config) -> tuple[str, ...]:
         "           SERIAL: the last eight digits of the board's serial number; for another name",
         "           write hostname: into image.local.yaml, or into glovebox.yaml on the card",
     )
+
+
+def served(base: str, minutes: float) -> None:
+    """Say how Raspberry Pi Imager, or a browser, gets to what is served."""
+    console = _console()
+    for line in (
+        serve.qr(f"{base}/"),
+        f"In a browser:            {base}/",
+        f"Raspberry Pi Imager:     {offer.link(base)}",
+        f"  ({imager.NEEDED} or newer; or: rpi-imager --repo {base}/{offer.LIST})",
+        f"It ends {minutes:g} minutes after the last download, or with Ctrl-C.",
+    ):
+        console.print(line, markup=False)
+
+
+def kept_back(found: Mapping[str, tuple[str, ...]], verb: str) -> None:
+    """Say which images are not offered, and how they would be."""
+    for name, secrets in found.items():
+        _console().print(
+            f"{name} may hold secrets ({', '.join(secrets)}) and is left out;"
+            f" to {verb} it all the same: --image {name}",
+            markup=False,
+        )
 
 
 def _json(value: object) -> None:

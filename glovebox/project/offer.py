@@ -1,0 +1,131 @@
+"""Offer images to others: which, by what addresses, and the list by which Imager finds them.
+
+Imager knows no address relative to its list, so whoever offers says where everything will lie.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from glovebox.errors import ConfigError, HostError
+from glovebox.host import files
+from glovebox.project import imager
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+LIST, SUMS, ICON, PAGE = "os_list.json", "SHA256SUMS", "icon.svg", "index.html"
+_OURS, _IMAGERS = ".manifest.json", ".rpi-imager-manifest"
+_BUILD = "./invoke build-image"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offer:
+    """An image that others may have, with its papers."""
+
+    name: str
+    file: Path  # the image, or its packed copy
+    shared: tuple[Path, ...]  # that, its block map and the list of packages
+    sums: dict[str, str]
+    told: dict[str, Any]  # Imager's manifest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What there is to offer, and what is kept back for the secrets it may hold."""
+
+    offers: tuple[Offer, ...]
+    kept_back: dict[str, tuple[str, ...]]
+
+
+def find(out: Path, names: Sequence[str] = ()) -> Found:
+    """Look for images in a folder; one that may hold secrets counts only where it is named.
+
+    Raises ConfigError for a name there is no image of, HostError where there is nothing at all.
+    """
+    known = {path.name.removesuffix(_OURS): path for path in sorted(out.glob(f"*{_OURS}"))}
+    wanted = [name.removesuffix(".img") for name in names]
+    for name in wanted:
+        if name not in known:
+            there = ", ".join(known) or "none"
+            raise ConfigError(f"there is no image {name} in {out}", hint=f"there: {there}")
+    if not known:
+        raise HostError(f"there is no image in {out}", hint=_BUILD)
+    offers, kept_back = [], {}
+    for name in wanted or known:
+        ours = files.read_object(known[name]) or {}
+        secrets = tuple(ours.get("holds_secrets", ("it is of an older build",)))
+        if secrets and not wanted:
+            kept_back[name] = secrets
+        else:
+            offers.append(_offer(out, name, ours))
+    return Found(offers=tuple(offers), kept_back=kept_back)
+
+
+def _offer(out: Path, name: str, ours: dict[str, Any]) -> Offer:
+    told = files.read_object(out / f"{name}{_IMAGERS}")
+    handed, offered = ours.get("files"), str(ours.get("offered"))
+    if told is None or not isinstance(handed, dict) or offered not in handed:
+        raise HostError(f"{name}: its papers are not whole", hint=f"build it again: {_BUILD}")
+    for each, known in handed.items():
+        if not (out / each).is_file() or (out / each).stat().st_size != known["size"]:
+            raise HostError(
+                f"{out / each} is not the file that was built", hint=f"build it again: {_BUILD}"
+            )
+    shared = [out / offered, *(out / each for each in handed if each.endswith(".bmap"))]
+    packages = out / f"{name}.packages.txt"
+    sums = {path.name: handed[path.name]["sha256"] for path in shared}
+    sums[packages.name] = files.sha256_file(packages)
+    return Offer(name=name, file=out / offered, shared=(*shared, packages), sums=sums, told=told)
+
+
+def link(base: str) -> str:
+    """Give the link that opens Raspberry Pi Imager with the list at an address."""
+    return f"rpi-imager://open?repo={quote(f'{base}/{LIST}', safe='')}"
+
+
+def texts(offers: Sequence[Offer], base: str) -> dict[str, bytes]:
+    """Give the small files, by name, for images that lie at an address: list, sums, icon, page."""
+    manifests = []
+    for one in offers:
+        entry = {
+            **one.told["os_list"][0],
+            "url": f"{base}/{quote(one.file.name)}",
+            "icon": f"{base}/{ICON}",
+            "website": f"{base}/",
+        }
+        manifests.append({**one.told, "os_list": [entry]})
+    sums = {name: total for one in offers for name, total in one.sums.items()}
+    found = {
+        LIST: json.dumps(imager.together(manifests), indent=1) + "\n",
+        SUMS: "".join(f"{total}  {name}\n" for name, total in sorted(sums.items())),
+        ICON: imager.ICON,
+        PAGE: _page(offers, base),
+    }
+    return {name: text.encode() for name, text in found.items()}
+
+
+def _page(offers: Sequence[Offer], base: str) -> str:
+    """Give the page a person sees: the link, and each file for those who write it otherwise."""
+    rows = "".join(
+        f'<li><a href="{html.escape(quote(path.name))}">{html.escape(path.name)}</a>'
+        f" {path.stat().st_size / 1e6:.1f} MB</li>\n"
+        for one in offers
+        for path in one.shared
+    )
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><meta charset="utf-8"><title>Glovebox images</title>\n'
+        '<meta name="viewport" content="width=device-width">\n'
+        "<style>body{font:1.1em/1.6 sans-serif;max-width:40em;margin:2em auto}</style>\n"
+        "<h1>Glovebox images</h1>\n"
+        f'<p><a href="{html.escape(link(base))}">Open in Raspberry Pi Imager</a>'
+        f" ({imager.NEEDED} or newer), choose the board, the image and the card.</p>\n"
+        f"<p>From a terminal: <code>rpi-imager --repo {html.escape(base)}/{LIST}</code></p>\n"
+        f"<p>Or write a file yourself, and check it: "
+        f'<a href="{SUMS}">{SUMS}</a></p>\n<ul>\n{rows}</ul>\n</html>\n'
+    )
