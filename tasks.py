@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 OUT = CHECKOUT / "out"
 INTERRUPTED = 130
+_NOTHING_WRITTEN = "stopped; nothing was written"
 PIPE_CLOSED = 141  # as of a program that SIGPIPE ended
 _HELP = {
     "set": "a value over image.yaml: --set board=3 (may be given several times)",
@@ -202,6 +203,60 @@ def build_image(
     ) as opened:
         story.build_image(opened, fresh=no_cache, verify=not no_verify, shell=shell)
         show.how_to_flash(opened)
+
+
+@task(
+    auto_shortflags=False,
+    help=_help(
+        "out",
+        "image",
+        device="the card: /dev/sdX or /dev/mmcblkN; without it the disks are listed",
+        yes="write without asking",
+    ),
+)
+def flash(
+    _c: Context,
+    device: str = "",
+    image: str = "",
+    out: str = str(OUT),
+    yes: bool = False,  # noqa: FBT001, FBT002
+) -> None:
+    """Write an image to a card and read it back; without --device, list the cards.
+
+    ./invoke flash [--device /dev/sdX [--image FILE] [--yes]]
+    """
+    from glovebox.card import disks, flash as flash_
+    from glovebox.project import offer, show
+
+    with _ending(stopped=_NOTHING_WRITTEN) as monitor:
+        host = disks.Host()
+        if not device:
+            show.disks(disks.listed(host))
+            return
+        given = flash_.source(Path(image) if image else offer.only_image(Path(out)))
+        disk = disks.named(host, device)
+        flash_.require_fit(given, disk)
+        if not yes:
+            _agreed(f"{disk.device} ({disk.model}, {disk.size / 1e9:.1f} GB)", disk.name)
+        try:
+            flash_.flash(given, disk.device, monitor)
+        except KeyboardInterrupt as error:
+            said = f"stopped; {disk.device} is half written and starts nothing"
+            raise Exit(f"{said}: run the same command again", code=INTERRUPTED) from error
+        out_of_it = "ejected: take it out" if flash_.eject(disk) else "you can take it out"
+        monitor.say(f"{given.image.name} is on {disk.device}, whole; {out_of_it}")
+
+
+def _agreed(what: str, name: str) -> None:
+    """Ask whether all that is on a disk may go; the answer is its name, so nobody types it idly."""
+    if not sys.stdin.isatty():
+        raise ConfigError(f"all on {what} would be lost, and nobody is there to ask", hint="--yes")
+    try:
+        answer = input(f"All that is on {what} is lost. To write it, type {name}: ")
+    except EOFError:
+        answer = ""
+    if answer.strip() != name:
+        raise Exit(_NOTHING_WRITTEN, code=1)
 
 
 @task(

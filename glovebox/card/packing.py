@@ -55,6 +55,13 @@ _PACKED = (
 )
 
 
+# What reading a damaged file raises, beside CommandError.
+DAMAGE = (
+    lzma.LZMAError, zlib.error, EOFError, gzip.BadGzipFile, zipfile.BadZipFile, ValueError,
+    NotImplementedError, RuntimeError,
+)  # fmt: skip
+
+
 def packing_of(image: Path) -> Packing | None:
     """Tell how a file is packed; raises ImageError when it cannot be an image at all."""
     try:
@@ -106,15 +113,14 @@ def unpack(image: Path, packing: Packing, target: Path) -> None:
     """
     require_room(target.parent, unpacked_size(image, packing), what=f"unpacking {image.name}")
     try:
-        with _reader(image, packing) as source, target.open("wb") as file:
+        with reader(image, packing) as source, target.open("wb") as file:
             while block := source.read(MIB):
                 if block.count(0) == len(block):
                     file.seek(len(block), os.SEEK_CUR)
                 else:
                     file.write(block)
             file.truncate()
-    except (lzma.LZMAError, zlib.error, EOFError, gzip.BadGzipFile, zipfile.BadZipFile, ValueError,
-            NotImplementedError, RuntimeError) as error:  # fmt: skip
+    except DAMAGE as error:
         raise ImageError(f"{image} is damaged: {error}", hint=AGAIN) from error
     except CommandError as error:
         said = " ".join(error.tail.split())
@@ -149,7 +155,8 @@ def require_room(folder: Path, size: int | None, *, what: str) -> None:
         )
 
 
-def _reader(image: Path, packing: Packing) -> AbstractContextManager[IO[bytes]]:
+def reader(image: Path, packing: Packing) -> AbstractContextManager[IO[bytes]]:
+    """Open a packed image, to be read to its end; what damage raises is in ``DAMAGE``."""
     match packing:
         case Packing.XZ:
             return lzma.open(image)

@@ -67,6 +67,17 @@ def find(out: Path, names: Sequence[str] = ()) -> Found:
     return Found(offers=tuple(offers), kept_back=kept_back)
 
 
+def only_image(out: Path) -> Path:
+    """Give the image that was built; raises HostError where there are none or several."""
+    found = [out / f"{path.name.removesuffix(_OURS)}.img" for path in sorted(out.glob(f"*{_OURS}"))]
+    if not found:
+        raise HostError(f"there is no image in {out}", hint=f"{_BUILD}, or name one: --image FILE")
+    if len(found) > 1:
+        names = ", ".join(map(str, found))
+        raise HostError("there are several images", hint=f"name one: --image FILE, of {names}")
+    return found[0]
+
+
 def _offer(out: Path, name: str, ours: dict[str, Any]) -> Offer:
     told = files.read_object(out / f"{name}{_IMAGERS}")
     handed, offered = ours.get("files"), str(ours.get("offered"))

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from glovebox.config.rules import AUTO
+from glovebox.errors import plain
 from glovebox.plan.plan import TARGET
 from glovebox.project import export, imager, offer, private, serve
 from glovebox.store.store import size_of
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from glovebox.card.disks import Disk
     from glovebox.config.schema import Config
     from glovebox.doctor import Check
     from glovebox.project.opened import Project
@@ -118,6 +120,21 @@ def how_to_flash(project: Project) -> None:
         "Try it:    ./invoke boot     Prove it: ./invoke verify",
     ):
         console.print(line, markup=False)
+
+
+def disks(found: Sequence[Disk]) -> None:
+    """Print the disks a card can be, and what keeps one from being written."""
+    console = _console()
+    if not found:
+        console.print("There is no card: nothing on USB or MMC has a medium in it.")
+        return
+    table = Table("device", "bus", "GB", "model", "", box=None, header_style="bold")
+    for one in found:
+        state = "; ".join(one.used) or "free"
+        words = (str(one.device), one.bus, f"{one.size / 1e9:.1f}", one.model, state)
+        table.add_row(*(plain(word) for word in words))
+    console.print(table)
+    console.print("To write one: ./invoke flash --device DEVICE; all that is on it is lost.")
 
 
 def _packed(project: Project) -> list[tuple[Path, int]]:
