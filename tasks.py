@@ -185,7 +185,7 @@ def build_image(
 ) -> None:
     """Build the image of image.yaml, verify it in a chroot, say how to flash it."""
     from glovebox.host import shell as shell_
-    from glovebox.project import show, story
+    from glovebox.project import story, ways
 
     if shell:
         with _ending():
@@ -202,7 +202,7 @@ def build_image(
         run_volatile=True,
     ) as opened:
         story.build_image(opened, fresh=no_cache, verify=not no_verify, shell=shell)
-        show.how_to_flash(opened)
+        ways.how_to_flash(opened)
 
 
 @task(
@@ -226,12 +226,12 @@ def flash(
     ./invoke flash [--device /dev/sdX [--image FILE] [--yes]]
     """
     from glovebox.card import disks, flash as flash_
-    from glovebox.project import offer, show
+    from glovebox.project import offer, ways
 
     with _ending(stopped=_NOTHING_WRITTEN) as monitor:
         host = disks.Host()
         if not device:
-            show.disks(disks.listed(host))
+            ways.disks(disks.listed(host))
             return
         given = flash_.source(Path(image) if image else offer.only_image(Path(out)))
         disk = disks.named(host, device)
@@ -279,16 +279,16 @@ def serve(
     minutes: float = 30.0,
 ) -> None:
     """Serve the images on the local network, with a link for Raspberry Pi Imager."""
-    from glovebox.project import offer, serve as serve_, show
+    from glovebox.project import offer, serve as serve_, ways
 
     with _ending(stopped="stopped; nobody is served any more") as monitor:
         found = offer.find(Path(out), image or ())
-        show.kept_back(found.kept_back, "serve")
+        ways.kept_back(found.kept_back, "serve")
         if not found.offers:
             raise ConfigError("nothing is left to serve", hint="name it: --image NAME")
         place = address or serve_.own_address()
         with serve_.serving(found.offers, monitor, address=place, port=port) as (server, base):
-            show.served(base, minutes)
+            ways.served(base, minutes)
             sys.stdout.flush()
             serve_.until_idle(server, minutes * 60)
         monitor.say("nobody took anything for a while: ended")
@@ -311,12 +311,12 @@ def publish(
 
     ./invoke publish FOLDER --url https://example.org/images
     """
-    from glovebox.project import offer, publish as publish_, show
+    from glovebox.project import offer, publish as publish_, ways
 
     with _ending(stopped="stopped; run it again to complete the folder") as monitor:
         base = publish_.address(url)
         found = offer.find(Path(out), image or ())
-        show.kept_back(found.kept_back, "publish")
+        ways.kept_back(found.kept_back, "publish")
         if not found.offers:
             raise ConfigError("nothing is left to publish", hint="name it: --image NAME")
         publish_.publish(found.offers, Path(folder), base, monitor)

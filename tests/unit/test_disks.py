@@ -8,6 +8,7 @@ import pytest
 
 from glovebox.card import disks
 from glovebox.errors import HostError
+from glovebox.project import ways
 
 USB = "devices/pci0000:00/0000:00:14.0/usb1/1-2/1-2:1.0/host4/target4:0:0/4:0:0:0/block"
 SATA = "devices/pci0000:00/0000:00:17.0/ata1/host0/target0:0:0/0:0:0:0/block"
@@ -140,3 +141,16 @@ def test_swap_holders_and_locks_are_refused(machine: Machine) -> None:
 
     for word in ("write-protected", "sdb1 is swap space", "sdb1 belongs to dm-0"):
         assert word in caught.value.message
+
+
+def test_the_list_says_what_is_free(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each card has its size and model, and what keeps it from being written; then comes how."""
+    machine.mounts("30 25 8:17 / /media/card rw - vfat /dev/sdb1 rw")
+
+    ways.disks(disks.listed(machine.host))
+
+    said = capsys.readouterr().out
+    assert "SanDisk Ultra" in said
+    assert "31.9" in said
+    assert "sdb1 is mounted on /media/card" in said
+    assert "./invoke flash --device" in said

@@ -23,7 +23,7 @@ from glovebox.host.monitor import Monitor
 from glovebox.lock.apt import Download
 from glovebox.lock.lock import Lock
 from glovebox.plan.plan import Made, Plan, Step, StepKind
-from glovebox.project import export, keys, private
+from glovebox.project import export, keys, private, ways
 from glovebox.project.load import Loaded
 from glovebox.project.opened import Project
 from glovebox.store.store import Store
@@ -379,3 +379,26 @@ def test_what_stages_deploy_lies_beside_the_image(
     shutil.rmtree(deploy)
     hand_over(project, builder)
     assert names(project) == PAPERS
+
+
+def test_what_a_person_is_told(
+    project: Project,
+    builder: Builder,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The end names the image, each way to a card, and why an image is for its owner alone."""
+    assembling(monkeypatch, b"image")
+    hand_over(packing(project, Packed.ZST), builder)
+
+    ways.how_to_flash(packing(project, Packed.ZST))
+    open_ = capsys.readouterr().out
+    config = Config(user=User(password_hash=HASH))
+    ways.how_to_flash(replace(project, loaded=replace(project.loaded, config=config)))
+    secret = capsys.readouterr().out
+
+    for word in (str(project.image), "img.zst", "./invoke flash", "./invoke serve", "dd if="):
+        assert word in open_
+    assert "secrets" not in open_
+    assert "it may hold secrets (user.password_hash)" in secret
+    assert f"--image {project.name}" in secret

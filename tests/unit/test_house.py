@@ -82,6 +82,23 @@ def test_the_list_of_verbs_imports_no_room() -> None:
     assert not {"jinja2", "rich", "pytest"} & found
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/card.md"])
+def test_a_page_names_verbs_there_are(page: str) -> None:
+    """Whatever a page says to type is a verb, with options that it has."""
+    text = (CHECKOUT / page).read_text()
+    options: dict[str, set[str]] = {}
+    for verb, words in re.findall(r"\./invoke ([a-z][a-z-]*)([^`\n|;#]*)", text):
+        options.setdefault(verb, set()).update(re.findall(r"--[a-z][a-z-]*", words))
+    listed = run([sys.executable, "-m", "invoke", "--list"], cwd=CHECKOUT).stdout
+
+    assert options
+    for verb, named in options.items():
+        assert re.search(rf"^  {verb} ", listed, re.MULTILINE), verb
+        if named and verb != "setup":  # its options are followed by another verb's
+            told = run([sys.executable, "-m", "invoke", "--help", verb], cwd=CHECKOUT).stdout
+            assert {option for option in named if option not in told} == set(), verb
+
+
 def test_a_plan_imports_nothing_that_runs_steps(tmp_path: Path) -> None:
     """`./invoke plan` starts nothing, so what builds, boots, verifies or measures stays out."""
     found = imported_by("plan", "--config", str(tmp_path / "none.yaml"))

@@ -6,23 +6,26 @@ import hashlib
 import http.client
 import json
 import re
+import sys
 import threading
 import urllib.error
 import urllib.request
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from glovebox.errors import ConfigError, HostError
 from glovebox.host.monitor import Monitor
+from glovebox.host.run import start
 from glovebox.project import imager, offer, publish, serve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 DATA = b"packed" * 100_000
 LOOPBACK = "127.0.0.1"
+CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 def exported(out: Path, name: str, *, secrets: tuple[str, ...] = ()) -> Path:
@@ -233,3 +236,34 @@ def test_a_code_is_a_square_of_blocks() -> None:
     assert set(lines[0]) == set(lines[-1]) == {"█"}
     assert all(line.startswith("██") and line.endswith("██") for line in lines)
     assert len(lines) == (len(lines[0]) + 1) // 2
+
+
+def invoke(*words: str) -> tuple[int, str]:
+    """Run a verb; give its status and what it said."""
+    process = start([sys.executable, "-m", "invoke", *words], cwd=CHECKOUT)
+    said = process.communicate(timeout=120)[0].decode()
+    return process.returncode, said
+
+
+def test_the_verb_serve(out: Path) -> None:
+    """It shows the code, the link and what it leaves out, and ends by itself."""
+    at = ("--address", LOOPBACK, "--port", "0", "--minutes", "0.001", "--out", str(out))
+    status, said = invoke("serve", *at)
+
+    assert status == 0, said
+    assert "█" in said
+    assert re.search(r"rpi-imager://open\?repo=http%3A%2F%2F127\.0\.0\.1%3A\d+%2Fos_list", said)
+    assert "van-3 may hold secrets (wifi.networks[0].psk) and is left out" in said
+
+
+def test_the_verb_publish(out: Path, tmp_path: Path) -> None:
+    """It fills the folder and says what to open; without an address nothing is written."""
+    to = (str(tmp_path / "www"), "--out", str(out))
+    status, said = invoke("publish", *to, "--url", "https://example.org/i", "--image", "van-3")
+    without, wrong = invoke("publish", str(tmp_path / "other"), "--out", str(out))
+
+    assert status == 0, said
+    assert "rpi-imager://open?repo=https%3A%2F%2Fexample.org%2Fi%2Fos_list.json" in said
+    assert (tmp_path / "www/van-3.img.zst").is_file()
+    assert (without, (tmp_path / "other").exists()) == (2, False)
+    assert "--url" in wrong
