@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -40,8 +41,13 @@ def publish(offers: Sequence[Offer], folder: Path, url: str, monitor: Monitor) -
 
 def address(url: str) -> str:
     """Give an address without the slash at its end; raises ConfigError where it is none."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # half an IPv6 address
+        parts = urlsplit("")
+    whole = parts.scheme in ("http", "https") and parts.hostname
+    # Imager takes the address of a list up to the first space, `?` or `#`.
+    if not whole or parts.query or parts.fragment or re.search(r"[\s?#]", url):
         raise ConfigError(
             f"--url: '{url}' is no address of a folder", hint="--url https://example.org/images"
         )

@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import stat
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
+from urllib.parse import parse_qs, urlsplit
 
+import jsonschema
 import pytest
 
 from glovebox.boards.boards import BOARDS
@@ -18,12 +21,12 @@ from glovebox.card import pack
 from glovebox.card.packing import packing_of, unpack
 from glovebox.config.access import AccessKeys
 from glovebox.config.build import BuildConfig, Export, Packed
-from glovebox.config.schema import Network, Secret, StageEntry, User, Wifi
+from glovebox.config.schema import BoardName, Network, Secret, StageEntry, User, Wifi
 from glovebox.host.monitor import Monitor
 from glovebox.lock.apt import Download
 from glovebox.lock.lock import Lock
 from glovebox.plan.plan import Made, Plan, Step, StepKind
-from glovebox.project import export, keys, private, ways
+from glovebox.project import export, keys, offer, private, ways
 from glovebox.project.load import Loaded
 from glovebox.project.opened import Project
 from glovebox.store.store import Store
@@ -207,6 +210,85 @@ def test_packed_to_the_same_bytes(tmp_path: Path, how: Packed) -> None:
 
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     assert shares[-1] == 1
+
+
+# What Imager's schema (doc/json-schema/os-list-schema.json, 2.0.11) asks of a list, and what its
+# code asks of an address.
+ADDRESS = {"type": "string", "pattern": r"^https?://[^\s?#]+$"}
+SUM = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
+SIZE = {"type": "integer", "minimum": 1}
+TAGS = {"type": "array", "minItems": 1, "items": {"type": "string"}}
+ARCHITECTURE = {"enum": ["armel", "armhf", "armv8"]}
+OS_LIST = {
+    "type": "object",
+    "required": ["imager", "os_list"],
+    "properties": {
+        "imager": {
+            "additionalProperties": False,
+            "properties": {
+                "devices": {
+                    "type": "array",
+                    "minItems": 1,
+                    "items": {
+                        "required": ["name", "description", "tags"],
+                        "properties": {
+                            "name": {"type": "string"},
+                            "description": {"type": "string"},
+                            "tags": TAGS,
+                            "matching_type": {"enum": ["exclusive", "inclusive"]},
+                            "architecture": ARCHITECTURE,
+                        },
+                    },
+                }
+            },
+        },
+        "os_list": {
+            "type": "array",
+            "minItems": 1,
+            "items": {
+                "required": [
+                    "name", "description", "icon", "url", "extract_size", "extract_sha256",
+                    "image_download_size", "release_date", "devices",
+                ],
+                "properties": {
+                    "name": {"type": "string"},
+                    "description": {"type": "string"},
+                    "icon": ADDRESS,
+                    "url": ADDRESS,
+                    "website": ADDRESS,
+                    "extract_size": SIZE,
+                    "image_download_size": SIZE,
+                    "extract_sha256": SUM,
+                    "image_download_sha256": SUM,
+                    "release_date": {"type": "string", "pattern": r"^\d{4}-\d\d-\d\d$"},
+                    "devices": TAGS,
+                    "architecture": ARCHITECTURE,
+                    "init_format": {
+                        "enum": ["", "systemd", "cloudinit", "cloudinit-rpi", "rpi-preseed", "none"]
+                    },
+                },
+            },
+        },
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("board", list(BOARDS))
+def test_imager_takes_the_list(
+    project: Project, builder: Builder, monkeypatch: pytest.MonkeyPatch, board: BoardName
+) -> None:
+    """What is offered of any board is as Imager's schema and its link want it."""
+    assembling(monkeypatch, b"image")
+    project = replace(project, board=BOARDS[board])
+    hand_over(project, builder)
+
+    texts = offer.texts(offer.find(project.out).offers, "http://192.168.1.2:8642")
+    told = json.loads(texts[offer.LIST])
+
+    jsonschema.validate(told, OS_LIST)
+    link = offer.link("http://192.168.1.2:8642")
+    (repo,) = parse_qs(urlsplit(link).query)["repo"]
+    assert re.fullmatch(r"https?://[^\s?#]+\.json", repo)
 
 
 HASH = Secret("$6$salt$" + "a" * 86)

@@ -214,7 +214,10 @@ def test_a_folder_for_any_web_server(out: Path, tmp_path: Path) -> None:
     assert (folder / "van-3.img.zst").stat().st_mode & 0o777 == 0o644
 
 
-@pytest.mark.parametrize("url", ["", "example.org", "ftp://example.org", "https://", "http://x/?a"])
+@pytest.mark.parametrize("url", [
+    "", "example.org", "ftp://example.org", "https://", "http://x/?a", "http://x/#", "http://x/a b",
+    "http://x/\n", "http://[::1/",
+])  # fmt: skip
 def test_an_address_that_is_none(url: str) -> None:
     """Imager knows no relative address, so a whole one is asked for."""
     with pytest.raises(ConfigError, match="is no address of a folder"):
