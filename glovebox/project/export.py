@@ -164,7 +164,9 @@ def _prepare(project: Project, builder: Builder, part: Path) -> _Made:
             flushed.result()
     with builder.merged(project.plan.top.name) as root:
         status = inside.text(root, "var/lib/dpkg/status")
-    installed = packages_in(status) + compiled.listed(project.loaded.config, project.lock)
+    installed = packages_in(status) + compiled.listed(
+        project.loaded.config, project.lock, project.plan.steps.values()
+    )
     return _Made(sha256=digest, map=blocks, installed=installed)
 
 

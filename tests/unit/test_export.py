@@ -25,8 +25,9 @@ from glovebox.config.schema import BoardName, Network, Secret, StageEntry, User,
 from glovebox.host.monitor import Monitor
 from glovebox.lock.apt import Download
 from glovebox.lock.lock import Lock
+from glovebox.plan.inputs import Input, InputKind, by_label
 from glovebox.plan.plan import Made, Plan, Step, StepKind
-from glovebox.project import export, keys, offer, private, ways
+from glovebox.project import compiled, export, keys, offer, private, ways
 from glovebox.project.load import Loaded
 from glovebox.project.opened import Project
 from glovebox.store.store import Store
@@ -191,6 +192,24 @@ def test_packed_copies(
     assert names(project) == PAPERS | {"glovebox-zero-w.img.zst"}
     export.packed(both, Packed.ZST).write_bytes(b"cut")
     assert not export.is_current(packing(project, Packed.ZST), verified=True)
+
+
+def test_what_was_compiled_is_named(project: Project) -> None:
+    """Debian's sources have their version, those of an address their sum; the service has its own.
+
+    A firmware file was fetched and not compiled.
+    """
+    fetched = [
+        Input(kind=InputKind.DOWNLOAD, label="url:gpsd-3.26.tar.gz", digest="ab" * 32),
+        Input(kind=InputKind.DOWNLOAD, label="firmware brcm.bin", digest="cd" * 32),
+    ]
+    step = Step(name="s", kind=StepKind.ON_TOOLS, key="s", inputs=by_label(fetched))
+    bare = Config(stages=(StageEntry(path="base"),))
+
+    assert compiled.listed(bare, project.lock, [step]) == (
+        f"gpsd-3.26.tar.gz sha256:{'ab' * 32} compiled\nredis 8.0.2-3 compiled\n"
+    )
+    assert "telematics" in compiled.listed(Config(), project.lock, [])
 
 
 @pytest.mark.parametrize("how", list(Packed))
