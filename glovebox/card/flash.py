@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from glovebox.card import bmap, packing, solid
 from glovebox.errors import HostError, ImageError
+from glovebox.host import files
 from glovebox.host.run import CommandError, run
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ SECTOR = 512
 _BLKFLSBUF, _BLKRRPART = 0x1261, 0x125F
 _AGAIN = "run the same command again"
 _HALF = "the card is half written, and starts nothing"
+_REMOVE = "remove the .bmap beside it, and every byte is written"
 _ANOTHER = "take another card, or another reader: this one loses data"
 
 
@@ -69,7 +71,33 @@ def source(image: Path) -> Source:
         raise ImageError(
             f"{beside} is of another image than {image.name}", hint=f"remove it, or {bmap.AGAIN}"
         )
+    if found and how is None:
+        _require_nothing_more(image, found)
     return Source(image=image, packing=how, size=size, map=found)
+
+
+def _require_nothing_more(image: Path, found: bmap.Map) -> None:
+    """Raise ImageError where an image has data that its map does not know of.
+
+    Who wrote into it since (`mount --write`) may have filled what was a hole.
+    """
+    ends = [(found.start(one), found.end(one)) for one in found.ranges]
+    gaps = zip([0, *(end for _, end in ends)], [*(start for start, _ in ends), found.size],
+               strict=True)  # fmt: skip
+    with image.open("rb") as file:
+        for begin, end in gaps:
+            for at, until in list(files.data(file.fileno(), begin, end)):
+                for chunk in files.chunks(image, start=at, size=until - at):
+                    if not _is_zero(bytes(chunk)):
+                        raise ImageError(_changed(image), hint=_REMOVE)
+
+
+def _is_zero(block: bytes) -> bool:
+    return block.count(0) == len(block)
+
+
+def _changed(image: Path) -> str:
+    return f"{image} was changed since its map was made: it has data the map does not know of"
 
 
 def require_fit(given: Source, disk: Disk) -> None:
@@ -163,7 +191,7 @@ def _write(
     with _reading(given) as file:
         at = 0
         for start, end, wanted in _ranges(given):
-            _skip(file, start - at, packed=given.packing is not None)
+            _skip(file, start - at, given)
             at, total = start, hashlib.sha256()
             while at < end:
                 block = file.read(min(MIB, end - at))
@@ -180,11 +208,11 @@ def _write(
             if wanted and digest != wanted:
                 raise ImageError(
                     f"{given.image}: bytes {start} to {end} are not those of its map; {_HALF}",
-                    hint=bmap.AGAIN,
+                    hint=_REMOVE,
                 )
             written.append((start, end, digest))
         # A program that unpacks waits until all of it is read, and then says whether it was whole.
-        _skip(file, sys.maxsize, packed=given.packing is not None)
+        _skip(file, sys.maxsize, given)
     return written, bytes(head)
 
 
@@ -201,16 +229,19 @@ def _reading(given: Source) -> Iterator[IO[bytes]]:
         raise ImageError(f"{given.image} is damaged; {_HALF}", hint=packing.AGAIN) from error
 
 
-def _skip(file: IO[bytes], length: int, *, packed: bool) -> None:
-    if not packed:
+def _skip(file: IO[bytes], length: int, given: Source) -> None:
+    """Go on by so many bytes, which are no data."""
+    if given.packing is None:
         if length < sys.maxsize:
             file.seek(length, os.SEEK_CUR)
         return
     while length > 0:
-        read = len(file.read(min(MIB, length)))
-        if not read:
+        block = file.read(min(MIB, length))
+        if not block:
             return  # it is cut off: what is read next tells
-        length -= read
+        if not _is_zero(block):
+            raise ImageError(f"{_changed(given.image)}; {_HALF}", hint=_REMOVE)
+        length -= len(block)
 
 
 def _write_all(target: int, data: bytes | memoryview, at: int) -> None:
