@@ -23,14 +23,15 @@ import pytest
 
 from glovebox.boards import firmware
 from glovebox.build import imported
-from glovebox.card import bootfiles, media, table as card
+from glovebox.card import bmap, bootfiles, media, table as card
 from glovebox.errors import ConfigError, GloveboxError, HostError, ImageError
-from glovebox.host import mounts
+from glovebox.host import files, mounts
 from glovebox.host.monitor import Monitor
 from glovebox.host.run import end, environment, run, start
 from glovebox.images import diff as differ, enter, inventory, mounted, resize
 from glovebox.store.store import Store
 from tests.root.small_card import DISK_ID, LAYOUTS, MACHINES, MIB, SECTOR, make
+from tests.unit import test_card_solid as solid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -361,6 +362,31 @@ def test_resize_keeps_every_file(
         found = differ.compare(one, other)
         assert other.card.system.size == after.system
     assert set(found) <= {"sizes"}
+
+
+@pytest.mark.needs(*solid.CHECKERS, "dumpe2fs")
+def test_a_resized_image_by_its_blocks(trixie: Path, store: Store, folder: Path) -> None:
+    """Written by its blocks onto a used card, all tables of the grown file system are there."""
+    new = folder / "new.img"
+    resized(trixie, store, new, grow="300MiB")
+    files.write_whole(folder / "new.img.bmap", bmap.dump(bmap.of(new)))
+
+    written = solid.written(new, solid.used_card(folder / "card", new.stat().st_size))
+
+    solid.sound(written, folder)
+    root = card.table(new).root
+    run(["dd", f"if={new}", f"of={folder / 'root'}", "bs=1M", f"skip={root.start >> 20}",
+         f"count={root.size >> 20}", "conv=sparse", "status=none"])  # fmt: skip
+    told = run(["dumpe2fs", folder / "root"]).stdout
+    block = int(re.findall(r"^Block size: +(\d+)", told, re.MULTILINE)[0])
+    places = re.findall(r"(?:bitmap|table) at (\d+)(?:-(\d+))?", told)
+    assert len(places) > 6
+    with new.open("rb") as one, written.open("rb") as other:
+        for first, last in places:
+            size = (int(last or first) - int(first) + 1) * block
+            one.seek(root.start + int(first) * block)
+            other.seek(root.start + int(first) * block)
+            assert one.read(size) == other.read(size), (first, last)
 
 
 def test_resize_stops_at_the_next_partition(store: Store, folder: Path) -> None:
