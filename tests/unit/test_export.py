@@ -41,8 +41,6 @@ if TYPE_CHECKING:
 
 MADE = Made(step="image", disk_id="01234567")
 STATUS = "Package: gpsd\nStatus: install ok installed\nVersion: 3.25\nArchitecture: armel\n"
-
-
 REDIS = Download(url="http://x/", name="redis_8.0.2-3.dsc", size=1, sha256="0" * 64)
 
 
@@ -204,12 +202,12 @@ def test_what_was_compiled_is_named(project: Project) -> None:
         Input(kind=InputKind.DOWNLOAD, label="firmware brcm.bin", digest="cd" * 32),
     ]
     step = Step(name="s", kind=StepKind.ON_TOOLS, key="s", inputs=by_label(fetched))
-    bare = Config(stages=(StageEntry(path="base"),))
+    bare = BuildConfig(stages=(StageEntry(path="base"),))
 
     assert compiled.listed(bare, project.lock, [step]) == (
         f"gpsd-3.26.tar.gz sha256:{'ab' * 32} compiled\nredis 8.0.2-3 compiled\n"
     )
-    assert "telematics" in compiled.listed(Config(), project.lock, [])
+    assert "telematics" in compiled.listed(BuildConfig(), project.lock, [])
 
 
 @pytest.mark.parametrize("how", list(Packed))
@@ -326,6 +324,7 @@ NETWORK = Network(ssid="garage", psk=Secret("passphrase"))
         ),
         (BuildConfig(environment={"TOKEN": "x"}), ["environment"]),
         (BuildConfig(base="/srv/copy-of-a-card.img"), ["base"]),
+        (BuildConfig(base="raspios"), []),
         (BuildConfig(overlays=("/srv/mine",)), ["overlays"]),
         (BuildConfig(stages=(StageEntry(path="base"), StageEntry(path="/srv/mine"))), ["stages"]),
     ],
@@ -494,7 +493,7 @@ def test_what_a_person_is_told(
 
     ways.how_to_flash(packing(project, Packed.ZST))
     open_ = capsys.readouterr().out
-    config = Config(user=User(password_hash=HASH))
+    config = BuildConfig(user=User(password_hash=HASH))
     ways.how_to_flash(replace(project, loaded=replace(project.loaded, config=config)))
     secret = capsys.readouterr().out
 
