@@ -107,6 +107,7 @@ def test_by_blocks_onto_a_used_card(tmp_path: Path) -> None:
 EXT4 = ["mke2fs", "-q", "-F", "-t", "ext4", "-E", "nodiscard,lazy_itable_init=0"]
 
 
+@pytest.mark.thorough
 @pytest.mark.needs("dumpe2fs", "mke2fs", "mkfs.fat", *CHECKERS)
 @pytest.mark.parametrize(
     "command",

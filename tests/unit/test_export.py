@@ -210,6 +210,7 @@ def test_what_was_compiled_is_named(project: Project) -> None:
     assert "telematics" in compiled.listed(BuildConfig(), project.lock, [])
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("how", list(Packed))
 @pytest.mark.needs("zstd", "xz")
 def test_packed_to_the_same_bytes(tmp_path: Path, how: Packed) -> None:

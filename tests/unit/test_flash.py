@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from invoke import Context, Exit
 
+import tasks
 from glovebox.card import bmap, disks, flash, pack
 from glovebox.config.build import Packed
 from glovebox.errors import GloveboxError, HostError, ImageError
@@ -237,3 +240,49 @@ def test_a_device_that_cannot_be_opened(image: Path, device: str) -> None:
     """What cannot be opened is said, with no traceback."""
     with pytest.raises(GloveboxError, match=device):
         flash.flash(flash.source(image), Path(device), QUIET)
+
+
+@pytest.fixture
+def named(card: Path, monkeypatch: pytest.MonkeyPatch) -> disks.Disk:
+    """Let the verb take the file of a card for a disk, with somebody at the terminal."""
+    found = disks.Disk(name=str(card), bus="USB", model="Stick", size=12 * MIB, used=())
+    monkeypatch.setattr(disks, "named", lambda *_: found)
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    return found
+
+
+@pytest.mark.parametrize(("answer", "written"), [("", False), ("y", False), ("its name", True)])
+def test_who_is_asked_types_the_name(
+    image: Path, named: disks.Disk, monkeypatch: pytest.MonkeyPatch, answer: str, *, written: bool
+) -> None:
+    """Only the disk's own name makes it be written; the question says what would be lost."""
+    asked: list[str] = []
+
+    def says(question: str) -> str:
+        asked.append(question)
+        return named.name if answer == "its name" else answer
+
+    monkeypatch.setattr("builtins.input", says)
+    if written:
+        tasks.flash(Context(), device=named.name, image=str(image))
+    else:
+        with pytest.raises(Exit, match="nothing was written"):
+            tasks.flash(Context(), device=named.name, image=str(image))
+
+    assert is_on(named.device, image) == written
+    assert "Stick" in asked[0]
+    assert "is lost" in asked[0]
+
+
+def test_stopped_is_said(image: Path, named: disks.Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C while it writes: the state of the card is said, and what to do."""
+
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(flash, "flash", stopped)
+    with pytest.raises(Exit) as caught:
+        tasks.flash(Context(), device=named.name, image=str(image), yes=True)
+
+    assert caught.value.code == 130
+    assert "half written and starts nothing: run the same command again" in caught.value.message

@@ -82,6 +82,7 @@ def test_the_list_of_verbs_imports_no_room() -> None:
     assert not {"jinja2", "rich", "pytest"} & found
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("page", ["README.md", "docs/card.md"])
 def test_a_page_names_verbs_there_are(page: str) -> None:
     """Whatever a page says to type is a verb, with options that it has."""
