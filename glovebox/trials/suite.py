@@ -157,8 +157,13 @@ def _boards(monitor: Monitor, checkout: Path, out: Path) -> list[Part]:
                 monitor, checkout / "image.yaml", quick=True, out=out / "bench"
             ),
         ),
-        # They take their mke2fs from the native root that a build made; either's will do.
-        Part(name="root", run=lambda: _pytest(monitor, "root tests", ["tests/root"], checkout)),
+        # They take their mke2fs from the native root that a build made, and put faults into a copy
+        # of its image.
+        Part(
+            name="root",
+            run=lambda: _pytest(monitor, "root tests", ["tests/root"], checkout),
+            needs=(f"build-{one}",),
+        ),
         Part(
             name="service",
             run=lambda: _pytest(monitor, "service tests", ["tests/service"], checkout),
