@@ -209,8 +209,10 @@ def test_answer_without_an_end_is_bounded(
     served: Callable[..., tuple[Server, HttpSink]], kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Dripping, endless or none at all: the call comes back, says why, and holds no megabytes."""
-    monkeypatch.setattr(sink_http, "TIMEOUT_S", 1.0)
     answer, words = ENDLESS[kind]
+    # What is cut off by its amount has time to send as much, also on a busy machine.
+    timed = words.startswith("did not answer")
+    monkeypatch.setattr(sink_http, "TIMEOUT_S", 1.0 if timed else 60.0)
     _, sink = served(answer)
     tracemalloc.start()
 
