@@ -23,12 +23,16 @@ _WORDS = ("debian", RASPIOS)
 
 def base(text: str, place: Place) -> str:
     """Check what the image starts from: a word, or an image that is there."""
-    if text == RASPIOS:
+    if text in _WORDS:
         return text
-    if text not in _WORDS and not text.endswith((".img", ".img.xz")):
+    if not text.endswith((".img", ".img.xz")):
         what = "is neither a base nor the path of an .img or .img.xz file"
         raise WrongValueError(what, rules.nearest(text, _WORDS, otherwise="use debian or raspios"))
-    return rules.base(text, place)
+    path = place.path(text)
+    if not path.is_file():
+        what = "is an image that is not there"
+        raise WrongValueError(what, f"looked for {path}")
+    return str(path)
 
 
 @dataclass(frozen=True, kw_only=True)

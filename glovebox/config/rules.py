@@ -20,7 +20,6 @@ from glovebox.config.problem import WrongValueError
 
 AUTO = "auto"
 DEFAULT_HOSTNAME = "glovebox"
-BASE_WORDS = ("debian", "auto", "raspios")
 SUITES = ("bullseye", "bookworm", "trixie", "forky", "sid")
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
@@ -370,23 +369,6 @@ def suite(text: str) -> str:
         what = "is not a Debian suite"
         raise WrongValueError(what, nearest(text, SUITES, otherwise=f"one of {', '.join(SUITES)}"))
     return text
-
-
-def base(text: str, place: Place) -> str:
-    """Check what the image starts from: a word, or an image that is there."""
-    if text == "debian":
-        return text
-    if text in BASE_WORDS:
-        what = "is a base that is not built yet; it comes later"
-        raise WrongValueError(what, "use debian")
-    if not text.endswith((".img", ".img.xz")):
-        what = "is neither a base nor the path of an .img or .img.xz file"
-        raise WrongValueError(what, nearest(text, BASE_WORDS[:1], otherwise="use debian"))
-    path = place.path(text)
-    if not path.is_file():
-        what = "is an image that is not there"
-        raise WrongValueError(what, f"looked for {path}")
-    return str(path)
 
 
 def existing(text: str, place: Place) -> str:

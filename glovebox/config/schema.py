@@ -270,7 +270,6 @@ class Config:
         default="debian",
         metadata={
             "help": "what it starts from: `debian`, or the path of an `.img` or `.img.xz` file",
-            "resolve": rules.base,
         },
     )
     suite: str = field(default="trixie", metadata={"help": "Debian suite", "rule": rules.suite})
