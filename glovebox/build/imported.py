@@ -22,6 +22,7 @@ from glovebox.host import files, inside
 from glovebox.host.run import run
 from glovebox.lock import apt
 from glovebox.lock.download import another_file
+from glovebox.plan import code
 from glovebox.plan.base import STEP, Base
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from glovebox.lock.official import OfficialImage
     from glovebox.store.store import Store
 
-_VERSION = 1
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -48,7 +48,7 @@ def bring_in(
         digest = _digest(image, store)
     if pinned is not None and digest != pinned.sha256:
         raise another_file(f"{image} ({name})", digest, pinned.sha256)
-    key = files.digest("import", str(_VERSION), digest)
+    key = files.digest("import", code.of_this_builder(), digest)
     with store.exclusive(key):
         found = store.find(key)
         if found is not None and not store.is_intact(found):

@@ -20,6 +20,7 @@ from glovebox.errors import ConfigError
 from glovebox.host import files
 from glovebox.host.arch import ARCHES, host_arch
 from glovebox.lock.lock import Chain, Request
+from glovebox.plan import code
 from glovebox.plan.inputs import Input, InputKind, Inputs, by_label, digests, value
 from glovebox.stage import modes, pi_gen, sources, stage, template, untracked, wordlist
 
@@ -70,14 +71,9 @@ class StepKind(StrEnum):
     IMAGE = "image"
 
 
-# A number goes up when the builder's own code makes something else of the same inputs.
-VERSIONS = {
-    **dict.fromkeys(StepKind, 1),
-    StepKind.ACCELERATOR: 5,
-    StepKind.CONFIGURE: 3,
-    StepKind.SUB_STAGE: 3,
-    StepKind.IMAGE: 2,
-}
+# What these make is no part of an image, and takes long: a number goes up when the builder makes
+# something else of the same packages. All other keys count the builder's code itself.
+TOOL_VERSIONS = {StepKind.NATIVE_ROOT: 2, StepKind.ACCELERATOR: 6}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -627,7 +623,8 @@ class _Maker:
         known = by_label(inputs)
         key = files.digest_json(
             {
-                "kind": f"{kind}/{VERSIONS[kind]}",
+                "kind": str(kind),
+                "builder": TOOL_VERSIONS.get(kind) or code.of_this_builder(),
                 "below": self.steps[below].key if below else "",
                 "uses": [self.steps[one].key for one in uses],
                 "inputs": digests(known),

@@ -29,6 +29,7 @@ from glovebox.host import files, mounts
 from glovebox.host.monitor import Monitor
 from glovebox.host.run import end, environment, run, start
 from glovebox.images import diff as differ, enter, inventory, mounted, resize
+from glovebox.plan import code
 from glovebox.store.store import Store
 from tests.root.small_card import DISK_ID, LAYOUTS, MACHINES, MIB, SECTOR, make
 from tests.unit import test_card_solid as solid
@@ -745,6 +746,19 @@ def test_a_packed_image_is_a_base(image: Path, store: Store) -> None:
     assert (base.suite, base.arch, base.boot) == (layout.suite, "arm64", layout.boot)
     assert (base.layer.tree / layout.boot / "config.txt").is_file()
     assert (base.layer.tree / "etc/hostname").read_text() == "raspberrypi\n"
+
+
+def test_another_builder_reads_a_base_again(
+    image: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What an earlier builder read of an image is not taken for what this one reads."""
+    first = imported.bring_in(image, store, QUIET, arch="arm64")
+    again = imported.bring_in(image, store, QUIET, arch="arm64")
+    monkeypatch.setattr(code, "of_this_builder", lambda: "another")
+    other = imported.bring_in(image, store, QUIET, arch="arm64")
+
+    assert again.layer.path == first.layer.path
+    assert other.layer.path != first.layer.path
 
 
 @pytest.mark.needs("xz")

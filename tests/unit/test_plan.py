@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,7 +29,7 @@ from glovebox.config.schema import (
 from glovebox.errors import ConfigError
 from glovebox.lock import apt
 from glovebox.lock.lock import Lock, Package
-from glovebox.plan import plan
+from glovebox.plan import code, plan
 from glovebox.plan.base import Base
 from glovebox.plan.inputs import digests
 from glovebox.project import load
@@ -801,28 +802,63 @@ def test_libraries_of_a_compiled_program(tmp_path: Path) -> None:
     assert {name for name in after if before[name] != after[name]} == CROSS
 
 
-BUILDERS_NUMBERS = {
-    plan.StepKind.EXTRACT: BASE,
-    plan.StepKind.SUB_STAGE: GPS,
-    plan.StepKind.OWN_FILES: OWN,
-    plan.StepKind.IMAGE: IMAGE,
+TOOLS_NUMBERS = {
     plan.StepKind.NATIVE_ROOT: BUILDERS | {"emulator"},
     plan.StepKind.ACCELERATOR: frozenset({"accelerator"}),
-    plan.StepKind.ON_TOOLS: CROSS,
 }
 
 
-@pytest.mark.parametrize("kind", BUILDERS_NUMBERS)
-def test_a_builders_number(
+@pytest.mark.parametrize("kind", TOOLS_NUMBERS)
+def test_a_tools_number(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: plan.StepKind
 ) -> None:
-    """Code that makes something else of the same inputs runs its steps again by its number."""
+    """Code that makes something else of the tools' packages runs these steps by its number."""
     world = World.at(tmp_path / "checkout")
     before = world.keys()
-    monkeypatch.setitem(plan.VERSIONS, kind, plan.VERSIONS[kind] + 1)
+    monkeypatch.setitem(plan.TOOL_VERSIONS, kind, plan.TOOL_VERSIONS[kind] + 1)
     after = world.keys()
 
-    assert {name for name in before if before[name] != after[name]} == BUILDERS_NUMBERS[kind]
+    assert {name for name in before if before[name] != after[name]} == TOOLS_NUMBERS[kind]
+
+
+def test_another_builder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other code of the builder makes everything anew that goes into an image, and no tools."""
+    world = World.at(tmp_path / "checkout")
+    before = world.keys()
+    monkeypatch.setattr(code, "of_this_builder", lambda: "another")
+    after = world.keys()
+
+    same = {name for name in before if before[name] == after[name]}
+    assert same == {"tools", "emulator", "accelerator"}
+
+
+@pytest.mark.parametrize(
+    ("name", "counts"),
+    [
+        ("build/layer.py", True),
+        ("build/stage_site.sh", True),
+        ("host/inside.py", True),
+        ("host/clock.c", True),
+        ("stage/modes.py", True),
+        ("build/new.py", True),
+        ("build/.layer.py.swp", False),
+        ("build/__pycache__/layer.cpython-311.pyc", False),
+        ("trials/bench.py", False),
+        ("project/show.py", False),
+    ],
+)
+def test_what_counts_of_the_builder(tmp_path: Path, name: str, *, counts: bool) -> None:
+    """A source in a room that a result is made by is another builder; nothing else is."""
+    package = tmp_path / "glovebox"
+    shutil.copytree(
+        Path(code.__file__).parents[1], package, ignore=shutil.ignore_patterns("__pycache__")
+    )
+    before = code.digest(package)
+    path = package / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes((path.read_bytes() if path.exists() else b"") + b"\n")
+
+    assert (code.digest(package) != before) is counts
 
 
 def test_what_the_accelerator_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
