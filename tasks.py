@@ -102,6 +102,7 @@ def _opened(
     refresh: bool = False,
     locked: bool = False,
     run_volatile: bool = False,
+    builds: bool = False,
 ) -> Iterator[Project]:
     """Give the project a task works on; one that is ``logged`` mounts, and gets namespaces."""
     from glovebox.host import sandbox
@@ -125,6 +126,7 @@ def _opened(
                 quiet=quiet,
                 locked=locked,
                 run_volatile=run_volatile,
+                builds=builds,
             )
 
 
@@ -200,6 +202,7 @@ def build_image(
         refresh=refresh,
         locked=locked,
         run_volatile=True,
+        builds=True,
     ) as opened:
         story.build_image(opened, fresh=no_cache, verify=not no_verify, shell=shell)
         ways.how_to_flash(opened)
@@ -441,7 +444,7 @@ def reproduce(
     """Build twice from empty layers, at another time, umask and place, and compare the bytes."""
     from glovebox.trials import reproduce as reproduce_
 
-    with _opened("reproduce", overrides=set, config=config, logged=True) as opened:
+    with _opened("reproduce", overrides=set, config=config, logged=True, builds=True) as opened:
         how = reproduce_.WITHOUT_ACCELERATOR if no_accelerator else reproduce_.OTHERWISE
         digest = reproduce_.reproduce(
             opened, Path(config), set or [], circumstances=how, first_cached=first_cached

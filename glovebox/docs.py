@@ -35,7 +35,8 @@ _INTRODUCTION = """\
 
 Later ones win in this order: default, `image.yaml`, `image.local.yaml`, `--set`.
 Sections merge key by key; a list or a value replaces the one before it.
-All mistakes are reported at once, each with its line.
+All mistakes are reported at once, each with its place and its cure.
+So are those in the files of stages, overlays and templates, and what this machine lacks.
 Text that looks like something else to YAML needs quotes: `country: "NO"`, `psk: "12345678"`.
 A path is relative to the file it stands in, or with `--set` to the folder you are in.
 What can be changed on the flashed card, without building: [first boot](first-boot.md).

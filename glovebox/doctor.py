@@ -42,6 +42,8 @@ PROGRAMS = {
     "xz": "xz-utils",
     "zstd": "zstd",
 }
+# Those without which no build comes far; the others are for some, or come with a native root.
+_OF_EVERY_BUILD = ("apt-get", "gpgv", "mmdebstrap", "unshare")
 KEYRING_PACKAGE = "debian-archive-keyring"
 # For `invoke lint` and the tests alone: the service is tested with real parts on the host, too.
 # The JRE and Maven bring its broker. The last six are the libraries of the loop that `bench`
@@ -161,6 +163,15 @@ def _register() -> None:
     for handler in HANDLERS:
         if not (BINFMT / handler).exists():
             run(["update-binfmts", "--enable", handler], check=False)
+
+
+def lacking() -> list[str]:
+    """Give a sentence for each program of every build that this machine lacks."""
+    return [
+        f"this machine lacks {program}: apt-get install {PROGRAMS[program]}"
+        for program in _OF_EVERY_BUILD
+        if shutil.which(program, path=PATH) is None
+    ]
 
 
 def _machine() -> Iterator[Check]:

@@ -6,6 +6,11 @@ Only ``tasks.py`` ends the process: everything else raises one of these.
 from __future__ import annotations
 
 import re
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 # What a terminal takes for an order: control characters but newline and tab, and those that turn
 # the direction of text round. An image can have them in any name or value.
@@ -23,11 +28,16 @@ class GloveboxError(Exception):
 
     exit_code = 1
 
-    def __init__(self, message: str, *, hint: str | None = None) -> None:
-        """Keep the message and, where there is one, the cure."""
+    def __init__(self, message: str, *, hint: str | None = None, each: Sequence[str] = ()) -> None:
+        """Keep the message and, where there is one, the cure; ``each``, where it tells several."""
         self.message = plain(message)
         self.hint = None if hint is None else plain(hint)
+        self.each = tuple(map(plain, each)) or (self._in_one_line(),)
         super().__init__(self.message)
+
+    def _in_one_line(self) -> str:
+        said = "\n    ".join(self.message.splitlines())
+        return said if self.hint is None else f"{said}; hint: {self.hint}"
 
     def __str__(self) -> str:
         """Give the message, and below it the cure."""
@@ -68,3 +78,37 @@ class ImageError(GloveboxError):
     """A file that should be a disk image is not one, or is damaged."""
 
     exit_code = 7
+
+
+class Mistakes:
+    """Gathers errors, so that whoever made several mistakes hears of all of them at once."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self.found: list[GloveboxError] = []
+
+    @contextmanager
+    def gathered(self) -> Iterator[None]:
+        """Keep an error of the block in place of raising it; what follows the block goes on."""
+        try:
+            yield
+        except GloveboxError as error:
+            self.found.append(error)
+
+    def require_none(self) -> None:
+        """Raise what was gathered: one error as it is, several as one with a line for each."""
+        if len(self.found) == 1:
+            raise self.found[0]
+        if self.found:
+            raise _together(self.found)
+
+
+def _together(errors: Sequence[GloveboxError]) -> GloveboxError:
+    lines = dict.fromkeys(line for error in errors for line in error.each)
+    machine = [isinstance(error, HostError) for error in errors]
+    of = "this machine" if all(machine) else "the configuration"
+    has = "have" if any(machine) and not all(machine) else "has"
+    of += " and this machine" * (has == "have")
+    kind = HostError if all(machine) else ConfigError
+    text = "\n".join(f"  {line}" for line in lines)
+    return kind(f"{of} {has} {len(lines)} mistakes:\n{text}", each=tuple(lines))

@@ -302,7 +302,7 @@ class Builder:
         """Raise StepError when what a step reads is no more what its plan found."""
         sub, action, given = step.sub_stage, step.action, self.plan.variables
         if sub is None:
-            now = by_label(laid_from(step.overlays))
+            now = by_label(laid_from(step.overlays, step.templates))
         elif action is None:
             now = by_label(read_by(sub.read_again(), given=given, lock=self.lock))
         else:
@@ -574,6 +574,8 @@ class Builder:
                 modes.give(folder, root)
             for made in step.rendered.values():
                 actions.write(made, root)
+            for folder in step.templates:
+                modes.give(folder, root, rendered=True)
             for one in step.firmware:
                 # The boards' Wi-Fi is the one part that asks for files Debian does not have.
                 name = f"usr/lib/firmware/brcm/{one.url.rpartition('/')[2]}"

@@ -25,6 +25,8 @@ BYTECODE = "__pycache__"
 _CHUNK = 1 << 20
 # What copies and removes trees calls itself for each folder, and Python has an end to that.
 _DEEPEST = 400
+# So many mistakes of one folder are enough to know what it is.
+_MANY = 20
 _ZEROS = memoryview(bytes(_CHUNK))
 # How the name of a file ends that is not whole yet.
 _HALF = ".half"
@@ -296,6 +298,22 @@ def _near(path: Path, inside: Path) -> Path:
     return inside
 
 
+def require_plain(root: Path) -> None:
+    """Raise ConfigError naming all that ``digest_tree`` would refuse; no file is read."""
+    entries = walk(root) if root.is_dir() else [root.resolve()]
+    wrong: list[str] = []
+    for path in (one for one in entries if os.path.lexists(one)):
+        try:
+            _near(path, path.relative_to(root) if root.is_dir() else Path(path.name))
+            _require_bytes(path)
+        except ConfigError as error:
+            wrong += error.each
+            if len(wrong) > _MANY:
+                break
+    if wrong:
+        raise ConfigError("\n".join(wrong), each=wrong)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Stamp:
     """What a tree looks like without reading its files: two digests."""
@@ -339,9 +357,14 @@ def _entry(path: Path, name: str) -> tuple[str, ...]:
         return (name, "link", str(path.readlink()))
     if stat.S_ISDIR(mode):
         return (name, "folder")
-    if not stat.S_ISREG(mode):
+    _require_bytes(path)
+    return (name, "program" if mode & 0o100 else "file", sha256_file(path))
+
+
+def _require_bytes(path: Path) -> None:
+    mode = path.lstat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode)):
         raise ConfigError(
             f"{path} is {kind_of(mode)}: it has no bytes that could be taken",
             hint="remove it; what the board needs of that kind a script of the stage can make",
         )
-    return (name, "program" if mode & 0o100 else "file", sha256_file(path))

@@ -16,7 +16,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from glovebox.config.schema import CAR_STAGE, FIRST_BOOT_STAGE
-from glovebox.errors import ConfigError
+from glovebox.errors import ConfigError, Mistakes
 from glovebox.host import files
 from glovebox.host.arch import ARCHES, host_arch
 from glovebox.lock.lock import Chain, Request
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from glovebox.plan.base import Base
 
 BOOT = "boot/firmware"
+# As long as it is not known which disk it will be.
+NO_DISK = "00000000"
 TARGET, TOOLS, EMULATOR, QUILT = "target", "tools", "emulator", "quilt"
 ACCELERATOR = "accelerator"
 SETTINGS_STAGE = "settings"
@@ -93,7 +95,9 @@ class Step:
     sub_stage: stage.SubStage | None = None
     action: stage.Action | None = None
     rendered: Mapping[str, tuple[template.Rendered, ...]] = field(default_factory=dict)
+    # The owner's; what came of the templates is in ``rendered``, in the same order.
     overlays: tuple[Path, ...] = ()
+    templates: tuple[Path, ...] = ()
     firmware: tuple[FirmwareFile, ...] = ()
     # What its scripts read that no key can know of, a sentence each.
     untracked: tuple[str, ...] = ()
@@ -173,44 +177,61 @@ class Plan:
 
 
 def read_stages(config: Config, checkout: Path) -> tuple[stage.Stage, ...]:
-    """Read all stages of the configuration; the settings come last.
+    """Read all stages of the configuration, the settings last, or raise all that is wrong."""
+    mistakes = Mistakes()
+    read = examine_stages(config, checkout, mistakes)
+    mistakes.require_none()
+    return read
 
-    Raises ConfigError when two have the same name: one's layers would be taken for the other's.
+
+def examine_stages(
+    config: Config, checkout: Path, mistakes: Mistakes, *, all_known: bool = True
+) -> tuple[stage.Stage, ...]:
+    """Give the stages that can be read, the settings last, and gather what is wrong.
+
+    Where not ``all_known``, the configuration names more, and nothing is missed for that.
     """
-    read = [
-        _read_stage(entry, checkout)
+    entries = [
+        entry
         for entry in config.stages
         if config.car or entry.path not in (CAR_STAGE, FIRST_BOOT_STAGE)
     ]
+    read: list[stage.Stage] = []
+    for entry in entries:
+        with mistakes.gathered():
+            read.append(_read_stage(entry, checkout))
+    if not entries and all_known:
+        mistakes.found.append(ConfigError("stages: there is none", hint="stages: [base, boot]"))
     read.append(stage.read(stage.find(SETTINGS_STAGE, checkout)))
     by_name: dict[str, stage.Stage] = {}
     for one in read:
         other = by_name.setdefault(one.name, one)
-        if other is not one:
-            raise ConfigError(
-                f"stages: two are called {one.name}: {other.path} and {one.path}",
-                hint="rename one of the folders",
-            )
-    if config.base == "debian":  # another image may bring what a stage needs
-        _require_needs(read)
+        if other is not one:  # one's layers would be taken for the other's
+            said = f"stages: two are called {one.name}: {other.path} and {one.path}"
+            mistakes.found.append(ConfigError(said, hint="rename one of the folders"))
+    # Another image may bring what a stage needs.
+    if config.base == "debian" and all_known:
+        with mistakes.gathered():
+            # Also of those that could not be read.
+            _require_needs(read, [stage.find(one.path, checkout).name for one in entries])
     return tuple(read)
 
 
-def _require_needs(stages: Sequence[stage.Stage]) -> None:
+def _require_needs(stages: Sequence[stage.Stage], names: Sequence[str]) -> None:
     """Raise ConfigError where stages come before what they need, all of them at once."""
-    names = [one.name for one in stages]
     lacking = [
         f"{one.name} needs {need} before it"
         + ("" if need not in names else f", and {need} comes after it")
-        for number, one in enumerate(stages)
+        for one in stages
         for need in one.needs
-        if need not in names[:number]
+        if one.name in names and need not in names[: names.index(one.name)]
     ]
     if lacking:
+        hint = "name them in that order; their files NEEDS say what each is made upon"
         raise ConfigError(
-            f"stages: {'; '.join(lacking)}",
-            hint="name them in that order; their files NEEDS say what each is made upon",
-        )
+            f"stages: {'; '.join(lacking)}", hint=hint,
+            each=[f"stages: {one}; hint: {hint}" for one in lacking],
+        )  # fmt: skip
 
 
 def _read_stage(entry: StageEntry, checkout: Path) -> stage.Stage:
@@ -365,22 +386,22 @@ def make_plan(  # noqa: PLR0913  all that decides a build comes together here
     images: list[Made] = []
     for one in before:
         for sub in one.sub_stages:
-            context = _context(config, board, access, disk_id="00000000", boot=boot)
+            values = context(config, board, access, boot=boot)
             if sub.foreign:
                 maker.first_user(config)
-            maker.sub_stage(sub, context=context)
+            maker.sub_stage(sub, context=values)
         if one.name not in wanted:
             continue
         # What is this image's alone lies on a branch; the last one keeps the plain names.
         is_last = len(images) + 1 == len(wanted)
         branch = "" if is_last else f" ({one.name})"
         trunk = maker.below
-        context = _context(config, board, access, disk_id="00000000", boot=boot)
-        maker.own_files(config, context=context, secret=secret, branch=branch)
+        values = context(config, board, access, boot=boot)
+        maker.own_files(config, context=values, secret=secret, branch=branch)
         disk_id = _disk_id(maker.key_below)
         for sub in settings.sub_stages:
-            context = _context(config, board, access, disk_id=disk_id, boot=boot)
-            maker.sub_stage(sub, context=context, secret=secret, branch=branch)
+            values = context(config, board, access, disk_id=disk_id, boot=boot)
+            maker.sub_stage(sub, context=values, secret=secret, branch=branch)
         step = maker.image(config, branch=branch)
         images.append(Made(step=step, disk_id=disk_id, suffix=wanted[one.name].suffix))
         maker.below = trunk
@@ -400,8 +421,6 @@ def make_plan(  # noqa: PLR0913  all that decides a build comes together here
 
 
 def _last(stages: Sequence[stage.Stage]) -> dict[str, pi_gen.Export]:
-    if not stages:
-        raise ConfigError("stages: there is none", hint="stages: [base, boot]")
     return {stages[-1].name: pi_gen.Export(stage=stages[-1].name)}
 
 
@@ -416,9 +435,10 @@ def _disk_id(key: str) -> str:
     return f"{number:08x}"
 
 
-def _context(
-    config: Config, board: Board, access: AccessKeys, *, disk_id: str, boot: str
+def context(
+    config: Config, board: Board, access: AccessKeys, *, disk_id: str = NO_DISK, boot: str = BOOT
 ) -> dict[str, Any]:
+    """Give what templates are filled from."""
     return {"config": config, "board": board, "access": access, "disk_id": disk_id, "boot": boot}
 
 
@@ -560,12 +580,14 @@ class _Maker:
     ) -> None:
         """Add the owner's overlays, templates and firmware files, if there are any."""
         folders = tuple(own_folder("overlays", name, self._checkout) for name in config.overlays)
-        templates = [own_folder("templates", name, self._checkout) for name in config.templates]
+        templates = tuple(
+            own_folder("templates", name, self._checkout) for name in config.templates
+        )
         rendered = {
             f"template {n}": template.render(folder, context) for n, folder in enumerate(templates)
         }
         if folders or templates or config.firmware:
-            inputs = list(laid_from(folders))
+            inputs = list(laid_from(folders, templates))
             for label, made in rendered.items():
                 inputs += _rendered(label, made, secret)
             inputs += [
@@ -581,6 +603,7 @@ class _Maker:
                 StepKind.OWN_FILES,
                 inputs=inputs,
                 overlays=folders,
+                templates=templates,
                 rendered=rendered,
                 firmware=config.firmware,
             )
@@ -690,13 +713,15 @@ def compiled_from(
         yield _files("files", sub.path / "files")
 
 
-def laid_from(folders: Sequence[Path]) -> Iterator[Input]:
-    """Give what the owner's overlays hold, and the modes that are named for it."""
-    for number, path in enumerate(folders):
+def laid_from(overlays: Sequence[Path], templates: Sequence[Path] = ()) -> Iterator[Input]:
+    """Give what the owner's overlays hold, and the modes that are named for them and templates."""
+    for number, path in enumerate(overlays):
         yield _files(f"overlay {number}", path)
-        listing = modes.listing_of(path)
-        if listing is not None:
-            yield _files(f"modes of overlay {number}", listing)
+    for kind, folders in (("overlay", overlays), ("template", templates)):
+        for number, path in enumerate(folders):
+            listing = modes.listing_of(path)
+            if listing is not None:
+                yield _files(f"modes of {kind} {number}", listing)
 
 
 def _packages(lock: Lock, label: str, chain: str, request: str, *words: str) -> Input:
@@ -719,10 +744,7 @@ def _source(listing: stage.Action, source: sources.Source, lock: Lock, checkout:
         case sources.Origin.URL:
             return Input(kind=InputKind.DOWNLOAD, label=label, digest=source.sha256)
         case sources.Origin.PATH:
-            folder = checkout / source.what
-            if not folder.exists():
-                raise ConfigError(f"{listing.path}: path:{source.what}: there is no {folder}")
-            return _files(label, folder)
+            return _files(label, sources.in_checkout(listing, source, checkout))
 
 
 def allowed_programs(step: Step) -> tuple[str, ...]:

@@ -31,6 +31,7 @@ class Loaded:
     config: BuildConfig
     origins: Mapping[str, str]
     warnings: tuple[str, ...]
+    problems: tuple[Problem, ...] = ()
 
 
 def load(
@@ -41,6 +42,23 @@ def load(
     home: Path | None = None,
 ) -> Loaded:
     """Read the file, the `.local` file beside it and `a.b=c` overrides, or raise ConfigError."""
+    loaded = examine(path, overrides=overrides, checkout=checkout, home=home)
+    if loaded.problems:
+        raise mistakes(loaded.problems)
+    return loaded
+
+
+def examine(
+    path: Path,
+    *,
+    overrides: Sequence[str] = (),
+    checkout: Path = CHECKOUT,
+    home: Path | None = None,
+) -> Loaded:
+    """Do the same, and give what is wrong with it beside a configuration of what is right.
+
+    A value that is wrong is its default there, an entry of a list is left out.
+    """
     local = path.with_suffix(f".local{path.suffix}")
     place = Place(
         folder=path.resolve().parent, checkout=checkout, home=home or keys.caller(os.environ).home
@@ -55,19 +73,21 @@ def load(
 
     config = reader.read(tree, BuildConfig)
     warnings = _exposed(reader, path=path, local=local)
-    if config is not None:
-        board = BOARDS[config.board]
-        found = check_board(board, config.base, suite=config.suite)
-        found += check_raspios(config, board)
-        for finding in (*found, *check_power(config, board)):
-            at = dataclasses.replace(finding, source=reader.origins[finding.path])
-            if isinstance(at, Problem):
-                reader.problems.append(at)
-            else:
-                warnings.append(str(at))
-    if reader.problems or config is None:
+    if config is None:  # a value without a default is wrong: nothing can stand in for it
         raise mistakes(reader.problems)
-    return Loaded(config=config, origins=reader.origins, warnings=tuple(warnings))
+    board = BOARDS[config.board]
+    found = check_board(board, config.base, suite=config.suite)
+    found += check_raspios(config, board)
+    for finding in (*found, *check_power(config, board)):
+        at = dataclasses.replace(finding, source=reader.origins[finding.path])
+        if isinstance(at, Problem):
+            reader.problems.append(at)
+        else:
+            warnings.append(str(at))
+    return Loaded(
+        config=config, origins=reader.origins, warnings=tuple(warnings),
+        problems=tuple(reader.problems),
+    )  # fmt: skip
 
 
 def _over_pi_gens(tree: Node, reader: Reader) -> Node:
@@ -76,7 +96,19 @@ def _over_pi_gens(tree: Node, reader: Reader) -> Node:
     if named is None or not isinstance(named.value, Scalar):
         return tree
     path = reader.place_of(named).path(named.value.text)
-    return merge(pi_gen_config.read(path), tree) if path.is_file() else tree
+    if not path.is_file():
+        return tree
+    try:
+        return merge(pi_gen_config.read(path), tree)
+    except ConfigError as error:
+        reader.problems.append(
+            Problem(
+                path="pi_gen_config", what=error.message, cure=error.hint or "",
+                source=named.source, line=named.line,
+            )
+        )  # fmt: skip
+        reader.broken = True  # what stands there is not known
+        return tree
 
 
 def mistakes(problems: Sequence[Problem]) -> ConfigError:
@@ -84,8 +116,9 @@ def mistakes(problems: Sequence[Problem]) -> ConfigError:
     count = "1 mistake" if len(problems) == 1 else f"{len(problems)} mistakes"
     sources = [problem.source for problem in problems]
     ordered = sorted(problems, key=lambda problem: (sources.index(problem.source), problem.line))
-    lines = "\n".join(f"  {problem}" for problem in ordered)
-    return ConfigError(f"the configuration has {count}:\n{lines}")
+    each = [str(problem) for problem in ordered]
+    lines = "\n".join(f"  {line}" for line in each)
+    return ConfigError(f"the configuration has {count}:\n{lines}", each=each)
 
 
 def _exposed(reader: Reader, *, path: Path, local: Path) -> list[str]:

@@ -8,20 +8,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glovebox.boards.boards import BOARDS, Board
 from glovebox.checkout import CHECKOUT
 from glovebox.config.build import RASPIOS
 from glovebox.host import files, sandbox
-from glovebox.host.arch import require_emulation
 from glovebox.lock import apt, lock, raspios
 from glovebox.plan import plan
-from glovebox.project import keys
-from glovebox.project.load import Loaded, load
+from glovebox.project import keys, sound
 from glovebox.stage import check as stage_check, modes, pi_gen, stage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from glovebox.boards.boards import Board
     from glovebox.build.builder import Builder
     from glovebox.config.access import AccessKeys
     from glovebox.config.build import BuildConfig
@@ -29,6 +27,7 @@ if TYPE_CHECKING:
     from glovebox.host.monitor import Monitor
     from glovebox.lock.official import OfficialImage
     from glovebox.plan.base import Base
+    from glovebox.project.load import Loaded
     from glovebox.store.store import Store
 
 
@@ -87,26 +86,25 @@ def open_project(  # noqa: PLR0913  what a person can ask of a run
     quiet: bool = False,
     locked: bool = False,
     run_volatile: bool = False,
+    builds: bool = False,
 ) -> Project:
     """Load, lock and plan: everything that is known before the first step runs.
 
-    With ``run_volatile`` the stages marked so run again; otherwise their last results count.
+    Mistakes are raised before anything is locked, all of them at once; where it ``builds``, what
+    this machine lacks is one. With ``run_volatile`` the stages marked so run again; otherwise
+    their last results count.
     """
-    loaded = load(config, overrides=overrides)
+    with monitor.patient("reading the files of stages: they are many"):
+        checked = sound.require(config, overrides=overrides, builds=builds)
+    loaded, board, stages = checked.loaded, checked.board, checked.stages
+    settings, given, exports = loaded.config, checked.given, checked.exports
     if not quiet:
         for warning in loaded.warnings:
             monitor.warn(warning)
-    settings = loaded.config
-    board = BOARDS[settings.board]
-    require_emulation(board.arch)
     caller = keys.caller(os.environ)
     access = keys.access_keys(
         settings.user, home=caller.home, data_home=caller.data_home, owner=caller.owner
     )
-    stages = plan.read_stages(settings, CHECKOUT)
-    stage_check.require_sound(stages)
-    given = pi_gen.variables(settings, board)
-    exports = pi_gen.exports(stages, given)
     if not quiet:
         with monitor.patient("reading the files of stages: they are many"):
             warnings = list(stage_check.warnings(stages, pi_gen.dated(given, 0), exports))

@@ -8,12 +8,15 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from glovebox.errors import ConfigError
-from glovebox.stage import host_tools, modes, pi_gen, stage, wordlist
+from glovebox.host import files
+from glovebox.stage import host_tools, modes, pi_gen, sources, stage, wordlist
 from glovebox.stage.stage import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from pathlib import Path
+
+    from glovebox.errors import Mistakes
 
 _SCRIPTS = (Kind.PRERUN, Kind.RUN, Kind.RUN_CHROOT)
 # Set by the shell, or by whoever starts it.
@@ -124,33 +127,42 @@ def _of_stage(one: stage.Stage) -> Iterator[str]:
     yield from _unused(one.path / "files", scripts)
 
 
-def require_sound(stages: Sequence[stage.Stage]) -> None:
-    """Raise ConfigError naming every file that would end the build when it is reached."""
-    wrong = [said for sub in stage.all_of(stages) for said in _mistakes(sub)]
-    if wrong:
-        raise ConfigError("\n".join(wrong))
+def examine(
+    stages: Sequence[stage.Stage], given: Mapping[str, str], found: Mistakes, *, checkout: Path
+) -> None:
+    """Gather everything in files of stages that would end the build when it is reached."""
+    for sub in stage.all_of(stages):
+        for look in _looks(sub, given, checkout):
+            with found.gathered():
+                look()
 
 
-def _mistakes(sub: stage.SubStage) -> Iterator[str]:
+def _looks(
+    sub: stage.SubStage, given: Mapping[str, str], checkout: Path
+) -> Iterator[Callable[[], object]]:
+    read = (*(action.path for action in sub.actions), *sub.others(), *sub.shared())
+    yield from (partial(files.require_plain, path) for path in (*read, *sub.linked().values()))
+    yield partial(stage.require_capabilities, sub)
     for action in sub.of(*_SCRIPTS, Kind.ON_TOOLS):
-        if b"\r\n" in action.path.read_bytes()[:_LOOKED_AT]:
-            yield (
-                f"{action.path}: it has the line ends of Windows (CRLF), which no shell reads:"
-                f" sed -i 's/\\r$//' {action.path}"
-            )
+        yield partial(_require_line_ends, action.path)
     for action in sub.of(Kind.PACKAGES, Kind.PACKAGES_NR, Kind.TOOLS, Kind.LIBRARIES):
-        yield from _told(partial(wordlist.words_of, action.path, {}))
-    folders = [action.path for action in sub.of(Kind.OVERLAY)]
-    for folder in (*folders, *([] if sub.of(Kind.PRERUN) else [sub.path / "files"])):
-        yield from _told(partial(modes.read, folder))
+        yield partial(wordlist.words_of, action.path, given)
+    for action in sub.of(Kind.SOURCES):
+        yield partial(sources.require_there, action, given, checkout)
+    for action in sub.of(Kind.OVERLAY):
+        yield partial(modes.read, action.path)
+    for action in sub.of(Kind.TEMPLATES):
+        yield partial(modes.read, action.path, rendered=True)
+    if not sub.of(Kind.PRERUN):
+        yield partial(modes.read, sub.path / "files")
 
 
-def _told(look: Callable[[], object]) -> list[str]:
-    try:
-        look()
-    except ConfigError as error:
-        return [str(error)]
-    return []
+def _require_line_ends(script: Path) -> None:
+    if b"\r\n" in script.read_bytes()[:_LOOKED_AT]:
+        raise ConfigError(
+            f"{script}: it has the line ends of Windows (CRLF), which no shell reads",
+            hint=f"sed -i 's/\\r$//' {script}",
+        )
 
 
 def _passed_over(folder: Path) -> Iterator[str]:

@@ -89,7 +89,8 @@ def read(folder: Path, *, rendered: bool = False) -> tuple[Mode, ...]:
             )
         )
     if wrong:
-        raise ConfigError("\n".join(wrong), hint=_HINT)
+        each = [f"{one}; hint: {_HINT}" for one in wrong]
+        raise ConfigError("\n".join(wrong), hint=_HINT, each=each)
     return tuple(found)
 
 

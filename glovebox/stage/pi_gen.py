@@ -43,6 +43,7 @@ class Export:
     suffix: str = ""
 
 
+_SUFFIX = "IMG_SUFFIX=-lite and the like: what is put behind the image's name"
 _CAPSH_ARG = "--drop=cap_setfcap"
 # What waits for a pin to fall.
 _POWER_PACKAGES = "gpiod"
@@ -114,10 +115,13 @@ def exports(stages: Sequence[Stage], given: Mapping[str, str]) -> tuple[Export, 
         suffix = known.get("IMG_SUFFIX", "")
         if not suffix.isprintable():
             raise ConfigError(
-                f"{stage.path}/EXPORT_IMAGE: IMG_SUFFIX: {suffix!r} is no file's name"
+                f"{stage.path}/EXPORT_IMAGE: IMG_SUFFIX: {suffix!r} is no file's name",
+                hint=_SUFFIX,
             )
         if "/" in suffix:
-            raise ConfigError(f"{stage.path}/EXPORT_IMAGE: IMG_SUFFIX: '{suffix}' names a folder")
+            raise ConfigError(
+                f"{stage.path}/EXPORT_IMAGE: IMG_SUFFIX: '{suffix}' names a folder", hint=_SUFFIX
+            )
         for other in found:
             if other.suffix == suffix:
                 raise ConfigError(

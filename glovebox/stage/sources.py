@@ -46,6 +46,24 @@ def of(action: Action, variables: Mapping[str, str]) -> tuple[Source, ...]:
     return tuple(_read(action.path, words))
 
 
+def require_there(action: Action, variables: Mapping[str, str], checkout: Path) -> None:
+    """Raise ConfigError where a list of sources is wrong, or names what the checkout has not."""
+    for source in of(action, variables):
+        if source.origin is Origin.PATH:
+            in_checkout(action, source, checkout)
+
+
+def in_checkout(action: Action, source: Source, checkout: Path) -> Path:
+    """Give the place of a source in the checkout; raises ConfigError where there is nothing."""
+    place = checkout / source.what
+    if not place.exists():
+        raise ConfigError(
+            f"{action.path}: path:{source.what}: there is no {place}",
+            hint="a folder or file of the checkout, by its path from there",
+        )
+    return place
+
+
 def for_action(
     sub: SubStage, action: Action, variables: Mapping[str, str]
 ) -> Iterator[tuple[Action, Source]]:

@@ -118,23 +118,41 @@ class SubStage:
     def linked(self) -> dict[str, Path]:
         """Give what links inside its folders lead to, elsewhere beside its stage, by a name.
 
-        Absolute links and those out of the folder that holds the stages mean the image, or are
-        said to be untracked; those of an overlay are laid as links, and nobody reads through them.
+        Links in what they lead to count as well. Absolute ones mean the image; those of an overlay
+        are laid as links, and nobody reads through them.
         """
+        return {
+            f"{os.path.relpath(link, self.path)} → {os.path.relpath(target, self.path.resolve())}":
+            target
+            for link, target in self._followed()
+            if target.is_relative_to(self.base)
+        }  # fmt: skip
+
+    def led_out(self) -> list[tuple[Path, Path]]:
+        """Give the links that lead out of the folder that holds the stages, and where to."""
+        return [
+            (link, target)
+            for link, target in self._followed()
+            if not target.is_relative_to(self.base)
+        ]
+
+    def _followed(self) -> Iterator[tuple[Path, Path]]:
+        """Give each link that a script could read through, and what it leads to."""
+        here = self.path.resolve()
         laid = {action.path for action in self.of(Kind.OVERLAY, Kind.TEMPLATES)}
         roots = [*(action.path for action in self.actions), *self.others(), *self.shared()]
-        inside = [path.resolve() for path in (self.path, *roots)]
-        found: dict[str, Path] = {}
-        for link in (one for root in roots if root not in laid for one in _links(root)):
+        known = [path.resolve() for path in roots if path.resolve() != here]
+        waiting = [link for root in roots if root not in laid for link in _links(root)]
+        for link in waiting:  # it grows while it is gone through
             target = (link.parent / link.readlink()).resolve()
             if link.readlink().is_absolute() or not target.exists():
                 continue
-            if any(target.is_relative_to(one) for one in inside if one != self.path.resolve()):
+            if any(target.is_relative_to(one) for one in known) or here.is_relative_to(target):
                 continue
-            if target.is_relative_to(self.base) and not self.path.resolve().is_relative_to(target):
-                where = os.path.relpath(target, self.path.resolve())
-                found[f"{os.path.relpath(link, self.path)} → {where}"] = target
-        return found
+            yield link, target
+            known.append(target)
+            if target.is_relative_to(self.base):
+                waiting += _links(target)
 
     @property
     def base(self) -> Path:
@@ -225,6 +243,15 @@ def read(
     """Read a stage folder; with ``volatile`` its sub-stages run in every build."""
     stage = path.name
     subs: list[SubStage] = []
+    wide = [] if is_skipped(path) else list(_wide_links(path))
+    if wide:
+        message = "\n".join(
+            f"{one}: all of that would be read as input of the stage" for one in wide
+        )
+        hint = "link to the one file or folder that is meant, or copy it"
+        raise ConfigError(
+            message, hint=hint, each=[f"{one}; hint: {hint}" for one in message.splitlines()]
+        )
     if not is_skipped(path):
         prerun = path / Kind.PRERUN
         if os.access(prerun, os.X_OK) and prerun.is_file():
@@ -268,7 +295,6 @@ def read_sub_stage(path: Path, name: str, *, volatile: bool = False) -> SubStage
     """Read a sub-stage folder; what has no meaning in the format is left alone."""
     actions: list[Action] = []
     for entry in path.iterdir():
-        _require_narrow(entry)
         found = _NUMBERED.fullmatch(entry.name)
         if found is None or found[2] not in set(Kind) - {Kind.PRERUN}:
             continue
@@ -277,7 +303,6 @@ def read_sub_stage(path: Path, name: str, *, volatile: bool = False) -> SubStage
         if entry.is_dir() if kind in _FOLDERS else entry.is_file():
             actions.append(Action(number=found[1], kind=kind, path=entry))
     actions.sort(key=lambda action: (action.number, _ORDER[action.kind]))
-    _require_capabilities(path / CAPABILITIES)
     # Whoever edits patches while they are applied changes what the sub-stage's key was made of.
     edited = any(
         (action.path / "EDIT").exists() for action in actions if action.kind is Kind.PATCHES
@@ -285,27 +310,26 @@ def read_sub_stage(path: Path, name: str, *, volatile: bool = False) -> SubStage
     return SubStage(name=name, path=path, actions=tuple(actions), volatile=volatile or edited)
 
 
-def _require_capabilities(path: Path) -> None:
-    if path.is_file():
-        unknown = sorted(set(path.read_text(errors="replace").split()) - set(cage.CAPABILITIES))
-        if unknown:
-            raise ConfigError(
-                f"{path}: no capability is called {', '.join(unknown)}",
-                hint="their names are those of capabilities(7), in small letters, without CAP_",
-            )
-
-
-def _require_narrow(entry: Path) -> None:
-    """Raise ConfigError for a link to the whole machine: all of what it leads to would be read."""
-    if not entry.is_symlink() or not entry.is_dir():
-        return
-    meant = entry.resolve()
-    holds_it = entry.parent.resolve().is_relative_to(meant)
-    if holds_it or any(meant.is_relative_to(folder) for folder in _KERNELS):
+def require_capabilities(sub_stage: SubStage) -> None:
+    """Raise ConfigError where CAPABILITIES names what the kernel does not know."""
+    unknown = sorted(set(sub_stage.capabilities) - set(cage.CAPABILITIES))
+    if unknown:
         raise ConfigError(
-            f"{entry} is a link to {meant}: all of that would be read as input of the stage",
-            hint="link to the one file or folder that is meant, or copy it",
+            f"{sub_stage.path / CAPABILITIES}: no capability is called {', '.join(unknown)}",
+            hint="their names are those of capabilities(7), in small letters, without CAP_",
         )
+
+
+def _wide_links(stage: Path) -> Iterator[str]:
+    """Say which links of a stage lead to the whole machine: nothing reads through those."""
+    for folder in (stage, *folders(stage)):
+        for entry in sorted(folder.iterdir()) if not is_skipped(folder) else ():
+            if not entry.is_symlink() or not entry.is_dir():
+                continue
+            meant = entry.resolve()
+            holds_it = folder.resolve().is_relative_to(meant)
+            if holds_it or any(meant.is_relative_to(kernels) for kernels in _KERNELS):
+                yield f"{entry} is a link to {meant}"
 
 
 def all_of(stages: Sequence[Stage]) -> Iterator[SubStage]:

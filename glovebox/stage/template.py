@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import traceback
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from glovebox.errors import Mistakes
+
+_HINT = "what templates find: docs/configuration.md"
 _LOOP = re.compile(r"@([a-z_.]+)@")
 
 
@@ -37,6 +41,24 @@ class Rendered:
 
 def render(folder: Path, context: Mapping[str, Any]) -> tuple[Rendered, ...]:
     """Render every template below ``folder``; raises StepError naming file and line."""
+    environment = _environment(folder)
+    return tuple(
+        made for path in _templates(folder) for made in _render(path, folder, environment, context)
+    )
+
+
+def examine(folder: Path, context: Mapping[str, Any] | None, found: Mistakes) -> None:
+    """Gather what is wrong with the templates of a folder; without a context, of their syntax."""
+    environment = _environment(folder)
+    for path in _templates(folder):
+        with found.gathered():
+            if context is None:
+                _read(path, folder, environment)
+            else:
+                list(_render(path, folder, environment, context))
+
+
+def _environment(folder: Path) -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(folder),
         undefined=jinja2.StrictUndefined,
@@ -51,27 +73,47 @@ def render(folder: Path, context: Mapping[str, Any]) -> tuple[Rendered, ...]:
     environment.filters["sh"] = shlex.quote
     environment.filters["keyfile"] = keyfile.value
     environment.filters["keyfile_bytes"] = keyfile.as_bytes
-    return tuple(_render_all(folder, environment, context))
+    return environment
 
 
-def _render_all(
-    folder: Path, environment: jinja2.Environment, context: Mapping[str, Any]
+def _templates(folder: Path) -> Iterator[Path]:
+    return (path for path in files.walk(folder) if not path.is_dir())
+
+
+def _read(path: Path, folder: Path, environment: jinja2.Environment) -> jinja2.Template:
+    try:
+        return environment.get_template(str(path.relative_to(folder)))
+    except jinja2.TemplateSyntaxError as error:
+        raise StepError(f"{path}:{error.lineno}: {error.message}", hint=_HINT) from error
+    except jinja2.TemplateNotFound as error:
+        raise StepError(
+            f"{path}: it is a link to nothing", hint="what goes onto the image as it is: overlays/"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise StepError(
+            f"{path}: it is no UTF-8 text (byte {error.start + 1})",
+            hint="what goes onto the image as it is belongs into an overlay",
+        ) from error
+
+
+def _render(
+    path: Path, folder: Path, environment: jinja2.Environment, context: Mapping[str, Any]
 ) -> Iterator[Rendered]:
-    for path in files.walk(folder):
-        if path.is_dir():
-            continue
-        name = str(path.relative_to(folder))
-        program = bool(path.stat().st_mode & 0o100)
-        try:
-            template = environment.get_template(name)
-            for target, values in _targets(name, context):
-                text = template.render(values)
-                if text.strip():
-                    yield Rendered(name=target, text=text, program=program)
-        except jinja2.TemplateSyntaxError as error:
-            raise StepError(f"{path}:{error.lineno}: {error.message}") from error
-        except (jinja2.TemplateError, AttributeError, TypeError) as error:
-            raise StepError(f"{path}: {error}", hint="see docs/configuration.md") from error
+    template = _read(path, folder, environment)
+    program = bool(path.stat().st_mode & 0o100)
+    try:
+        for target, values in _targets(str(path.relative_to(folder)), context):
+            text = template.render(values)
+            if text.strip():
+                yield Rendered(name=target, text=text, program=program)
+    except Exception as error:  # a template is a program of its owner: any mistake is theirs
+        lines = [
+            one.lineno
+            for one in traceback.extract_tb(error.__traceback__)
+            if one.filename == str(path)
+        ]
+        at = ":".join([str(path), *map(str, lines[-1:])])
+        raise StepError(f"{at}: {error}", hint=_HINT) from error
 
 
 def _targets(name: str, context: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

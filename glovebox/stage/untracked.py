@@ -6,6 +6,7 @@ reads the network on its own account.
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING
 
@@ -47,6 +48,9 @@ def inputs(sub: SubStage) -> tuple[str, ...]:
 
 
 def _inputs(sub: SubStage) -> Iterator[str]:
+    for link, target in sub.led_out():
+        name = os.path.relpath(link, sub.path)
+        yield f"{name} leads to {target}, outside the folder of its stages"
     for action in sub.of(Kind.PRERUN, Kind.RUN, Kind.RUN_CHROOT):
         lines = action.path.read_text(errors="replace").splitlines()
         for number, line in enumerate(lines, start=1):

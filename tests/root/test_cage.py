@@ -126,7 +126,7 @@ def test_a_sub_stage_names_what_it_needs(tmp_path: Path) -> None:
 
     (tmp_path / "CAPABILITIES").write_text("CAP_SYS_ADMIN\n")
     with pytest.raises(ConfigError, match="no capability is called CAP_SYS_ADMIN"):
-        stage.read_sub_stage(tmp_path, "s")
+        stage.require_capabilities(stage.read_sub_stage(tmp_path, "s"))
 
 
 def test_status_and_signals_are_the_command_s(root: Path) -> None:

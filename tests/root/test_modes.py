@@ -9,6 +9,9 @@ import pytest
 
 from glovebox.build import modes
 from glovebox.errors import StepError
+from glovebox.plan.plan import Step, StepKind
+from glovebox.stage.template import Rendered
+from tests.root.test_overlays import builder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,3 +66,21 @@ def test_a_user_that_is_not_there(laid: tuple[Path, Path]) -> None:
     with pytest.raises(StepError, match=r"mine\.modes:1: .* no user www-data") as caught:
         modes.give(overlay, root)
     assert caught.value.hint
+
+
+def test_templates_of_the_owner(folder: Path) -> None:
+    """What came of them has the modes that a list beside their folder names, in the image."""
+    templates, scratch, tree = folder / "mine", folder / "scratch", folder / "tree"
+    for path in (templates, scratch, tree):
+        path.mkdir()
+    templates.with_name("mine.modes").write_text("0600 7:8 etc/secret\n0600 - etc/not-made\n")
+    made = Rendered(name="etc/secret", text="x", program=False)
+    step = Step(
+        name="own", kind=StepKind.OWN_FILES, below="layer-0", key="own", templates=(templates,),
+        rendered={"template 0": (made,)},
+    )  # fmt: skip
+
+    builder(folder, 1)._own_files(step, tree, scratch)
+
+    found = (tree / "etc/secret").stat()
+    assert (stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid) == (0o600, 7, 8)

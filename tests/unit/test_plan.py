@@ -499,6 +499,21 @@ def test_the_owner_s_templates_are_filled(tmp_path: Path) -> None:
     assert digest not in plain_hashes(f"{made.program}\n{made.text}")
 
 
+def test_modes_of_the_owner_s_templates_count(tmp_path: Path) -> None:
+    """A list beside a folder of templates is an input like one beside an overlay."""
+    world = World.at(tmp_path)
+    world.write("templates/mine/etc/truck", "x\n")
+    world.configure(templates=("mine",))
+    before = world.plan().steps["own files"]
+
+    world.write("templates/mine.modes", "0600 - etc/truck\n")
+    after = world.plan().steps["own files"]
+
+    assert before.key != after.key
+    assert after.inputs.keys() - before.inputs.keys() == {"modes of template 0"}
+    assert after.templates == (tmp_path / "templates/mine",)
+
+
 def test_identifiers_follow_from_the_plan(tmp_path: Path) -> None:
     """Identifiers are the same for the same plan, differ by purpose, and hold no settings."""
     world = World.at(tmp_path)

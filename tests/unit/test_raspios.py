@@ -21,7 +21,7 @@ from glovebox.host.monitor import Monitor
 from glovebox.lock import download, lock, official, raspios, signature
 from glovebox.lock.official import OfficialImage
 from glovebox.plan import needs, plan
-from glovebox.project import opened, show, story
+from glovebox.project import opened, show, sound, story
 from glovebox.project.load import load
 from glovebox.store.store import Store
 from tests.raspios_server import (
@@ -684,7 +684,7 @@ def test_a_project_is_locked_with_it(
     # No package is resolved and nothing is planned: the base comes before both.
     monkeypatch.setattr(lock, "resolve", resolve)
     monkeypatch.setattr(plan, "make_plan", lambda *_, **__: None)
-    monkeypatch.setattr(opened, "require_emulation", lambda _: None)
+    monkeypatch.setattr(sound, "require_emulation", lambda _: None)
     monkeypatch.setattr(opened, "mirror_of", lambda _: None)
     monkeypatch.setattr(opened, "_archives", lambda *_: [])
     config = written(server, tmp_path)

@@ -8,7 +8,7 @@ import pytest
 
 from glovebox.errors import ConfigError
 from glovebox.host import files
-from glovebox.stage import stage
+from glovebox.stage import stage, untracked
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -213,6 +213,29 @@ def test_what_links_lead_to_counts(tmp_path: Path) -> None:
     (tmp_path / "stages/common/x.sh").write_text("echo other")
     assert sub.actions[-1].path.name == "00-run-chroot.sh"
     assert files.digest_tree(sub.actions[-1].path) != before
+
+
+def test_links_in_what_is_linked_count(tmp_path: Path) -> None:
+    """A linked folder's own links are followed as well; one out of the stages' folder is said."""
+    make(
+        tmp_path, "stages/car/00-a/", "stages/common/lib/", "stages/other/deep/x",
+        "stages/third/y", "outside/z",
+    )  # fmt: skip
+    path = tmp_path / "stages/car/00-a"
+    (path / "00-run.sh").write_text("#!/bin/sh\ncp -rL files .\n")
+    (path / "files").symlink_to("../../common/lib")
+    (tmp_path / "stages/common/lib/deep").symlink_to("../../other/deep")
+    (tmp_path / "stages/other/deep/y").symlink_to("../../third/y")
+    (tmp_path / "stages/other/deep/back").symlink_to(".")
+    (tmp_path / "stages/common/lib/z").symlink_to("../../../outside/z")
+    sub = stage.read_sub_stage(path, "car/00-a")
+
+    assert set(sub.linked().values()) == {
+        tmp_path / "stages/other/deep", tmp_path / "stages/third/y"
+    }  # fmt: skip
+    assert tmp_path / "stages/other/deep/x" in stage.files_of(sub)
+    (said,) = untracked.inputs(sub)
+    assert said == f"files/z leads to {tmp_path}/outside/z, outside the folder of its stages"
 
 
 def test_a_link_to_what_holds_it_is_not_followed(tmp_path: Path) -> None:

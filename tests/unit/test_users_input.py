@@ -15,14 +15,15 @@ from glovebox.build import actions
 from glovebox.config import rules
 from glovebox.config.problem import WrongValueError
 from glovebox.config.schema import Config, StageEntry
-from glovebox.errors import ConfigError, StepError
+from glovebox.errors import ConfigError, HostError, Mistakes, StepError
 from glovebox.host.monitor import Monitor
 from glovebox.host.run import run, stream
-from glovebox.lock import apt
+from glovebox.lock import apt, lock
 from glovebox.plan import plan
-from glovebox.project import load, pi_gen_config
-from glovebox.stage import check, host_tools, pi_gen, stage, wordlist
+from glovebox.project import load, opened, pi_gen_config, sound
+from glovebox.stage import check, host_tools, pi_gen, stage, template, wordlist
 from glovebox.store import current
+from glovebox.store.store import Store
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -70,9 +71,11 @@ def test_every_mistake_of_stages_at_once(tmp_path: Path) -> None:
     script(tmp_path, "files.modes", b"0600 - gone\n")
     script(tmp_path, "files/x", b"")
 
-    with pytest.raises(ConfigError) as caught:
-        check.require_sound([stage.read(tmp_path / "mine")])
+    found = Mistakes()
+    check.examine([stage.read(tmp_path / "mine")], {}, found, checkout=tmp_path)
 
+    with pytest.raises(ConfigError) as caught:
+        found.require_none()
     for name in ("00-run.sh", "01-run-chroot.sh", "02-packages", "files.modes:1"):
         assert name in caught.value.message
     assert caught.value.message.count("sed -i") == 2
@@ -216,6 +219,7 @@ def test_what_a_stage_needs_comes_before_it(tmp_path: Path) -> None:
         plan.read_stages(Config(stages=entries), checkout)
 
     assert "gnss-source needs gnss before it" in caught.value.message
+    assert len(caught.value.each) == 3
     assert "telematics needs queue before it, and queue comes after it" in caught.value.message
     image = tmp_path / "x.img"
     plan.read_stages(Config(stages=entries, base=str(image)), checkout)
@@ -310,3 +314,134 @@ def test_output_that_is_ascii_alone() -> None:
     env = {"PYTHONIOENCODING": "ascii", "PYTHONPATH": f"{load.CHECKOUT}:{load.CHECKOUT / 'app'}"}
 
     assert run(words, env=env).stdout == "? H?fe ?\n"
+
+
+def mistaken(folder: Path) -> Path:
+    """Write a configuration with mistakes of every kind: values, stages, their files, overlays."""
+    for name, data in {
+        "stages/one/00-a/00-run.sh": b"#!/bin/bash\r\n",
+        "stages/one/00-a/01-run.sh": b"#!/bin/bash\nrsync -a x y\nparted x\n",
+        "stages/one/00-a/02-sources": b"path:nowhere\n",
+        "stages/one/00-a/03-packages": b"linux-$(uname -r)\n",
+        "stages/one/00-a/04-templates/etc/x": b"{% if %}\n",
+        "stages/one/00-a/CAPABILITIES": b"root\n",
+        "stages/one/EXPORT_IMAGE": b"IMG_SUFFIX=a/b\n",
+        "stages/one/NEEDS": b"another\n",
+        "stages/two/00-a/00-run-chroot.sh": b"true\n",
+        "stages/two/00-a/00-overlay.modes": b"0600 - gone\n0600 - gone too\n",
+        "stages/two/00-a/00-overlay/x": b"",
+        "ov/x": b"",
+        "te/etc/x": b"{{ config.nothing }}\n",
+    }.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        path.chmod(0o755)
+    (folder / "stages/three").mkdir()
+    (folder / "stages/three/00-a").mkdir()
+    (folder / "stages/three/00-a/all").symlink_to("/")
+    os.mkfifo(folder / "ov/pipe")
+    (folder / "image.yaml").write_text(
+        "board: 3\nstages: [./stages/one, ./stages/two, ./stages/three]\n"
+        "overlays: [./ov]\ntemplates: [./te]\n"
+    )
+    return folder / "image.yaml"
+
+
+# What is said of each mistake above: place, and a word of the cure.
+OF_STAGES = {
+    "00-run.sh: ": "sed -i", "02-sources: path:nowhere": "checkout", "03-packages: ": "expanded",
+    "04-templates/etc/x:1": "docs/", "CAPABILITIES: ": "capabilities(7)", "EXPORT_IMAGE: ": "-lite",
+    "one needs another before it": "NEEDS", "00-overlay.modes:1": "0640", "00-overlay.modes:2":
+    "0640", "three/00-a/all is a link to /": "copy it", "ov/pipe is a pipe": "remove it",
+}  # fmt: skip
+OF_VALUES = {"te/etc/x:1": "docs/"}
+OF_THE_MACHINE = {
+    "01-run.sh:2: it starts rsync": "apt-get install", "01-run.sh:3: it starts parted":
+    "apt-get install", "this machine lacks mmdebstrap": "apt-get install",
+    "programs of arm64 do not run here": "./invoke setup",
+}  # fmt: skip
+
+
+@pytest.fixture
+def bare(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take the programs of this machine away, and see to it that nothing is locked."""
+    monkeypatch.setattr("shutil.which", lambda _name, **_: None)
+    said = HostError("programs of arm64 do not run here", hint="./invoke setup")
+
+    def refuse(_arch: str) -> None:
+        raise said
+
+    monkeypatch.setattr(sound, "require_emulation", refuse)
+    monkeypatch.setattr(lock, "resolve", lambda *_, **__: pytest.fail("something was locked"))
+
+
+@pytest.mark.usefixtures("bare")
+def test_every_mistake_at_once(tmp_path: Path) -> None:
+    """Of stages, their files, overlays, templates and the machine, before anything is locked."""
+    with pytest.raises(ConfigError) as caught:
+        opened.open_project(
+            Monitor(quiet=True), store=Store(root=tmp_path / "store"), config=mistaken(tmp_path),
+            out=tmp_path / "out", builds=True,
+        )  # fmt: skip
+
+    first, *lines = str(caught.value).splitlines()
+    expected = OF_STAGES | OF_VALUES | OF_THE_MACHINE
+    assert first == f"the configuration and this machine have {len(lines)} mistakes:"
+    for place, cure in expected.items():
+        assert [line for line in lines if place in line and cure in line], place
+    assert len(lines) == len(expected) + 3  # apt-get, gpgv and unshare are lacking, too
+    assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.usefixtures("bare")
+def test_values_that_are_wrong_hide_nothing(tmp_path: Path) -> None:
+    """Nor does a wrong value cause a mistake: what hangs on it is not looked at."""
+    config = mistaken(tmp_path)
+    config.write_text(f"{config.read_text()}hostnmae: x\nlocale: de\n")
+
+    with pytest.raises(ConfigError) as caught:
+        sound.require(config)
+
+    lines = str(caught.value).splitlines()[1:]
+    assert "hostnmae" in lines[0]
+    assert "image.yaml:6: locale" in lines[1]
+    for place in OF_STAGES:
+        assert [line for line in lines if place in line], place
+    assert not [line for line in lines if "te/etc/x" in line or "rsync" in line]
+
+    config.write_text("board: 3\nstages: [base, queeu, telematics]\n")
+    with pytest.raises(ConfigError) as caught:
+        sound.require(config)
+    assert len(caught.value.each) == 2  # the stage's name, and this machine
+    assert "did you mean queue?" in caught.value.each[0]
+
+
+@pytest.mark.usefixtures("bare")
+def test_one_mistake_is_told_as_it_is(tmp_path: Path) -> None:
+    """Where only this machine lacks something, that is what is said, with its own status."""
+    config = tmp_path / "image.yaml"
+    config.write_text("board: 3\n")
+
+    with pytest.raises(HostError, match="programs of arm64 do not run here"):
+        sound.require(config)
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"{{ 1 / 0 }}\n", r"x:1: division by zero"),
+        (b"a\n{{ config.service.nothing }}\n", r"x:2: .* has no attribute 'nothing'"),
+        (b"{{ 'x'.encode('utf-16').decode('ascii') }}\n", r"x:1: .*codec can't decode"),
+        ("schön\n".encode("latin-1"), r"x: it is no UTF-8 text \(byte 4\)"),
+        (None, r"x: it is a link to nothing"),
+    ],
+)
+def test_whatever_a_template_does(tmp_path: Path, data: bytes | None, said: str) -> None:
+    """A mistake in it is its owner's: file and line, and no traceback."""
+    path = tmp_path / "x"
+    path.symlink_to("nowhere") if data is None else path.write_bytes(data)
+
+    with pytest.raises(StepError, match=said) as caught:
+        template.render(tmp_path, {"config": Config()})
+    assert caught.value.hint
