@@ -264,14 +264,27 @@ def timezone(text: str) -> str:
     return text
 
 
+# Once zones of their own, since tzdata 2024b other names of these; in tzdata-legacy with the rest.
+_NO_ZONES = {
+    "CET": "Europe/Brussels", "CST6CDT": "America/Chicago", "EET": "Europe/Athens",
+    "EST": "America/Panama", "EST5EDT": "America/New_York", "HST": "Pacific/Honolulu",
+    "MET": "Europe/Brussels", "MST": "America/Phoenix", "MST7MDT": "America/Denver",
+    "PST8PDT": "America/Los_Angeles", "WET": "Europe/Lisbon",
+}  # fmt: skip
+
+
 def _todays_name(text: str) -> str | None:
     """Give the name of a zone that is listed by an old one: those are in tzdata-legacy now."""
     for folder in map(Path, zoneinfo.TZPATH):
         links, zones = folder / "tzdata.zi", folder / "zone.tab"
         if not links.is_file() or not zones.is_file():
             continue
-        if f"\t{text}\n" in zones.read_text() or f"\t{text}\t" in zones.read_text():
+        if re.search(
+            rf"^[A-Z]{{2}}\t\S+\t{re.escape(text)}(\t|$)", zones.read_text(), re.MULTILINE
+        ):
             return None
+        if text in _NO_ZONES:
+            return _NO_ZONES[text]
         found = re.search(rf"^L (\S+) {re.escape(text)}$", links.read_text(), re.MULTILINE)
         kept = text in ("UTC", "GMT") or text.startswith("Etc/")
         return found[1] if found and not kept else None

@@ -15,6 +15,7 @@ from pathlib import Path  # noqa: TC003  likewise
 from glovebox.boards.boards import BOARDS
 from glovebox.boards.check import check_board, check_power, check_raspios
 from glovebox.checkout import CHECKOUT
+from glovebox.config import locales
 from glovebox.config.build import BuildConfig
 from glovebox.config.problem import Problem
 from glovebox.config.reader import Reader
@@ -77,7 +78,7 @@ def examine(
         raise mistakes(reader.problems)
     board = BOARDS[config.board]
     found = check_board(board, config.base, suite=config.suite)
-    found += check_raspios(config, board)
+    found += [*check_raspios(config, board), *locales.check(config)]
     for finding in (*found, *check_power(config, board)):
         at = dataclasses.replace(finding, source=reader.origins[finding.path])
         if isinstance(at, Problem):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import zoneinfo
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -66,6 +68,19 @@ def test_hostname(host: Host, facts: Facts, target: Target) -> None:
     assert re.fullmatch(wanted, name)
     own = [line.split() for line in host.check_output("cat /etc/hosts").splitlines()]
     assert ["127.0.1.1", name] in own
+
+
+@pytest.mark.unchanging
+def test_time_zones(host: Host) -> None:
+    """Every time zone that image.yaml may name by the build machine's tzdata is in the image."""
+    there = host.check_output("cd /usr/share/zoneinfo && find * -type f -o -type l").split()
+    taken = []
+    for name in zoneinfo.available_timezones():
+        with suppress(WrongValueError):
+            taken.append(rules.timezone(name))
+
+    assert len(taken) > 300
+    assert set(taken) <= set(there)
 
 
 def test_timezone(host: Host, facts: Facts) -> None:

@@ -128,7 +128,8 @@ def test_a_config_with_line_ends_of_windows(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "today"),
     [("US/Eastern", "America/New_York"), ("Europe/Kiev", "Europe/Kyiv"),
-     ("Asia/Calcutta", "Asia/Kolkata")],
+     ("Asia/Calcutta", "Asia/Kolkata"), ("CET", "Europe/Brussels"), ("EST", "America/Panama"),
+     ("Kwajalein", "Pacific/Kwajalein")],
 )  # fmt: skip
 def test_zones_of_yesterday(text: str, today: str) -> None:
     """The host's tzdata knows them, the image's does not: the new name is said."""
@@ -141,6 +142,41 @@ def test_zones_of_yesterday(text: str, today: str) -> None:
 def test_zones_of_today(text: str) -> None:
     """A zone of its own, also one that is another's link, is taken."""
     assert rules.timezone(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("locale: de_XX.UTF-8", "'de_XX.UTF-8' is no locale of trixie; hint: did you mean de_"),
+        ("locale: sr_RS.UTF-8@cyrillic", "did you mean sr_RS.UTF-8"),
+        ("locale: zz_DE.UTF-8", "is no locale of trixie"),
+        ("locale: aa_ER.UTF-8@saaho", "is no locale of trixie"),
+        ("locale: kv_RU.UTF-8\nsuite: bookworm", "is no locale of bookworm"),
+    ],
+)
+def test_a_locale_that_the_suite_has_not(tmp_path: Path, text: str, told: str) -> None:
+    """It is told before anything is built, with the nearest that there is."""
+    path = tmp_path / "image.yaml"
+    path.write_text(f"board: 3\n{text}\n")
+
+    with pytest.raises(ConfigError, match=r"image\.yaml:2: locale: ") as caught:
+        load.load(path)
+    assert told in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "C.UTF-8", "de_DE.UTF-8", "sr_RS.UTF-8@latin", "kv_RU.UTF-8",
+        "aa_ER.UTF-8@saaho\nsuite: bookworm", "zz_ZZ.UTF-8\nsuite: sid",
+    ],
+)  # fmt: skip
+def test_a_locale_that_the_suite_has(tmp_path: Path, text: str) -> None:
+    """It is taken; of a suite that moves nobody knows."""
+    path = tmp_path / "image.yaml"
+    path.write_text(f"board: 3\nlocale: {text}\n")
+
+    assert load.load(path).config.locale == text.partition("\n")[0]
 
 
 def test_a_language_is_no_keyboard() -> None:
