@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import jinja2
+import jinja2.sandbox
 
 from glovebox.config import keyfile
 from glovebox.config.schema import Secret
@@ -59,13 +60,14 @@ def examine(folder: Path, context: Mapping[str, Any] | None, found: Mistakes) ->
 
 
 def _environment(folder: Path) -> jinja2.Environment:
-    environment = jinja2.Environment(
+    # Whoever wrote a template may not be who builds: it sees values, and nothing of Python.
+    environment = jinja2.sandbox.ImmutableSandboxedEnvironment(
         loader=jinja2.FileSystemLoader(folder),
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
         trim_blocks=True,
         lstrip_blocks=True,
-        autoescape=False,  # noqa: S701  configuration files, no HTML
+        autoescape=False,  # configuration files, no HTML
         finalize=_refuse_secret,
     )
     environment.filters["secret"] = _reveal
@@ -81,14 +83,17 @@ def _templates(folder: Path) -> Iterator[Path]:
 
 
 def _read(path: Path, folder: Path, environment: jinja2.Environment) -> jinja2.Template:
+    if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):
+        raise StepError(
+            f"{path}: it is a link to {path.readlink()}, and not to another template",
+            hint="what goes onto the image as it is, links too, belongs into an overlay",
+        )
     try:
         return environment.get_template(str(path.relative_to(folder)))
     except jinja2.TemplateSyntaxError as error:
         raise StepError(f"{path}:{error.lineno}: {error.message}", hint=_HINT) from error
     except jinja2.TemplateNotFound as error:
-        raise StepError(
-            f"{path}: it is a link to nothing", hint="what goes onto the image as it is: overlays/"
-        ) from error
+        raise StepError(f"{path}: it is a link to nothing", hint="remove it") from error
     except UnicodeDecodeError as error:
         raise StepError(
             f"{path}: it is no UTF-8 text (byte {error.start + 1})",

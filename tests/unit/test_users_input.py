@@ -464,13 +464,49 @@ def test_one_mistake_is_told_as_it_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "{{ ''.__class__.__mro__[1].__subclasses__() }}", "{{ config.__class__.__init__ }}",
+        "{{ config.base.format.__self__ }}", "{{ '{0.__class__}'.format(config) }}",
+        "{{ cycler.__init__.__globals__.os.system('true') }}", "{% include '/etc/hostname' %}",
+        "{% include '../canary' %}", "{% set _ = config.environment.update(A='1') %}x",
+        "{% for i in range(10 ** 9) %}x{% endfor %}",
+    ],
+)  # fmt: skip
+def test_a_template_sees_values_alone(tmp_path: Path, text: str) -> None:
+    """It is data: nothing of Python, and no file of the machine, is in its reach."""
+    (tmp_path / "canary").write_text("nobody reads this")
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "x").write_text(text)
+
+    with pytest.raises(StepError, match=r"mine/x:1: "):
+        template.render(folder, {"config": Config()})
+
+
+@pytest.mark.parametrize("to", ["../canary", "/etc/hostname"])
+def test_a_template_that_is_a_link(tmp_path: Path, to: str) -> None:
+    """One to a file elsewhere would show the machine's: it is refused; one beside it is read."""
+    (tmp_path / "canary").write_text("nobody reads this")
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "one").write_text("text")
+    (folder / "two").symlink_to("one")
+    assert [made.text for made in template.render(folder, {})] == ["text", "text"]
+
+    (folder / "x").symlink_to(to)
+    with pytest.raises(StepError, match=r"mine/x: it is a link to "):
+        template.render(folder, {})
+
+
+@pytest.mark.parametrize(
     ("data", "said"),
     [
         (b"{{ 1 / 0 }}\n", r"x:1: division by zero"),
         (b"a\n{{ config.service.nothing }}\n", r"x:2: .* has no attribute 'nothing'"),
         (b"{{ 'x'.encode('utf-16').decode('ascii') }}\n", r"x:1: .*codec can't decode"),
         ("schön\n".encode("latin-1"), r"x: it is no UTF-8 text \(byte 4\)"),
-        (None, r"x: it is a link to nothing"),
+        (None, r"x: it is a link to no"),
     ],
 )
 def test_whatever_a_template_does(tmp_path: Path, data: bytes | None, said: str) -> None:
