@@ -57,10 +57,12 @@ _SSH_KEY_TYPES = (
     "ssh-rsa",
 )
 
-# crypt(5): yescrypt as mkpasswd and Debian's passwd write it, and SHA-512.
+# crypt(5): yescrypt as mkpasswd and Debian's passwd write it, SHA-512, and SHA-256, which is what
+# Raspberry Pi Imager 1.x makes.
 _PASSWORD_HASHES = (
     re.compile(r"\$y\$[./A-Za-z0-9]+\$[./A-Za-z0-9]{1,86}\$[./A-Za-z0-9]{43}"),
     re.compile(r"\$6\$(rounds=[0-9]{4,9}\$)?[^$:\s]{1,16}\$[./A-Za-z0-9]{86}"),
+    re.compile(r"\$5\$(rounds=[0-9]{4,9}\$)?[^$:\s]{1,16}\$[./A-Za-z0-9]{43}"),
 )
 _HASH_CURE = "make one with: mkpasswd -m yescrypt, and put it in single quotes"
 
@@ -114,7 +116,7 @@ def password_hash(text: str) -> str:
     """Check a password hash; a password in clear is refused."""
     if any(shape.fullmatch(text) for shape in _PASSWORD_HASHES):
         return text
-    if text.startswith(("$y$", "$6$")):
+    if text.startswith(("$y$", "$6$", "$5$")):
         what = "is a password hash that is damaged or cut short"
     elif re.match(r"\$[a-z0-9]+\$", text):
         what = "is a password hash of a kind that is not accepted"

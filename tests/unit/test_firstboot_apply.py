@@ -141,11 +141,13 @@ def test_the_user_gets_another_name(places: Places) -> None:
 
 
 def test_the_rest_is_laid_over(places: Places) -> None:
-    """Country, zone, the service's settings and the broker's secrets reach their places."""
+    """Country, zone, keyboard, the service's settings and the broker's secrets are in place."""
     (places.kept / "publish").mkdir(parents=True)
+    (places.root / "etc/default").mkdir()
+    (places.root / "etc/default/keyboard").write_text('XKBLAYOUT="us"\nXKBVARIANT=""\n')
     (places.kept / "publish/client.key").write_text("secret")
     keep(
-        places, country="DE\n", timezone="Europe/Berlin\n", **{
+        places, country="DE\n", timezone="Europe/Berlin\n", keyboard="de\n", **{
             "telematics.json": "{}\n", "publish-to": "kafka\n",
         },
     )  # fmt: skip
@@ -155,6 +157,7 @@ def test_the_rest_is_laid_over(places: Places) -> None:
     files = tree(places)
     assert files["etc/modprobe.d/wifi-country.conf"][1] == "options cfg80211 ieee80211_regdom=DE\n"
     assert files["etc/timezone"][1] == "Europe/Berlin\n"
+    assert files["etc/default/keyboard"][1] == 'XKBLAYOUT="de"\nXKBVARIANT=""\n'
     zone = (places.root / "etc/localtime").readlink()
     assert str(zone) == "/usr/share/zoneinfo/Europe/Berlin"
     assert files["etc/glovebox/telematics.json"] == (0o644, "{}\n")

@@ -1,8 +1,9 @@
 """What stands in glovebox.yaml on the boot partition, read with the builder's own validation.
 
-The keys are those of image.yaml that can be changed without building, and `broker`.
-Nothing is written here. All mistakes come at once, but for what the service would miss, which can
-be told only when the rest is right. None of them quotes a secret.
+The keys are those of image.yaml that can be changed without building, and `broker`. What other
+tools put there is laid below it, see `forms`. Nothing is written here. All mistakes come at once,
+but for what the service would miss, which can be told only when the rest is right. None of them
+quotes a secret.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from glovebox.config.problem import Problem
 from glovebox.config.reader import DEFAULT, Reader
 from glovebox.config.rules import Place
 from glovebox.config.schema import Config, Network, Secret
+from glovebox.config.yamltree import merge
 from glovebox.onboard.firstboot import certificates
+from glovebox.onboard.firstboot.forms.read import NOTHING, Together
 from telematics import address, settings
 
 if TYPE_CHECKING:
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
 
 FILE = "glovebox.yaml"
 CERTIFICATES = ("ca.pem", "client.pem", "client.key")
-TAKEN = ("hostname", "user", "wifi", "timezone", "service", "broker")
+TAKEN = ("hostname", "user", "wifi", "timezone", "keyboard", "service", "broker")
 # Without its comments; reading YAML takes a small board a minute for a few of these.
 LARGEST = 64 * 1024
 # With them, and the most that is read of any file.
@@ -105,6 +108,7 @@ class Wanted:
     country: str | None = None
     networks: tuple[Network, ...] | None = None
     timezone: str | None = None
+    keyboard: str | None = None
     service: Mapping[str, object] = field(default_factory=dict)
     credentials: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
@@ -122,11 +126,17 @@ class Wanted:
 _SILENT: tuple[object, ...] = (None, (), {})
 
 
-def read(text: bytes, certificates_: Mapping[str, bytes], places: Places) -> Wanted:
+def read(
+    text: bytes,
+    certificates_: Mapping[str, bytes],
+    places: Places,
+    forms: Together = NOTHING,
+) -> Wanted:
     """Read and check what is on the card; raises MistakesError with all that is wrong."""
     place = Place(folder=places.boot, checkout=places.root, home=places.root / "root")
     reader = Reader(place=place)
-    tree = _only_taken(_parsed(text, reader), reader)
+    tree = merge(forms.settings, _only_taken(_parsed(text, reader), reader))
+    reader.problems += forms.problems
     config = reader.read(tree, OnCard)
     if config is None:
         raise MistakesError(_in_order(reader.problems))
@@ -185,6 +195,7 @@ def _wanted(config: OnCard, reader: Reader, certificates_: Mapping[str, bytes]) 
         country=config.wifi.country,
         networks=config.wifi.networks if given("wifi.networks") else None,
         timezone=config.timezone if given("timezone") else None,
+        keyboard=config.keyboard if given("keyboard") else None,
         service=service,
         credentials=credentials,
     )
@@ -252,4 +263,4 @@ def _problem(path: str, what: str, cure: str, origin: str) -> Problem:
 
 
 def _in_order(problems: Sequence[Problem]) -> list[Problem]:
-    return sorted(problems, key=lambda problem: problem.line)
+    return sorted(problems, key=lambda problem: (problem.source, problem.line))

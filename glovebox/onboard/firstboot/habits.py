@@ -1,7 +1,7 @@
 """What people put beside our file out of habit: files by which other systems are set up.
 
-They are no mistakes. What is in them is not read, since a board is told by one file; but they may
-hold a password, so they are wiped, and a file of notes says what to write instead.
+They are no mistakes. What is in them is not read (those that are: see `forms`); but they may hold a
+password, so they are wiped, and a file of notes says what to write instead.
 """
 
 from __future__ import annotations
@@ -23,8 +23,7 @@ HABITS = {
     "userconf": _USER,
     "userconf.txt": _USER,
     "wpa_supplicant.conf": _WIFI,
-    "custom.toml": "name, user, Wi-Fi and time zone are set in glovebox.yaml: "
-    "hostname, user, wifi, timezone",
+    "vendor-data": "commands and packages of a vendor's; nothing of the kind is done on this board",
 }
 
 
@@ -41,4 +40,19 @@ def told(names: Iterable[str]) -> str:
         "",
         *(f"{name}: {HABITS[name]}" for name in names),
     ]
+    return _text(lines)
+
+
+def told_of_forms(notes: Iterable[str]) -> str:
+    """Give what an owner reads about what was taken over in part."""
+    lines = [
+        "What Raspberry Pi Imager, or you, wrote onto the card was taken over and wiped, but for",
+        "this. It is no mistake; what can be set otherwise is set in glovebox.yaml.",
+        "",
+        *notes,
+    ]
+    return _text(lines)
+
+
+def _text(lines: Iterable[str]) -> str:
     return "".join(f"{line}\r\n" for line in lines)

@@ -97,6 +97,7 @@ def _texts(wanted: Wanted, places: Places) -> dict[str, str]:
         "authorized_keys": "\n".join(wanted.ssh_keys) or None,
         "country": wanted.country,
         "timezone": wanted.timezone,
+        "keyboard": wanted.keyboard,
     }
     if wanted.service:
         merged = json.loads(places.service.read_text(encoding="utf-8")) | wanted.service

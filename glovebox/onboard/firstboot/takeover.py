@@ -29,9 +29,10 @@ from glovebox.onboard.firstboot.card import (
     read,
 )
 from glovebox.onboard.firstboot.disk import CardDisk
+from glovebox.onboard.firstboot.forms import read as forms, words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from glovebox.onboard.firstboot.disk import Disk
 
@@ -52,13 +53,16 @@ class Found:
 
     text: bytes
     certificates: dict[str, bytes]
+    forms: dict[str, bytes]
+    cmdline: bytes
     half_wiped: tuple[str, ...]
     unreadable: tuple[Problem, ...] = ()
 
     @property
     def names(self) -> list[str]:
-        """Give the files to wipe."""
-        return [*self.certificates, *self.half_wiped, *([FILE] if self.text else [])]
+        """Give the files to wipe, what counts most last: a cut leaves nothing that counted less."""
+        own = [FILE] if self.text else []
+        return [*self.forms, *self.certificates, *self.half_wiped, *own]
 
 
 def take_over(places: Places, disk: Disk, *, use: Callable[[Wanted], None]) -> int:
@@ -75,7 +79,8 @@ def take_over(places: Places, disk: Disk, *, use: Callable[[Wanted], None]) -> i
     try:
         if found.unreadable:
             raise MistakesError(found.unreadable)  # noqa: TRY301  told as all mistakes are
-        wanted = read(found.text, found.certificates, places)
+        together = forms.read(found.forms, found.cmdline, places.root)
+        wanted = read(found.text, found.certificates, places, together)
         _check_data(places)
         if not wanted.nothing:
             keep.stage(wanted, places, disk)
@@ -86,7 +91,7 @@ def take_over(places: Places, disk: Disk, *, use: Callable[[Wanted], None]) -> i
     try:
         if keep.unfinished(places):
             keep.install(places, disk)
-        _wipe(found, wanted, places, disk)
+        _wipe(found, wanted, together.notes, places, disk)
     except OSError as error:
         _say(f"the medium stopped this, the next start goes on with it: {error}")
         status = 1
@@ -101,7 +106,7 @@ def look(boot: Path) -> Found:
     """Read what is there, and no more of a file than makes sense."""
     contents: dict[str, bytes] = {}
     odd: list[Problem] = []
-    for name in (FILE, *CERTIFICATES):
+    for name in (FILE, *CERTIFICATES, *forms.READERS, words.FILE):
         try:
             with (boot / name).open("rb") as file:
                 contents[name] = file.read(LONGEST + 1)
@@ -117,8 +122,22 @@ def look(boot: Path) -> Found:
             odd.append(Problem(path="", what=what, cure="copy it to the card again", source=name))
     half = tuple(name for name, content in contents.items() if wipe.half_wiped(content))
     whole = {name: content for name, content in contents.items() if name not in half}
-    text = whole.pop(FILE, b"")
-    return Found(text=text, certificates=whole, half_wiped=half, unreadable=tuple(odd))
+    text, cmdline = whole.pop(FILE, b""), whole.pop(words.FILE, b"")
+    odd += [
+        Problem(
+            path="", what="the file is too large", cure=f"{LONGEST >> 10} KiB at most", source=name
+        )
+        for name in forms.READERS
+        if len(whole.get(name, b"")) > LONGEST
+    ]
+    return Found(
+        text=text,
+        certificates={name: whole[name] for name in CERTIFICATES if name in whole},
+        forms={name: whole[name] for name in forms.READERS if name in whole},
+        cmdline=cmdline,
+        half_wiped=half,
+        unreadable=tuple(odd),
+    )
 
 
 def _note_habits(places: Places, disk: Disk) -> int:
@@ -186,7 +205,7 @@ def told(why: str) -> list[str]:
     lines = why.splitlines()
     more = [f"... and {len(lines) - TOLD_MAX} more"] if len(lines) > TOLD_MAX else []
     return [
-        f"Nothing of {FILE} was taken over. The board goes on with the settings it had.",
+        "Nothing was taken over. The board goes on with the settings it had.",
         "Mend this, save the file and start the board again:",
         "",
         *lines[:TOLD_MAX],
@@ -194,24 +213,39 @@ def told(why: str) -> list[str]:
     ]
 
 
-def _wipe(found: Found, wanted: Wanted, places: Places, disk: Disk) -> None:
+def _wipe(found: Found, wanted: Wanted, notes: Sequence[str], places: Places, disk: Disk) -> None:
     """Overwrite what was taken over, and remove what was said about it."""
     told_before = [path for name in (MISTAKES, OTHERWISE) if (path := places.boot / name).is_file()]
-    names = [] if wanted.nothing and not found.half_wiped else found.names
+    asks = not wanted.nothing or found.forms or found.half_wiped
+    names = found.names if asks else []
+    theirs = words.theirs(found.cmdline)
     flag = places.kept / WIPING
-    if names or told_before:
+    if names or told_before or theirs:
         disk.write(flag, b"")
         with writable(places.boot, disk):
+            if notes:
+                _add_notes(notes, places, disk)
             for name in names:
                 path = places.boot / name
                 if name == FILE:
                     wipe.replace(path, (places.root / TEMPLATE).read_bytes(), disk)
                 else:
                     wipe.remove(path, disk)
+            if theirs:
+                words.take_off(places.boot / words.FILE, found.cmdline, disk)
             for path in told_before:
                 disk.remove(path)
     if flag.exists():
         disk.remove(flag)
+
+
+def _add_notes(notes: Sequence[str], places: Places, disk: Disk) -> None:
+    """Say what was not done, below what is said of the files of other systems."""
+    path = places.boot / habits.NOTES
+    text = habits.told_of_forms(notes)
+    before = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    if text not in before.replace("\n", "\r\n"):
+        disk.write(path, (before.replace("\n", "\r\n") + text).encode())
 
 
 @contextmanager
