@@ -44,6 +44,7 @@ COMMAND_TIMEOUT_S = 600
 POLL_S = 0.5
 CLOCK_S = 10  # clocks that are read less apart tell too little
 SLOWEST = 0.1  # of the board's speed: below that nobody waits for the end of all tests anyway
+CMDLINE = "cmdline.txt"
 CARD = "card.img"  # an emulated board's copy of the image, while it runs
 WRITES = "writes.log"
 CONTROL = "control"
@@ -484,6 +485,9 @@ def boot(  # noqa: PLR0913  each is a choice of its own
         for name, content in put.items():
             (sockets / "put").write_bytes(content)
             card.copy_in(plan.card, sockets / "put", name)
+        # As the firmware would: from the card, whatever was put there.
+        card.copy_out(plan.card, CMDLINE, sockets / CMDLINE)
+        plan = replace(plan, cmdline=(sockets / CMDLINE).read_text())
         if writes_log:
             plan = replace(plan, writes=folder / WRITES)
             (folder / WRITES).write_bytes(b"")
@@ -501,7 +505,7 @@ def boot(  # noqa: PLR0913  each is a choice of its own
 
 def _prepare(image: Path, board: Board, *, qemu: Qemu, folder: Path, sockets: Path) -> Boot:
     """Copy the card, and take from its boot partition what the firmware would."""
-    for name in ("config.txt", "cmdline.txt"):
+    for name in ("config.txt", CMDLINE):
         card.copy_out(image, name, sockets / name)
     begin = card.start_of((sockets / "config.txt").read_text(), board)
     for name in filter(None, (begin.kernel, begin.initramfs, board.dtb)):
@@ -514,7 +518,7 @@ def _prepare(image: Path, board: Board, *, qemu: Qemu, folder: Path, sockets: Pa
         kernel=sockets / begin.kernel,
         initramfs=sockets / begin.initramfs if begin.initramfs else None,
         dtb=_device_tree(image, board, qemu=qemu, folder=sockets),
-        cmdline=(sockets / "cmdline.txt").read_text(),
+        cmdline=(sockets / CMDLINE).read_text(),
         card=copy,
         sockets=sockets,
         serial_log=folder / "serial.log",

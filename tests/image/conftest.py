@@ -24,7 +24,7 @@ from glovebox.host.chroot import emulator_settings
 from glovebox.verify.verify import ABOUT, Facts, Level, Target, parse_target, read_facts
 from tests.image import evidence
 from tests.image.drives import DRIVE_S, epochs
-from tests.image.filled import FILE, HABITS, fill, is_filled, told
+from tests.image.filled import FILE, HABITS, by_imager, fill, is_filled, told
 from tests.image.standing import Standing, patience
 
 if TYPE_CHECKING:
@@ -230,16 +230,21 @@ def powered(
     artifacts: Path,
     filled: Filled | None,
     pytestconfig: pytest.Config,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Machine]:
     """Give power to one board with a receiver plugged in, for all tests of the session."""
     assert target.path is not None
+    put: dict[str, bytes] = {}
+    if filled:
+        put = {FILE: filled.text, **HABITS}
+        put |= by_imager(target.path, tmp_path_factory.mktemp("imager"))
     with boot(
         target.path,
         BOARDS[BoardName(facts.board)],
         qemu=find_qemu(pytestconfig.getoption("native_root")),
         login=Login(user=facts.user, key=pytestconfig.getoption("key")),
         folder=artifacts,
-        put={FILE: filled.text, **HABITS} if filled else {},
+        put=put,
     ) as booted:
         pytestconfig.stash[MACHINE] = booted
         yield booted

@@ -6,14 +6,14 @@ One board gets it, so that the other one shows a card that nobody touched.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from glovebox.card import table as card
 from glovebox.host.run import run
 from glovebox.verify.verify import Level
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from glovebox.verify.verify import Facts, Target
 
 BOARD = "3"
@@ -30,6 +30,17 @@ HABITS = {
     "wpa_supplicant.conf": f'network={{\n  ssid="{SSID}"\n  psk="{PSK}"\n}}\n'.encode(),
 }
 NOTES = "glovebox-notes.txt"
+# What Raspberry Pi Imager wrote besides: by its own code, and the words that the source says.
+FIRST_RUN = "firstrun.sh"
+TIMEZONE, KEYBOARD = "Europe/London", "gb"
+DIALOG = Path(__file__).parent.parent / "imager/v2.0.11.1/country" / FIRST_RUN
+CMDLINE = "cmdline.txt"
+WORDS = (
+    "cfg80211.ieee80211_regdom=GB",
+    "systemd.run=/boot/firstrun.sh",
+    "systemd.run_success_action=reboot",
+    "systemd.unit=kernel-command-line.target",
+)
 MISTAKE = (
     "glovebox.yaml:1: hostname: 'Truck' is not a host name; hint: 1 to 63 of a-z, 0-9 and -,"
     " with - neither first nor last; no dots"
@@ -56,7 +67,8 @@ def is_filled(target: Target, facts: Facts) -> bool:
 
 def told(facts: Facts) -> Facts:
     """Give what the board is once it took the file over."""
-    return replace(facts, hostname=HOSTNAME, service={**(facts.service or {}), "device": DEVICE})
+    service = {**(facts.service or {}), "device": DEVICE}
+    return replace(facts, hostname=HOSTNAME, timezone=TIMEZONE, service=service)
 
 
 def fill(folder: Path, key: Path | None) -> Filled:
@@ -80,3 +92,12 @@ def fill(folder: Path, key: Path | None) -> Filled:
         lines += ["user:", "  ssh_keys:", *(f"    - {each}" for each in public)]
     text = "".join(f"{line}\r\n" for line in lines)
     return Filled(text=text.encode("utf-8-sig"), key=other)
+
+
+def by_imager(image: Path, folder: Path) -> dict[str, bytes]:
+    """Give what Raspberry Pi Imager adds to an image's boot partition, and how it changes one."""
+    own = card.copy_out(image, CMDLINE, folder / CMDLINE).read_bytes()
+    return {
+        FIRST_RUN: DIALOG.read_bytes(),
+        CMDLINE: b" ".join([own.strip(), *(word.encode() for word in WORDS)]),
+    }

@@ -96,8 +96,21 @@ def test_card_was_wiped(
         (tmp_path / name).mkdir()
         card.copy_out(image, "/", tmp_path / name)
 
-    told = run(["diff", "--recursive", tmp_path / "shipped", tmp_path / "used"], check=False).stdout
+    told = run(
+        [
+            "diff",
+            "--recursive",
+            "--exclude",
+            owner.CMDLINE,
+            tmp_path / "shipped",
+            tmp_path / "used",
+        ],
+        check=False,
+    ).stdout
     assert told == f"Only in {tmp_path / 'used'}: {owner.NOTES}\n"
+    # Blanks stand where Imager's words stood.
+    was, now = ((tmp_path / name / owner.CMDLINE).read_text() for name in ("shipped", "used"))
+    assert now.split() == was.split()
     notes = (tmp_path / "used" / owner.NOTES).read_text()
     assert all(f"\n{name}: " in notes for name in owner.HABITS)
     boot = card.table(used).boot

@@ -44,6 +44,16 @@ def test_what_is_left_out_says_so(host: Host) -> None:
 
 
 @pytest.mark.level("chroot")
+def test_target_of_a_first_run_script_is_the_usual_one(host: Host) -> None:
+    """Raspberry Pi Imager's words name a target that no generator makes here: it is there."""
+    target = host.check_output("readlink /etc/systemd/system/kernel-command-line.target")
+
+    assert target.endswith("/multi-user.target")
+    assert host.run(f"test -e {target}").succeeded
+    assert host.check_output("systemctl get-default") == "multi-user.target"
+
+
+@pytest.mark.level("chroot")
 @pytest.mark.stage("gnss")
 def test_gpsd_does_not_wait_for_the_clock(host: Host) -> None:
     """The unit is ours, whole: an order that a package gave could not be taken back."""

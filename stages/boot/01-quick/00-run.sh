@@ -42,6 +42,11 @@ rm -f "$ROOTFS_DIR/etc/systemd/system/multi-user.target.wants/wpa_supplicant.ser
 # Each of these is a program that systemd starts and waits for, and none has anything to say here:
 # no GPT, no sleep to come back from, no TPM, no virtual machine, no update while the system is off.
 generators=(gpt-auto hibernate-resume run ssh system-update tpm2)
+# Raspberry Pi Imager, told to run a script at the first start, names a target that only the generator
+# `run` would make; without one the board would end in rescue mode. The script is read, not run, by
+# the stage `first-boot`.
+ln -sf /usr/lib/systemd/system/multi-user.target \
+  "$ROOTFS_DIR/etc/systemd/system/kernel-command-line.target"
 # These read what a foreign base may have.
 if [ ! -e "$ROOTFS_DIR/etc/rc.local" ]; then generators+=(rc-local); fi
 if without_scripts; then generators+=(sysv); fi
