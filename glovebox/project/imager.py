@@ -5,8 +5,11 @@ Fields: `doc/json-schema/os-list-schema.json` in Imager's source.
 
 from __future__ import annotations
 
+import base64
 import time
 from typing import TYPE_CHECKING, Any
+
+from glovebox.config.schema import FIRST_BOOT_STAGE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -15,6 +18,10 @@ if TYPE_CHECKING:
 
 # From here on it opens such a file by a double click, and links that name one.
 NEEDED = "2.0.3"
+# The dialog's form that every version knows, and whose files are data; they are read at the first
+# start. `rpi-preseed` would be one file, but versions before 2.0.11 leave out an entry with a word
+# they do not know.
+CLOUD_INIT = "cloudinit"
 _ARCHITECTURES = {"armel": "armel", "armhf": "armhf", "arm64": "armv8"}
 # A card in a car's dashboard, in the few shapes that every viewer draws.
 ICON = """\
@@ -44,7 +51,8 @@ def manifest(
     entry = {
         "name": f"Glovebox {project.name}",
         "description": f"Telematics image for {project.board.title}",
-        "icon": "",
+        # In the file itself: no web server is needed to open it on this machine.
+        "icon": f"data:image/svg+xml;base64,{base64.b64encode(ICON.encode()).decode()}",
         "url": url,
         "extract_size": raw["size"],
         "extract_sha256": raw["sha256"],
@@ -53,9 +61,15 @@ def manifest(
         "release_date": time.strftime("%Y-%m-%d", time.gmtime(project.plan.epoch)),
         "devices": tags,
         "architecture": architecture,
-        "init_format": "none",
+        "init_format": CLOUD_INIT if _takes_over(project) else "none",
     }
     return {"imager": {"devices": [device]}, "os_list": [entry]}
+
+
+def _takes_over(project: Project) -> bool:
+    """Tell whether the board reads what the dialog writes."""
+    config = project.loaded.config
+    return config.car and any(entry.path == FIRST_BOOT_STAGE for entry in config.stages)
 
 
 def together(manifests: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -10,7 +10,8 @@ import shutil
 import stat
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qs, urlsplit
 
 import jsonschema
@@ -21,7 +22,16 @@ from glovebox.card import pack
 from glovebox.card.packing import packing_of, unpack
 from glovebox.config.access import AccessKeys
 from glovebox.config.build import BuildConfig, Export, Packed
-from glovebox.config.schema import BoardName, Network, Secret, StageEntry, User, Wifi
+from glovebox.config.schema import (
+    STAGES,
+    BoardName,
+    Network,
+    Profile,
+    Secret,
+    StageEntry,
+    User,
+    Wifi,
+)
 from glovebox.host.monitor import Monitor
 from glovebox.lock.apt import Download
 from glovebox.lock.lock import Lock
@@ -35,7 +45,6 @@ from telematics import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from glovebox.build.builder import Builder
 
@@ -230,65 +239,17 @@ def test_packed_to_the_same_bytes(tmp_path: Path, how: Packed) -> None:
     assert shares[-1] == 1
 
 
-# What Imager's schema (doc/json-schema/os-list-schema.json, 2.0.11) asks of a list, and what its
-# code asks of an address.
-ADDRESS = {"type": "string", "pattern": r"^https?://[^\s?#]+$"}
-SUM = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
-SIZE = {"type": "integer", "minimum": 1}
-TAGS = {"type": "array", "minItems": 1, "items": {"type": "string"}}
-ARCHITECTURE = {"enum": ["armel", "armhf", "armv8"]}
-OS_LIST = {
-    "type": "object",
-    "required": ["imager", "os_list"],
-    "properties": {
-        "imager": {
-            "additionalProperties": False,
-            "properties": {
-                "devices": {
-                    "type": "array",
-                    "minItems": 1,
-                    "items": {
-                        "required": ["name", "description", "tags"],
-                        "properties": {
-                            "name": {"type": "string"},
-                            "description": {"type": "string"},
-                            "tags": TAGS,
-                            "matching_type": {"enum": ["exclusive", "inclusive"]},
-                            "architecture": ARCHITECTURE,
-                        },
-                    },
-                }
-            },
-        },
-        "os_list": {
-            "type": "array",
-            "minItems": 1,
-            "items": {
-                "required": [
-                    "name", "description", "icon", "url", "extract_size", "extract_sha256",
-                    "image_download_size", "release_date", "devices",
-                ],
-                "properties": {
-                    "name": {"type": "string"},
-                    "description": {"type": "string"},
-                    "icon": ADDRESS,
-                    "url": ADDRESS,
-                    "website": ADDRESS,
-                    "extract_size": SIZE,
-                    "image_download_size": SIZE,
-                    "extract_sha256": SUM,
-                    "image_download_sha256": SUM,
-                    "release_date": {"type": "string", "pattern": r"^\d{4}-\d\d-\d\d$"},
-                    "devices": TAGS,
-                    "architecture": ARCHITECTURE,
-                    "init_format": {
-                        "enum": ["", "systemd", "cloudinit", "cloudinit-rpi", "rpi-preseed", "none"]
-                    },
-                },
-            },
-        },
-    },
-}  # fmt: skip
+# Imager's own schema is used where a checkout of its source is named.
+SOURCE = "IMAGER_SOURCE"
+SCHEMA = Path(__file__).parent.parent / "imager/os-list.schema.json"
+THEIRS = "doc/json-schema/os-list-schema.json"
+
+
+def lists(project: Project) -> dict[str, dict[str, Any]]:
+    """Give the list that is served, and the file for an Imager on this machine."""
+    texts = offer.texts(offer.find(project.out).offers, "http://192.168.1.2:8642")
+    local = (project.out / f"{project.name}.rpi-imager-manifest").read_text()
+    return {"served": json.loads(texts[offer.LIST]), "local": json.loads(local)}
 
 
 @pytest.mark.parametrize("board", list(BOARDS))
@@ -300,13 +261,70 @@ def test_imager_takes_the_list(
     project = replace(project, board=BOARDS[board])
     hand_over(project, builder)
 
-    texts = offer.texts(offer.find(project.out).offers, "http://192.168.1.2:8642")
-    told = json.loads(texts[offer.LIST])
+    told = lists(project)
 
-    jsonschema.validate(told, OS_LIST)
+    for one in told.values():
+        jsonschema.validate(one, json.loads(SCHEMA.read_text()))
+    (entry,) = told["served"]["os_list"]
+    assert entry["icon"].startswith("http://")
+    assert entry["website"] == "http://192.168.1.2:8642/"
+    assert entry["devices"] == told["served"]["imager"]["devices"][0]["tags"]
     link = offer.link("http://192.168.1.2:8642")
     (repo,) = parse_qs(urlsplit(link).query)["repo"]
     assert re.fullmatch(r"https?://[^\s?#]+\.json", repo)
+
+
+@pytest.mark.parametrize("wrong", ["rpi-preseed", "cloudinit-rpi2"])
+def test_word_that_an_imager_does_not_know_is_seen(
+    project: Project, builder: Builder, monkeypatch: pytest.MonkeyPatch, wrong: str
+) -> None:
+    """An entry with it would not be shown: the schema refuses it."""
+    assembling(monkeypatch, b"image")
+    hand_over(project, builder)
+    told = lists(project)["served"]
+    told["os_list"][0]["init_format"] = wrong
+
+    with pytest.raises(jsonschema.ValidationError, match=wrong):
+        jsonschema.validate(told, json.loads(SCHEMA.read_text()))
+
+
+def test_imagers_own_schema(
+    project: Project, builder: Builder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What Imager's own schema says is right, where it is there to be asked."""
+    if SOURCE not in os.environ:
+        pytest.skip(f"{SOURCE} does not name a checkout of Raspberry Pi Imager's source")
+    assembling(monkeypatch, b"image")
+    hand_over(project, builder)
+    theirs = json.loads((Path(os.environ[SOURCE]) / THEIRS).read_text())
+
+    for one in lists(project).values():
+        jsonschema.validate(one, theirs)
+
+
+@pytest.mark.parametrize(
+    ("profile", "stages", "word"),
+    [
+        (Profile.CAR, STAGES, "cloudinit"),
+        (Profile.BENCH, STAGES, "none"),
+        (Profile.CAR, ("base", "car", "boot"), "none"),
+    ],
+)
+def test_dialog_is_offered_where_it_counts(
+    project: Project,
+    builder: Builder,
+    monkeypatch: pytest.MonkeyPatch,
+    profile: Profile,
+    stages: tuple[str, ...],
+    word: str,
+) -> None:
+    """Imager asks for name, Wi-Fi and keys only where the board reads what it writes."""
+    assembling(monkeypatch, b"image")
+    entries = tuple(StageEntry(path=name) for name in stages)
+    config = replace(project.loaded.config, profile=profile, stages=entries)
+    hand_over(replace(project, loaded=replace(project.loaded, config=config)), builder)
+
+    assert [one["os_list"][0]["init_format"] for one in lists(project).values()] == [word, word]
 
 
 HASH = Secret("$6$salt$" + "a" * 86)
