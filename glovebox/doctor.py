@@ -90,7 +90,9 @@ def examine_store(store: Store) -> list[Check]:
             cure = "the next build that needs it makes it again"
             found.append(Check(what=what, good=False, cure=cure))
     downloads = [
-        path for name in ("debs", "sources") for path in sorted((store.root / name).glob("[!.]*"))
+        path
+        for name in ("debs", "sources", "wheels")
+        for path in sorted((store.root / name).glob("[!.]*"))
     ]
     for path in downloads:
         if files.sha256_file(path) != path.name:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import re
 import stat
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glovebox.build import failure, modes, patches, workdir
+from glovebox.build import failure, modes, patches, wheel, workdir
 from glovebox.build.accelerator import HOME
 from glovebox.card import system
 from glovebox.errors import GloveboxError, StepError
@@ -79,6 +80,8 @@ def _run_action(action: stage.Action, step: Step, sub: stage.SubStage, site: Sit
             _install(action, sub, site)
         case stage.Kind.DEBCONF:
             _debconf(action, site)
+        case stage.Kind.WHEELS:
+            _install_wheels(f"{sub.name}/{action.path.name}", site)
         case stage.Kind.PATCHES:
             patches.apply(action, site)
         case stage.Kind.OVERLAY:
@@ -151,6 +154,36 @@ def _install(action: stage.Action, sub: stage.SubStage, site: Site) -> None:
     with archive.shown(site.root, index, site.pool, dpkg=dpkg) as env:
         for command in (["update"], [*words, "--", *exact]):
             _in_chroot(site, ["apt-get", "--quiet", *command], extra=env, may=may)
+
+
+def _install_wheels(request: str, site: Site) -> None:
+    """Lay what wheels hold over the root, where its Python looks for it, with its bytecode."""
+    wheels = site.lock.wheels_of(request)
+    if not wheels or site.lock.wheels is None:
+        return
+    python = site.lock.wheels.python
+    there = inside.entry(site.root, f"usr/bin/python{python.short}")
+    if not there.exists():
+        raise StepError(
+            f"{request}: the image has no Python {python.short} yet",
+            hint="name python3 in an NN-packages list of this sub-stage, or of one before",
+        )
+    with tempfile.TemporaryDirectory(dir=site.scratch) as name:
+        folder = Path(name)
+        for one in wheels:
+            site.line(f"{one.name} {one.version}")
+            wheel.unpack(site.wheels / one.sha256, one.file, folder, python=python.short)
+        lay(folder, site.root)
+        modules = [f"/{path.relative_to(folder)}" for path in files.walk(folder)
+                   if path.suffix == ".py"]  # fmt: skip
+    # Not by modification time: the root of a car is read-only, and files get the build's time. A
+    # module for other versions of Python need not compile: pip goes on, too.
+    words = [
+        "/bin/sh",
+        "-c",
+        "python3 -m compileall -q --invalidation-mode unchecked-hash -i - || :",
+    ]
+    _in_chroot(site, words, script="".join(f"{one}\n" for one in modules))
 
 
 def _install_by_network(packages: Sequence[str], action: stage.Action, site: Site) -> None:

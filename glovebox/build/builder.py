@@ -31,7 +31,7 @@ from glovebox.errors import GloveboxError, HostError, StepError
 from glovebox.host import chroot, clock, files, inside, mounts, native, shell
 from glovebox.host.arch import host_arch
 from glovebox.host.run import CommandError, end_streams, run, stream
-from glovebox.lock import apt, archive, lock
+from glovebox.lock import apt, archive, lock, pip
 from glovebox.plan import details, room
 from glovebox.plan.inputs import InputKind, by_label, digests
 from glovebox.plan.plan import (
@@ -52,6 +52,7 @@ from glovebox.plan.plan import (
     tools_chain,
 )
 from glovebox.stage import host_tools, sources, stage, wordlist
+from glovebox.store.store import WHEELS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -238,12 +239,22 @@ class Builder:
                 apt.fetch(missing, self.store.root / "debs")
         if compiles:
             apt.fetch(packed, self.store.root / "sources")
+        self._download_wheels(steps)
         firmware = [
             apt.Download(url=one.url, name=one.url, size=0, sha256=one.sha256)
             for step in steps
             for one in step.firmware
         ]
         apt.fetch(firmware, self.store.root / "sources")
+
+    def _download_wheels(self, steps: Sequence[Step]) -> None:
+        listings = [one.listing for step in steps for one in step.inputs.values() if one.listing]
+        wanted = [wheel for name in listings for wheel in self.lock.wheels_of(name)]
+        folder = self.store.root / WHEELS
+        missing = [one for one in wanted if not (folder / one.sha256).exists()]
+        if missing and self.lock.wheels is not None:
+            with self.monitor.step("wheels", f"fetching {len(missing)} by pip"):
+                pip.fetch(missing, self.lock.wheels.python, folder)
 
     def _run(self, step: Step, copies: snapshot.Snapshots, *, fresh: bool) -> None:
         if step.kind is StepKind.IMAGE:
@@ -309,7 +320,10 @@ class Builder:
             now = by_label(
                 compiled_from(sub, action, given=given, lock=self.lock, checkout=self.checkout)
             )
-        kinds = {InputKind.FILES, InputKind.PACKAGES, InputKind.DEBIAN_SOURCE, InputKind.DOWNLOAD}
+        kinds = {
+            InputKind.FILES, InputKind.PACKAGES, InputKind.WHEELS, InputKind.DEBIAN_SOURCE,
+            InputKind.DOWNLOAD,
+        }  # fmt: skip
         if sub is None:
             kinds = {InputKind.FILES}
         planned = {label: one for label, one in step.inputs.items() if one.kind in kinds}
@@ -618,6 +632,7 @@ class Builder:
                 plan=self.plan,
                 lock=self.lock,
                 pool=self.store.root / "debs",
+                wheels=self.store.root / WHEELS,
                 results=results,
                 quilt=self.layer(QUILT).tree if QUILT in step.uses else None,
                 accelerated=bool(step.helped_by),

@@ -32,6 +32,7 @@ class Site:
     plan: Plan
     lock: Lock
     pool: Path
+    wheels: Path
     results: Mapping[str, Path]
     quilt: Path | None
     accelerated: bool

@@ -35,6 +35,7 @@ class Arch:
     cross_packages: tuple[str, ...] = ()  # what compiles for it on another processor
     last_suite: str = ""  # Debian's last release with it, once that is known
     also_runs: frozenset[str] = frozenset()  # other ports whose programs it runs as they are
+    wheels: str = ""  # what Python's wheels call it, where anybody makes some that run
 
 
 _ALL = (
@@ -46,6 +47,7 @@ _ALL = (
         elf_machines=frozenset({EM_386, EM_X86_64}),
         machine="x86_64",
         also_runs=frozenset({"i386"}),
+        wheels="x86_64",
     ),
     Arch(
         name="arm64",
@@ -59,6 +61,7 @@ _ALL = (
         qemu_cpu="cortex-a53",
         qemu_system="qemu-system-aarch64",
         cross_packages=("gcc-aarch64-linux-gnu", "g++-aarch64-linux-gnu", "libc6-dev-arm64-cross"),
+        wheels="aarch64",
     ),
     Arch(
         name="armel",

@@ -401,6 +401,18 @@ def status_of(stanzas: Sequence[str]) -> str:
     return "".join(f"{stanza}\nStatus: install ok installed\n\n" for stanza in stanzas)
 
 
+def versions_in(status: str) -> dict[str, str]:
+    """Give the version of each package of a dpkg status."""
+    found: dict[str, str] = {}
+    for stanza in status.split("\n\n"):
+        fields = dict(
+            line.split(": ", 1) for line in stanza.splitlines() if ": " in line and line[0] != " "
+        )
+        if "Package" in fields and fields.get("Status", "").endswith(" installed"):
+            found[fields["Package"]] = fields.get("Version", "")
+    return found
+
+
 def without(status: str, names: Collection[str]) -> str:
     """Give a dpkg status without these packages."""
     if not any(f"Package: {name}\n" in status for name in names):

@@ -10,12 +10,12 @@ import contextlib
 import functools
 import json
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from glovebox.errors import LockError
 from glovebox.host import files
-from glovebox.lock import apt, official, pool
+from glovebox.lock import apt, official, pip, pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -85,10 +85,16 @@ class Lock:
     warnings: tuple[str, ...] = ()
     # The lowest layer, with base raspios.
     raspios: official.OfficialImage | None = None
+    # With an NN-wheels.
+    wheels: pip.Locked | None = None
 
     def packages(self, chain: str) -> tuple[Package, ...]:
         """Give every package of a chain, in the order of installation."""
         return tuple(one for group in self.chains[chain].values() for one in group)
+
+    def wheels_of(self, request: str) -> tuple[pip.Wheel, ...]:
+        """Give the wheels that one list adds."""
+        return self.wheels.lists.get(request, ()) if self.wheels else ()
 
     def identities(self, chain: str, request: str) -> str:
         """Give what a request adds, as text for a fingerprint."""
@@ -125,12 +131,20 @@ class Lock:
         data = {"format": FORMAT, **asdict(self)}
         if self.raspios is None:
             del data["raspios"]
+        if self.wheels is None:
+            del data["wheels"]
         return json.dumps(data, indent=1, sort_keys=True) + "\n"
 
 
-def question(suite: str, chains: Sequence[Chain], sources: Sequence[str]) -> str:
+def question(
+    suite: str,
+    chains: Sequence[Chain],
+    sources: Sequence[str],
+    wanted: Sequence[pip.Wanted] = (),
+) -> str:
     """Give the digest of what a lock is asked for."""
-    return files.digest_json([suite, [asdict(chain) for chain in chains], list(sources)])
+    more = [[asdict(one) for one in wanted]] if wanted else []
+    return files.digest_json([suite, [asdict(chain) for chain in chains], list(sources), *more])
 
 
 def read(path: Path, *, asked: str) -> Lock:
@@ -167,6 +181,8 @@ def parse(text: str) -> Lock:
             for name, group in data["sources"].items()
         }
         data["warnings"] = tuple(data["warnings"])
+        if "wheels" in data:
+            data["wheels"] = pip.again(data["wheels"])
         if "raspios" in data:  # a lock of another base, or of an older version, has none
             data["raspios"] = official.again(data["raspios"])
         return Lock(**data)
@@ -181,6 +197,7 @@ def resolve(
     mirror: apt.Mirror,
     chains: Sequence[Chain],
     sources: Sequence[str],
+    wanted_wheels: Sequence[pip.Wanted] = (),
     refresh: bool = False,
     own: Sequence[apt.Archive] = (),
 ) -> Lock:
@@ -195,7 +212,7 @@ def resolve(
     with store.exclusive("resolve"):
         return _resolve(
             store, suite=suite, mirror=mirror, chains=chains, sources=sources,
-            refresh=refresh, own=own,
+            wanted_wheels=wanted_wheels, refresh=refresh, own=own,
         )  # fmt: skip
 
 
@@ -206,6 +223,7 @@ def _resolve(
     mirror: apt.Mirror,
     chains: Sequence[Chain],
     sources: Sequence[str],
+    wanted_wheels: Sequence[pip.Wanted],
     refresh: bool,
     own: Sequence[apt.Archive],
 ) -> Lock:
@@ -221,6 +239,7 @@ def _resolve(
         warnings += said
     wanted = files.digest_json(
         [FORMAT, suite, [asdict(chain) for chain in chains], list(sources), warnings]
+        + [[asdict(one) for one in wanted_wheels]] * bool(wanted_wheels)
         + [
             (path.name, path.stat().st_size, path.stat().st_mtime_ns)
             for state in states.values()
@@ -245,14 +264,23 @@ def _resolve(
         )
     lock = Lock(
         suite=suite,
-        asked=question(suite, chains, sources),
+        asked=question(suite, chains, sources, wanted_wheels),
         epoch=states[chains[0].name].release_time(suite),
         chains=resolved,
         sources=found,
         warnings=tuple(dict.fromkeys(warnings)),
     )
+    if wanted_wheels:
+        python = pip.python_of(_versions(lock, chains[0]), chains[0].arch)
+        lock = replace(lock, wheels=pip.resolve(wanted_wheels, python))
     files.write_whole(kept, lock.dump(), mode=0o600)
     return lock
+
+
+def _versions(lock: Lock, chain: Chain) -> dict[str, str]:
+    """Give the version of each package that a root file system has in the end."""
+    locked = {one.name: one.version for one in lock.packages(chain.name)}
+    return {**apt.versions_in(chain.installed), **locked}
 
 
 def download(lock: Lock, store: Store, chain: str) -> None:

@@ -31,6 +31,11 @@ def of(step: Step, lock: Lock) -> Details:
             found[one.label] = {
                 package.name: f"{package.version} {package.sha256[:12]}" for package in packages
             }
+        elif one.listing:
+            found[one.label] = {
+                wheel.name: f"{wheel.version} {wheel.sha256[:12]}"
+                for wheel in lock.wheels_of(one.listing)
+            }
         elif one.path is not None and one.path.is_dir():
             found[one.label] = _contents(one.path)
     return found

@@ -18,6 +18,7 @@ class InputKind(StrEnum):
     RUN = "run"  # a volatile stage's: another one each time
     VARIABLE = "variable"
     PACKAGES = "packages"
+    WHEELS = "wheels"
     FILES = "files"  # a file, or a folder of them
     RENDERED = "rendered"  # a template, filled in
     DEBIAN_SOURCE = "source package"
@@ -33,6 +34,7 @@ class Input:
     label: str
     digest: str
     path: Path | None = None  # of FILES
+    listing: str = ""  # of WHEELS: the lock's name of the list
     request: tuple[str, str] | None = None  # of PACKAGES: the lock's chain, and the request in it
 
 

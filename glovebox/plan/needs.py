@@ -21,6 +21,8 @@ def downloads(plan: Plan, lock: Lock) -> list[str]:
         for one in step.inputs.values()
         if one.kind is InputKind.DOWNLOAD
     ]
+    if lock.wheels is not None:
+        sums += [one.sha256 for one in lock.wheels.all()]
     if lock.raspios is not None:
         sums.append(lock.raspios.sha256)
     return sums

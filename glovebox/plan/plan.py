@@ -20,9 +20,19 @@ from glovebox.errors import ConfigError, Mistakes
 from glovebox.host import files
 from glovebox.host.arch import ARCHES, host_arch
 from glovebox.lock.lock import Chain, Request
+from glovebox.lock.pip import Wanted
 from glovebox.plan import code
 from glovebox.plan.inputs import Input, InputKind, Inputs, by_label, digests, value
-from glovebox.stage import modes, pi_gen, sources, stage, template, untracked, wordlist
+from glovebox.stage import (
+    modes,
+    pi_gen,
+    sources,
+    stage,
+    template,
+    untracked,
+    wheel_list,
+    wordlist,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -351,6 +361,16 @@ def source_names(stages: Sequence[stage.Stage], variables: Mapping[str, str]) ->
     return tuple(dict.fromkeys(one.what for one in found if one.origin is sources.Origin.DEBIAN))
 
 
+def wheel_lists(stages: Sequence[stage.Stage]) -> tuple[Wanted, ...]:
+    """Give what the lists of wheels ask for, in the order in which they are installed."""
+    return tuple(
+        Wanted(name=f"{sub.name}/{action.path.name}", requirements=wanted)
+        for sub in stage.all_of(stages)
+        for action in sub.of(stage.Kind.WHEELS)
+        if (wanted := wheel_list.requirements_of(action.path))
+    )
+
+
 def make_plan(  # noqa: PLR0913  all that decides a build comes together here
     config: Config,
     board: Board,
@@ -667,14 +687,13 @@ def read_by(sub: stage.SubStage, *, given: Mapping[str, str], lock: Lock) -> Ite
                 words = wordlist.words_of(action.path, given)
                 name = action.path.name
                 yield _packages(lock, name, TARGET, f"{sub.name}/{name}", *words)
+            case stage.Kind.WHEELS:
+                yield _wheels(lock, action.path, f"{sub.name}/{action.path.name}")
             case stage.Kind.SOURCES | stage.Kind.TOOLS | stage.Kind.LIBRARIES | stage.Kind.ON_TOOLS:
                 pass  # they belong to the step that compiles them
-            case stage.Kind.TEMPLATES:
-                pass  # rendered, they are inputs
-            case _:
+            case _ if action.kind is not stage.Kind.TEMPLATES:  # rendered, they are inputs
                 yield _files(action.path.name, action.path)
-        if action.kind in (stage.Kind.OVERLAY, stage.Kind.TEMPLATES):
-            yield from _modes_elsewhere(action.path)
+        yield from _modes_elsewhere(action)
     for entry in sub.others():
         yield _files(entry.name, entry)
     for entry in sub.shared():
@@ -686,8 +705,11 @@ def read_by(sub: stage.SubStage, *, given: Mapping[str, str], lock: Lock) -> Ite
         yield _files("scripts/common", common)
 
 
-def _modes_elsewhere(folder: Path) -> Iterator[Input]:
+def _modes_elsewhere(action: stage.Action) -> Iterator[Input]:
     """Name the list of modes beside what a link leads to; one beside the link counts anyway."""
+    if action.kind not in (stage.Kind.OVERLAY, stage.Kind.TEMPLATES):
+        return
+    folder = action.path
     listing = modes.listing_of(folder)
     if listing is not None and listing.parent != folder.parent:
         yield _files(f"{folder.name}.modes", listing)
@@ -731,6 +753,18 @@ def _packages(lock: Lock, label: str, chain: str, request: str, *words: str) -> 
         label=label,
         digest=files.digest(*words, lock.identities(chain, request)),
         request=(chain, request),
+    )
+
+
+def _wheels(lock: Lock, path: Path, listing: str) -> Input:
+    """Name the wheels of a list; what asks for them is told by them."""
+    words = wheel_list.requirements_of(path)
+    found = [one.identity for one in lock.wheels_of(listing)]
+    return Input(
+        kind=InputKind.WHEELS,
+        label=path.name,
+        digest=files.digest(*words, "", *found),
+        listing=listing,
     )
 
 

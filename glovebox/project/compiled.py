@@ -1,4 +1,4 @@
-"""Name what an image holds beside Debian's packages: what was compiled for it, with its version."""
+"""Name what an image holds beside Debian's packages, with its version: compiled, or a wheel."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _FETCHED = "url:"  # how a plan calls a source that is an address
 
 
 def listed(config: Config, lock: Lock, steps: Iterable[Step]) -> str:
-    """Give name, version and `compiled`, a line each, sorted.
+    """Give name, version and `compiled` or `wheel`, a line each, sorted.
 
     A source that a stage fetches by its address has a file's name, and its sum for a version.
     """
@@ -39,6 +39,8 @@ def listed(config: Config, lock: Lock, steps: Iterable[Step]) -> str:
         for one in step.inputs.values()
         if one.kind is InputKind.DOWNLOAD and one.label.startswith(_FETCHED)
     }
+    if lock.wheels is not None:
+        found |= {f"{one.name} {one.version} wheel\n" for one in lock.wheels.all()}
     if any(entry.path == RECORDER_STAGE for entry in config.stages):
         found.add(f"telematics {__version__} compiled\n")
     return "".join(sorted(found))

@@ -118,8 +118,9 @@ def open_project(  # noqa: PLR0913  what a person can ask of a run
     suite = base.suite if base else settings.suite
     chains = plan.chains(board, stages, given, installed=base.status if base else None)
     sources = plan.source_names(stages, given)
+    wheel_lists = plan.wheel_lists(stages)
     if locked:
-        asked = lock.question(suite, chains, sources)
+        asked = lock.question(suite, chains, sources, wheel_lists)
         resolved = lock.read(lock_file(config, board), asked=asked)
     else:
         with monitor.slow("packages", "asking the mirror what there is, and resolving it"):
@@ -129,6 +130,7 @@ def open_project(  # noqa: PLR0913  what a person can ask of a run
                 mirror=mirror_of(settings),
                 chains=chains,
                 sources=sources,
+                wanted_wheels=wheel_lists,
                 refresh=refresh,
                 own=_archives(settings, base, suite),
             )

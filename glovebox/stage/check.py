@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from glovebox.errors import ConfigError
 from glovebox.host import files
-from glovebox.stage import host_tools, modes, pi_gen, sources, stage, wordlist
+from glovebox.stage import host_tools, modes, pi_gen, sources, stage, wheel_list, wordlist
 from glovebox.stage.stage import Kind
 
 if TYPE_CHECKING:
@@ -147,6 +147,8 @@ def _looks(
         yield partial(_require_line_ends, action.path)
     for action in sub.of(Kind.PACKAGES, Kind.PACKAGES_NR, Kind.TOOLS, Kind.LIBRARIES):
         yield partial(wordlist.words_of, action.path, given)
+    for action in sub.of(Kind.WHEELS):
+        yield partial(wheel_list.requirements_of, action.path)
     for action in sub.of(Kind.SOURCES):
         yield partial(sources.require_there, action, given, checkout)
     for action in sub.of(Kind.OVERLAY):

@@ -2,7 +2,7 @@
 
 A stage is a folder of sub-stages; each sub-stage is a folder of numbered actions and becomes one
 layer. The additions of ours: `NN-sources`, `NN-tools`, `NN-libraries`, `NN-on-tools.sh`,
-`NN-overlay/` and `NN-templates/`.
+`NN-wheels`, `NN-overlay/` and `NN-templates/`.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ class Kind(StrEnum):
     DEBCONF = "debconf"
     PACKAGES_NR = "packages-nr"
     PACKAGES = "packages"
+    WHEELS = "wheels"
     PATCHES = "patches"
     OVERLAY = "overlay"
     TEMPLATES = "templates"

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from glovebox.store.store import Store
 
-_DOWNLOADS = ("debs", "sources")
+_DOWNLOADS = ("debs", "sources", "wheels")
 
 
 @dataclass(frozen=True, kw_only=True)

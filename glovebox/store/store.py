@@ -31,7 +31,8 @@ UNPACKED = "unpacked"  # images that came packed, see packing.py
 _IN_USE = "in-use"
 # What is kept of a result's stamp, and under which names in its description.
 _STAMPS = {"stamp": "entries", "attributes": "attributes"}
-_DOWNLOADS = ("debs", "sources", "apt")
+WHEELS = "wheels"
+_DOWNLOADS = ("debs", "sources", WHEELS, "apt")
 # A socket in a folder below it, and what ssh adds to its name, must come to 107 bytes at most.
 _LONGEST = 60
 # File systems that cannot hold overlayfs upper folders, by their magic numbers (statfs(2)).

@@ -131,10 +131,14 @@ class Conformance:
         wanted = [chains[plan.TARGET]]
         if plan.QUILT in chains:
             wanted.append(chains[plan.QUILT])
-        if len(wanted) == 1 and not wanted[0].requests:
+        wheels = plan.wheel_lists(stages)
+        if len(wanted) == 1 and not wanted[0].requests and not wheels:
             return Lock(suite=SUITE, epoch=EPOCH, chains={plan.TARGET: {}, **empty})
-        found = lock.resolve(kept, suite=SUITE, mirror=apt.host_mirror(), chains=wanted, sources=())
-        return Lock(suite=SUITE, epoch=EPOCH, chains={**found.chains, **empty})
+        found = lock.resolve(
+            kept, suite=SUITE, mirror=apt.host_mirror(), chains=wanted, sources=(),
+            wanted_wheels=wheels,
+        )  # fmt: skip
+        return Lock(suite=SUITE, epoch=EPOCH, chains={**found.chains, **empty}, wheels=found.wheels)
 
     def builder(self) -> Builder:
         """Give what runs it."""
