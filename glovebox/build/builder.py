@@ -29,7 +29,7 @@ from glovebox.build import (
 from glovebox.build.site import Site
 from glovebox.errors import GloveboxError, HostError, StepError
 from glovebox.host import chroot, clock, files, inside, mounts, native, shell
-from glovebox.host.arch import host_arch
+from glovebox.host.arch import ARCHES, host_arch
 from glovebox.host.run import CommandError, end_streams, run, stream
 from glovebox.lock import apt, archive, lock, pip
 from glovebox.plan import details, room
@@ -98,6 +98,8 @@ cp -a /etc/skel "/home/$1"
 chown -R "$number:$number" "/home/$1"
 chmod 700 "/home/$1"
 """
+# Ports whose packages are made for more than one architecture: Raspberry Pi's armhf runs on ARMv6.
+_SEVERAL_ARMS = frozenset({"armhf", "armel"})
 _NAME_SERVERS = Path("/etc/resolv.conf")
 # Two cores, two steps: more would only wait for each other.
 _SIDE_BY_SIDE = 2
@@ -288,6 +290,7 @@ class Builder:
                     layer.prove_clean(
                         tree, self.plan.arch, step=step.name, allowed=allowed_programs(step)
                     )
+                    layer.prove_old_enough(tree, self._libc_of_an_image(), step=step.name)
                 meta = {
                     "name": step.name,
                     "kind": str(step.kind),
@@ -298,6 +301,15 @@ class Builder:
                     "seconds": round(time.monotonic() - begun, 1),
                 }
                 self.store.commit(step.key, scratch / "result", meta)
+
+    def _libc_of_an_image(self) -> bytes:
+        """Give the C library of an imported 32-bit Arm system; nothing where there is none."""
+        imported = [one for one in self.plan.steps.values() if one.kind is StepKind.IMPORT]
+        if not imported or self.plan.arch not in _SEVERAL_ARMS:
+            return b""
+        name = f"usr/lib/{ARCHES[self.plan.arch].triplet}/libc.so.6"
+        path = inside.place(self.layer(imported[0].name).tree, name)
+        return path.read_bytes() if path.is_file() else b""
 
     def _places(self, step: Step) -> list[Path]:
         """Give the files and folders that a step reads, and a person may change."""

@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase as fnmatch
 from typing import TYPE_CHECKING
 
 from glovebox.build.accelerator import HOME
+from glovebox.card import elf, system
 from glovebox.errors import StepError
 from glovebox.host import files
 from glovebox.host.arch import ARCHES, host_arch
@@ -114,4 +115,33 @@ def prove_clean(upper: Path, arch: str, *, step: str, allowed: Sequence[str] = (
             " sub-stage (touch NO_ACCELERATOR); brought on purpose, as packages of node do: name"
             " the places in a file FOREIGN_PROGRAMS of the sub-stage, a pattern a line:"
             f" {found[0]}",
+        )
+
+
+def prove_old_enough(upper: Path, libc: bytes, *, step: str) -> None:
+    """Raise StepError when a step compiled for a later 32-bit Arm than its base was made for.
+
+    What packages bring is the archive's: a kernel's modules may well be for later boards.
+    """
+    most = elf.arm_level(libc)
+    if most is None:
+        return
+    owned = system.owners(upper)
+    found = []
+    for path in files.walk(upper):
+        name = str(path.relative_to(upper))
+        if name in owned or not stat.S_ISREG(path.lstat().st_mode):
+            continue
+        with path.open("rb") as file:
+            head = elf.read(file.read(elf.HEAD))
+        level = elf.arm_level(path.read_bytes()) if head and head.processor == "arm" else None
+        if level is not None and level > most:
+            found.append(f"  /{name}: {elf.arm_level_name(level)}")
+    if found:
+        more = f"\n  and {len(found) - _NAMED} more" * (len(found) > _NAMED)
+        raise StepError(
+            f"{step}: what was compiled would not run on every board of its base, whose C library"
+            f" is made for {elf.arm_level_name(most)}:\n" + "\n".join(found[:_NAMED]) + more,
+            hint="compile for the base's own processor: -march=armv6+fp -marm -mfloat-abi=hard for"
+            " a Raspberry Pi OS that runs on a Zero, with its own libgcc (SYSROOT)",
         )
