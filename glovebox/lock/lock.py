@@ -256,7 +256,17 @@ def _resolve(
     def older() -> apt.Apt | None:
         return _under_other_names(store, state, apt.archives(mirror, suite)[:1], refresh=refresh)
 
-    found = {name: _resolve_source(state, older, name, store, warnings) for name in sources}
+    found: dict[str, tuple[apt.Download, ...]] = {}
+    for name in sources:
+        package, _, other = name.partition("/")
+        if other in ("", suite):
+            found[name] = _resolve_source(state, older, package, store, warnings)
+            continue
+        indices, said = _indices(
+            store, entries=apt.archives(mirror, other), arch=chains[0].arch, refresh=refresh
+        )
+        warnings += said
+        found[name] = _resolve_source(indices, lambda: None, package, store, warnings)
     resolved: dict[str, Mapping[str, tuple[Package, ...]]] = {}
     for chain in chains:
         states[chain.name], resolved[chain.name] = _resolve_chain_that_is_there(

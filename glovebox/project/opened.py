@@ -12,12 +12,12 @@ from glovebox.checkout import CHECKOUT
 from glovebox.config.build import RASPIOS
 from glovebox.host import files, sandbox
 from glovebox.lock import apt, lock, raspios
-from glovebox.plan import plan
+from glovebox.plan import fitting, plan
 from glovebox.project import keys, sound
 from glovebox.stage import check as stage_check, modes, pi_gen, stage
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from glovebox.boards.boards import Board
     from glovebox.build.builder import Builder
@@ -96,8 +96,8 @@ def open_project(  # noqa: PLR0913  what a person can ask of a run
     """
     with monitor.patient("reading the files of stages: they are many"):
         checked = sound.require(config, overrides=overrides, builds=builds)
-    loaded, board, stages = checked.loaded, checked.board, checked.stages
-    settings, given, exports = loaded.config, checked.given, checked.exports
+    loaded, board = checked.loaded, checked.board
+    settings = loaded.config
     if not quiet:
         for warning in loaded.warnings:
             monitor.warn(warning)
@@ -105,17 +105,17 @@ def open_project(  # noqa: PLR0913  what a person can ask of a run
     access = keys.access_keys(
         settings.user, home=caller.home, data_home=caller.data_home, owner=caller.owner
     )
-    if not quiet:
-        with monitor.patient("reading the files of stages: they are many"):
-            warnings = list(stage_check.warnings(stages, pi_gen.dated(given, 0), exports))
-        for warning in warnings:
-            monitor.warn(warning)
-        for name in settings.overlays:
-            for warning in modes.warnings(plan.own_folder("overlays", name, CHECKOUT)):
-                monitor.warn(warning)
     by = lock_file(config, board) if locked else None
     image, base = _lowest(settings, store, monitor, board, by=by, refresh=refresh)
     suite = base.suite if base else settings.suite
+    settings, added = fitting.to_suite(settings, suite)
+    stages = plan.read_stages(settings, CHECKOUT)
+    given = pi_gen.variables(settings, board)
+    exports = pi_gen.exports(stages, given)
+    if not quiet:
+        for reason in added:
+            monitor.say(f"  {reason}")
+        _warn(monitor, settings, stages, exports, pi_gen.dated(given, 0))
     chains = plan.chains(board, stages, given, installed=base.status if base else None)
     sources = plan.source_names(stages, given)
     wheel_lists = plan.wheel_lists(stages)
@@ -154,7 +154,7 @@ def open_project(  # noqa: PLR0913  what a person can ask of a run
         )
     return Project(
         config=config,
-        loaded=loaded,
+        loaded=replace(loaded, config=settings),
         board=board,
         lock=resolved,
         plan=made,
@@ -163,6 +163,23 @@ def open_project(  # noqa: PLR0913  what a person can ask of a run
         monitor=monitor,
         out=out,
     )
+
+
+def _warn(
+    monitor: Monitor,
+    settings: BuildConfig,
+    stages: Sequence[stage.Stage],
+    exports: Sequence[pi_gen.Export],
+    given: Mapping[str, str],
+) -> None:
+    """Say what in stages and overlays may not be what their owner meant."""
+    with monitor.patient("reading the files of stages: they are many"):
+        warnings = list(stage_check.warnings(stages, given, exports))
+    for warning in warnings:
+        monitor.warn(warning)
+    for name in settings.overlays:
+        for warning in modes.warnings(plan.own_folder("overlays", name, CHECKOUT)):
+            monitor.warn(warning)
 
 
 def lock_file(config: Path, board: Board) -> Path:
@@ -202,7 +219,7 @@ def _lowest(
     return image, imported.bring_in(file, store, monitor, arch=board.arch, pinned=image)
 
 
-def _archives(settings: Config, base: Base | None, suite: str) -> list[apt.Archive]:
+def _archives(settings: BuildConfig, base: Base | None, suite: str) -> list[apt.Archive]:
     """Give where the image's packages come from, where that is not Debian alone."""
     mirror = mirror_of(settings)
     more = [
@@ -218,7 +235,8 @@ def _archives(settings: Config, base: Base | None, suite: str) -> list[apt.Archi
     if base is not None:
         from glovebox.build import imported  # noqa: PLC0415  likewise
 
-        return [*imported.archives(base, mirror), *more]
+        own = imported.archives(base, mirror, raspberry_pis=settings.raspios.archive)
+        return [*own, *more]
     return [*apt.archives(mirror, suite), *more] if more else []
 
 

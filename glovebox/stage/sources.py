@@ -1,7 +1,8 @@
 """Read `NN-sources`: what a compiling program finds in ``$SOURCES``, each by where it comes from.
 
-`debian:NAME` is a source package of the suite, `path:NAME` a folder or file of the checkout, and
-`URL [URL …] sha256:HEX` a file that is fetched once, from the first address that has it.
+`debian:NAME` is a source package of the suite, `debian:NAME/SUITE` of another, `path:NAME` a folder
+or file of the checkout, and `URL [URL …] sha256:HEX` a file that is fetched once, from the first
+address that has it.
 """
 
 from __future__ import annotations

@@ -1,0 +1,44 @@
+"""Add what a suite is too old for: stages that compile it come beside those that install it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from glovebox.config.schema import StageEntry
+
+if TYPE_CHECKING:
+    from glovebox.config.build import BuildConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Older:
+    """What a stage installs that is too old in some suites, and the stage that compiles it."""
+
+    installs: str
+    compiles: str
+    suites: frozenset[str]
+    what: str
+
+
+_OLDER = (
+    _Older(
+        installs="gnss",
+        compiles="gnss-source",
+        suites=frozenset({"bullseye", "bookworm"}),
+        what="gpsd is 3.22, the recorder is made for 3.25 and later",
+    ),
+)
+
+
+def to_suite(config: BuildConfig, suite: str) -> tuple[BuildConfig, tuple[str, ...]]:
+    """Give the configuration with the stages that a suite makes necessary, and why, a line each."""
+    stages, why = list(config.stages), []
+    for one in _OLDER:
+        names = [entry.path for entry in stages]
+        if suite in one.suites and one.installs in names and one.compiles not in names:
+            stages.insert(names.index(one.installs) + 1, StageEntry(path=one.compiles))
+            why.append(
+                f"{suite}'s {one.what}: the stage {one.compiles} is added, which compiles a newer"
+            )
+    return replace(config, stages=tuple(stages)), tuple(why)
