@@ -315,6 +315,7 @@ class Verdict:
     kernel: str | None
     dtb: str | None
     missing: tuple[str, ...]
+    initramfs: str | None = None  # as config.txt asks for it, if it is there
 
     @property
     def boots(self) -> bool:
@@ -350,7 +351,25 @@ def judge(
         missing.append(f"kernel for it ({kernel} is for {' and '.join(sorted(sets))})")
     if dtb is None:
         missing.append(" or ".join(dtbs[:2]))
-    return Verdict(model=model, kernel=kernel, dtb=dtb, missing=tuple(missing))
+    initramfs = initramfs_name(reading, kernel)
+    return Verdict(
+        model=model,
+        kernel=kernel,
+        dtb=dtb,
+        missing=tuple(missing),
+        initramfs=_first((initramfs,), there, prefix) if initramfs else None,
+    )
+
+
+def initramfs_name(reading: Reading, kernel: str | None) -> str | None:
+    """Give the initramfs that is asked for: by its name, or the one that goes with the kernel."""
+    named = [line.split()[1] for line in reading.orders if line.split()[0] == "initramfs"]
+    if named:
+        return named[-1]
+    if reading.values.get("auto_initramfs") != "1" or kernel is None:
+        return None
+    name = kernel.rpartition("/")[2]
+    return name.replace("kernel", "initramfs").removesuffix(".img")
 
 
 def kernel_names(values: Mapping[str, str], model: Model) -> tuple[str, ...]:

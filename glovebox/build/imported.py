@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from glovebox.build import layer
-from glovebox.card import bootfiles, media, system
+from glovebox.card import bootfiles, first_start, media, system
 from glovebox.card.packing import packing_of, unpack
 from glovebox.errors import ConfigError, ImageError, LockError
 from glovebox.host import files, inside
@@ -63,12 +63,14 @@ def bring_in(
                 if guess:
                     monitor.warn(f"{image}: {guess}")
                 found = store.commit(key, scratch / "result", {"name": STEP, "inputs": {}})
+    boot = system.boot_point(found.tree)
     base = Base(
         layer=found,
         digest=digest,
         arch=system.arch(found.tree),
         suite=_suite(found.tree),
-        boot=system.boot_point(found.tree),
+        boot=boot,
+        first_start=first_start.read(found.tree, inside.place(found.tree, boot)),
     )
     if base.arch != arch:
         raise ConfigError(

@@ -17,7 +17,6 @@ from glovebox.errors import ImageError
 from glovebox.host.run import CommandError, run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from glovebox.boards.boards import Board
@@ -159,23 +158,6 @@ def copy_in(image: Path, source: Path, name: str) -> None:
 
 def start_of(config: str, board: Board) -> Start:
     """Tell what the firmware of a board starts by this config.txt."""
-    kernel = board.default_kernel
-    initramfs: str | None = None
-    automatic = False
-    for line in lines_for(config, board):
-        key, equals, value = line.partition("=")
-        if equals and key == "kernel":
-            kernel = value
-        elif equals and key == "auto_initramfs":
-            automatic = value == "1"
-        elif line.split()[0] == "initramfs":  # the one line without "="
-            initramfs = " ".join(line.split()[1:2]) or None
-    if automatic and initramfs is None:
-        initramfs = kernel.replace("kernel", "initramfs").removesuffix(".img")
-    return Start(kernel=kernel, initramfs=initramfs)
-
-
-def lines_for(config: str, board: Board) -> Iterator[str]:
-    """Give the lines of config.txt that count for a board, without comments."""
-    for line in firmware.read(config, board.model).certain:
-        yield line.text
+    reading = firmware.read(config, board.model)
+    kernel = reading.values.get("kernel", board.default_kernel)
+    return Start(kernel=kernel, initramfs=firmware.initramfs_name(reading, kernel))

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from glovebox.boards import firmware
-from glovebox.card import bootfiles, media, system
+from glovebox.card import bootfiles, first_start, media, system
 from glovebox.errors import ConfigError
 from glovebox.host import files
 
@@ -114,12 +114,14 @@ def facts(view: View, model: firmware.Model | None) -> dict[str, object]:
                 "title": each.model.title,
                 "boots": each.boots,
                 "kernel": each.kernel,
+                "initramfs": each.initramfs,
                 "dtb": each.dtb,
                 "missing": list(each.missing),
             }
             for each in verdicts
         ],
         "config": _config(view, read_as, reading),
+        "first_start": first_start.read(view.root, view.boot).jobs,
         "users": [asdict(user) for user in system.users(view.root)],
         "units": system.units(view.root),
         "packages": system.versions(view.root),

@@ -113,6 +113,9 @@ def _config(config: Facts) -> None:
 
 
 def _people(facts: Facts) -> None:
+    if facts["first_start"]:
+        _title("What it does by itself when it starts")
+        _rows((job, ", ".join(doers)) for job, doers in facts["first_start"].items())
     _title("Users")
     rows = []
     for user in facts["users"]:

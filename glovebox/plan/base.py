@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from glovebox.card.first_start import FirstStart
 from glovebox.host import inside
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ class Base:
     suite: str
     boot: str  # where its boot partition is mounted, without the leading slash
     step: str = STEP
+    # What it would do by itself when it starts.
+    first_start: FirstStart = field(default_factory=FirstStart)
 
     @property
     def status(self) -> str:

@@ -7,7 +7,7 @@ import pytest
 
 from glovebox.boards.boards import BOARDS, Board
 from glovebox.card import table as card
-from glovebox.card.table import Start, lines_for, parse_table, start_of
+from glovebox.card.table import Start, parse_table, start_of
 from glovebox.config.schema import BoardName
 from glovebox.errors import ImageError
 from glovebox.host.run import run
@@ -75,9 +75,9 @@ def test_start(config: str, board: Board, start: Start) -> None:
 
 def test_filters_of_other_kinds_do_not_hold() -> None:
     """A section for a display, a pin or a serial number is not ours."""
-    config = "a=1\n[HDMI:0]\nb=1\n[gpio4=1]\nc=1\n[0x12345678]\nd=1\n[pi0w]\ne=1"
+    config = "kernel=a\n[HDMI:0]\nkernel=b\n[gpio4=1]\nkernel=c\n[0x12345678]\nkernel=d"
 
-    assert list(lines_for(config, ZERO)) == ["a=1"]
+    assert start_of(config, ZERO) == Start(kernel="a", initramfs=None)
 
 
 def test_files_come_out_of_a_real_image(tmp_path: Path) -> None:
