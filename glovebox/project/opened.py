@@ -235,8 +235,7 @@ def _archives(settings: BuildConfig, base: Base | None, suite: str) -> list[apt.
     if base is not None:
         from glovebox.build import imported  # noqa: PLC0415  likewise
 
-        own = imported.archives(base, mirror, raspberry_pis=settings.raspios.archive)
-        return [*own, *more]
+        return [*imported.archives(base, mirror), *more]
     return [*apt.archives(mirror, suite), *more] if more else []
 
 
