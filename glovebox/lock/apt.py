@@ -269,13 +269,17 @@ class Apt:
                 return int(email.utils.parsedate_to_datetime(found[1]).timestamp())
         raise LockError(f"no Release file of {suite} was fetched", hint="run: invoke lock")
 
-    def install_uris(self, packages: Sequence[str], *, recommends: bool, status: str) -> Change:
+    def install_uris(
+        self, packages: Sequence[str], *, recommends: bool, status: str, pins: str = ""
+    ) -> Change:
         """Give what ``apt-get install`` would do on a system whose dpkg status is ``status``.
 
-        Raises LockError when the list cannot be satisfied.
+        ``pins`` are its preferences, which may ask for other versions, or for none. Raises
+        LockError when the list cannot be satisfied.
         """
         where = self.folder / "status"
         files.write_whole(where, status)
+        files.write_whole(self.folder / "etc/preferences", pins)
         words = ["--yes", "--quiet", "--print-uris"]
         if not recommends:
             words.append("--no-install-recommends")
@@ -424,6 +428,17 @@ def without(status: str, names: Collection[str]) -> str:
         if stanza.lstrip("\n").partition("\n")[0].removeprefix("Package: ") not in names
     ]
     return "".join(f"{stanza.strip(chr(10))}\n\n" for stanza in kept)
+
+
+def pins_of(root: Path) -> str:
+    """Read the apt preferences of the system in ``root``, in the order in which apt does."""
+    parts = "etc/apt/preferences.d"
+    folder = inside.place(root, parts)
+    names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    # As apt_preferences(5) has it: no extension, or .pref.
+    listed = [f"{parts}/{name}" for name in names if re.fullmatch(r"[\w-]+(\.pref)?", name)]
+    texts = [inside.text(root, name).strip() for name in (*listed, "etc/apt/preferences")]
+    return "\n\n".join(text for text in texts if text)
 
 
 def sources_of(root: Path) -> Iterator[SourceEntry]:

@@ -19,6 +19,8 @@ Dir::State::lists "/run/glovebox-archive/lists";
 Dir::Cache "/run/glovebox-archive/cache";
 Dir::Etc::sourcelist "/run/glovebox-archive/sources.list";
 Dir::Etc::sourceparts "-";
+Dir::Etc::preferences "/dev/null";
+Dir::Etc::preferencesparts "/dev/null";
 Dir::Log "/run/glovebox-archive/log";
 APT::Sandbox::User "root";
 Acquire::Languages "none";

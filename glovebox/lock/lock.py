@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 FORMAT = 2
 # How long an index counts as fresh; `invoke lock` and `--refresh` ask the mirror at once.
 FRESH_S = 12 * 3600
+_PINNED = (
+    "the image that this one starts from pins packages (etc/apt/preferences.d), which can rule"
+    " versions out"
+)
 _KNOWN_SINCE = "building from the packages known since"
 
 
@@ -47,6 +51,8 @@ class Chain:
     requests: tuple[Request, ...]
     # dpkg's status before the first request: empty, or that of an imported image.
     installed: str = ""
+    # That image's apt preferences.
+    pins: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +150,12 @@ def question(
 ) -> str:
     """Give the digest of what a lock is asked for."""
     more = [[asdict(one) for one in wanted]] if wanted else []
-    return files.digest_json([suite, [asdict(chain) for chain in chains], list(sources), *more])
+    return files.digest_json([suite, [_asked(chain) for chain in chains], list(sources), *more])
+
+
+def _asked(chain: Chain) -> dict[str, Any]:
+    """Give all of a chain that decides the answer; one without pins asks as it always did."""
+    return {name: part for name, part in asdict(chain).items() if part or name != "pins"}
 
 
 def read(path: Path, *, asked: str) -> Lock:
@@ -238,7 +249,7 @@ def _resolve(
         )
         warnings += said
     wanted = files.digest_json(
-        [FORMAT, suite, [asdict(chain) for chain in chains], list(sources), warnings]
+        [FORMAT, suite, [_asked(chain) for chain in chains], list(sources), warnings]
         + [[asdict(one) for one in wanted_wheels]] * bool(wanted_wheels)
         + [
             (path.name, path.stat().st_size, path.stat().st_mtime_ns)
@@ -422,10 +433,11 @@ def _resolve_chain(state: apt.Apt, chain: Chain) -> dict[str, tuple[Package, ...
     for request in chain.requests:
         try:
             asked = state.install_uris(
-                request.packages, recommends=request.recommends, status=status
+                request.packages, recommends=request.recommends, status=status, pins=chain.pins
             )
         except LockError as error:
-            raise LockError(f"{request.name}: {error.message}", hint=error.hint) from error
+            hint = f"{_PINNED}, or {error.hint}" if chain.pins else error.hint
+            raise LockError(f"{request.name}: {error.message}", hint=hint) from error
         stanzas = state.stanzas({one.name for one in asked.downloads})
         groups[request.name] = tuple(_package(one, stanzas[one.name]) for one in asked.downloads)
         # What is installed anew takes the place of what was there.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from glovebox.card.first_start import FirstStart
 from glovebox.host import inside
+from glovebox.lock import apt
 
 if TYPE_CHECKING:
     from glovebox.store.store import Layer
@@ -31,3 +32,8 @@ class Base:
     def status(self) -> str:
         """The packages that are installed, as dpkg lists them."""
         return inside.text(self.layer.tree, "var/lib/dpkg/status")
+
+    @property
+    def pins(self) -> str:
+        """What its apt prefers, and rules out."""
+        return apt.pins_of(self.layer.tree)

@@ -256,10 +256,12 @@ def chains(
     variables: Mapping[str, str],
     *,
     installed: str | None = None,
+    pins: str = "",
 ) -> tuple[Chain, ...]:
     """Give what has to be resolved before a plan can be made.
 
-    ``installed`` is the dpkg status of an imported image; without one the base is made of packages.
+    ``installed`` is the dpkg status of an imported image, ``pins`` are its apt preferences; without
+    one the base is made of packages.
     """
     wanted = [Request(name="base", packages=BASE_PACKAGES)] if installed is None else []
     for sub in (one for one in stage.all_of(stages) if not one.network):
@@ -281,7 +283,13 @@ def chains(
     if any(sub.of(stage.Kind.PATCHES) for sub in stage.all_of(stages)):
         natives[QUILT] = ("quilt",)
     return (
-        Chain(name=TARGET, arch=board.arch, requests=tuple(wanted), installed=installed or ""),
+        Chain(
+            name=TARGET,
+            arch=board.arch,
+            requests=tuple(wanted),
+            installed=installed or "",
+            pins=pins,
+        ),
         *(
             Chain(
                 name=name,

@@ -116,7 +116,8 @@ def open_project(  # noqa: PLR0913  what a person can ask of a run
         for reason in added:
             monitor.say(f"  {reason}")
         _warn(monitor, settings, stages, exports, pi_gen.dated(given, 0))
-    chains = plan.chains(board, stages, given, installed=base.status if base else None)
+    known = {"installed": base.status, "pins": base.pins} if base else {}
+    chains = plan.chains(board, stages, given, **known)
     sources = plan.source_names(stages, given)
     wheel_lists = plan.wheel_lists(stages)
     if locked:

@@ -591,7 +591,7 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Path, OfficialImage | N
     ) -> SimpleNamespace:
         assert arch == "arm64"
         found.append((image, pinned))
-        return SimpleNamespace(suite="trixie", status="")
+        return SimpleNamespace(suite="trixie", status="", pins="")
 
     monkeypatch.setattr(imported, "bring_in", bring_in)
     monkeypatch.setattr(sandbox, "require_root", lambda _: None)
