@@ -58,14 +58,21 @@ def run_sub_stage(step: Step, site: Site) -> None:
                 error,
                 line=failure.Watch(root=site.root).line(text, error.tail) if script else None,
                 seconds=time.monotonic() - begun,
-                known=_wants_network(sub, error) if script else None,
+                known=_not_located(sub, error, script=script),
             ) from error
     workdir.take_out(site.work, site.at.name, site.root)
 
 
-def _wants_network(sub: stage.SubStage, error: CommandError) -> str | None:
-    """Say what helps a script that installs packages no list of its stage names."""
-    if sub.network or not re.search(_NOT_LOCATED, error.tail):
+def _not_located(sub: stage.SubStage, error: CommandError, *, script: bool) -> str | None:
+    """Say what helps a stage whose apt finds no such package."""
+    if not re.search(_NOT_LOCATED, error.tail):
+        return None
+    if sub.network:
+        return (
+            "no archive that the image names at this point has it, or a script added one and did"
+            " not call apt-get update"
+        )
+    if not script:
         return None
     return (
         "its script installs by apt, which finds the packages of NN-packages lists alone: name"

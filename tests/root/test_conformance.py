@@ -207,3 +207,43 @@ def test_every_rule_is_said() -> None:
         assert any((rule / name).exists() for name in ("expect", "absent", "fails", "images"))
         assert f"| {section} | `{rule.name}` |" in listed
     assert os.access(RULES / "compare", os.X_OK)
+
+
+@pytest.mark.long
+def test_installs_from_a_real_archive(kept: Store, tmp_path: Path) -> None:
+    """With network: true a list and a script install from Debian's archive, signed as it is.
+
+    Which one that is, the build machine's own apt says.
+    """
+    stage_a = tmp_path / "stages/stage-a"
+    for name, text in {
+        "prerun.sh": '#!/bin/bash -e\nif [ ! -d "$ROOTFS_DIR" ]; then copy_previous; fi\n',
+        "00-sub/00-run-chroot.sh": (
+            "rm -f /etc/apt/sources.list /etc/apt/sources.list.d/*\n"
+            f'echo "deb [signed-by={apt.KEYRING}] $MIRROR {SUITE} main" >/etc/apt/sources.list\n'
+            "apt-get update\n"
+        ),
+        "01-sub/00-packages-nr": "hello\n",
+        "01-sub/01-run-chroot.sh": (
+            "mkdir /result\nhello --traditional >/result/said\napt-get update\n"
+            "apt-get install --yes --no-install-recommends sl\ntest -x /usr/games/sl\n"
+        ),
+    }.items():
+        path = stage_a / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        path.chmod(0o755)
+    (tmp_path / "network").write_text("stage-a\n")
+    (tmp_path / "config").write_text(f"MIRROR='{apt.host_mirror().main}'\n")
+    with ExitStack() as stack:
+        made = build(tmp_path, kept, stack)
+        with made.builder().merged(made.last()) as root:
+            assert (root / "result/said").read_text() == "hello, world\n"
+            status = (root / "var/lib/dpkg/status").read_text()
+            lists = root / "var/lib/apt/lists"
+            assert not lists.exists() or not list(lists.glob("*_Packages"))
+
+    for name in ("hello", "sl"):
+        assert f"Package: {name}\nStatus: install ok installed\n" in status
+    (step,) = [one for one in made.plan.steps.values() if one.name.endswith("01-sub")]
+    assert any("network: true" in one for one in step.untracked)
