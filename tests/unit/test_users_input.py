@@ -301,6 +301,7 @@ def test_slow_things_say_so(
         said = ""
         while "asking the mirror" not in said and time.monotonic() < deadline:
             said += capsys.readouterr().out
+    capsys.readouterr()  # the end of that line may come later
     monkeypatch.setattr("glovebox.host.monitor._MOMENT_S", 600)
     with Monitor().slow("packages", "quick"):
         pass
@@ -359,6 +360,7 @@ def mistaken(folder: Path) -> Path:
         "stages/one/00-a/01-run.sh": b"#!/bin/bash\nrsync -a x y\nparted x\n",
         "stages/one/00-a/02-sources": b"path:nowhere\n",
         "stages/one/00-a/03-packages": b"linux-$(uname -r)\n",
+        "stages/one/00-a/05-wheels": b"duckdb=2\n",
         "stages/one/00-a/04-templates/etc/x": b"{% if %}\n",
         "stages/one/00-a/CAPABILITIES": b"root\n",
         "stages/one/EXPORT_IMAGE": b"IMG_SUFFIX=a/b\n",
@@ -387,7 +389,8 @@ def mistaken(folder: Path) -> Path:
 # What is said of each mistake above: place, and a word of the cure.
 OF_STAGES = {
     "00-run.sh: ": "sed -i", "02-sources: path:nowhere": "checkout", "03-packages: ": "expanded",
-    "04-templates/etc/x:1": "docs/", "CAPABILITIES: ": "capabilities(7)", "EXPORT_IMAGE: ": "-lite",
+    "05-wheels:1": "duckdb>=2", "04-templates/etc/x:1": "docs/",
+    "CAPABILITIES: ": "capabilities(7)", "EXPORT_IMAGE: ": "-lite",
     "one needs another before it": "NEEDS", "00-overlay.modes:1": "0640", "00-overlay.modes:2":
     "0640", "three/00-a/all is a link to /": "copy it", "ov/pipe is a pipe": "remove it",
 }  # fmt: skip
