@@ -46,6 +46,8 @@ class Board:
     gpio_wakes: bool = True  # whether the fall of pin 3 wakes it when it is halted
     # What it lacks on base debian: a Problem refuses the build, a Caution is only said.
     on_debian: Problem | Caution | None = None
+    # Firmware files its Wi-Fi needs and base debian has not, by the beginnings of their names.
+    wifi_lacks: tuple[str, ...] = ()
 
     @property
     def default_kernel(self) -> str:
@@ -101,6 +103,7 @@ _ALL = (
             " (brcmfmac43430b0, brcmfmac43436): on those there is no Wi-Fi",
             cure="add the files in the list firmware:, each with url and sha256",
         ),
+        wifi_lacks=("brcmfmac43430b0", "brcmfmac43436"),
     ),
     Board(
         name=BoardName.PI_3,

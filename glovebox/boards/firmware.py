@@ -56,6 +56,11 @@ class Model:
             return frozenset({ARMV7})
         return frozenset({ARM64} if self.kernels is _PI_5 else {ARMV7, ARM64})
 
+    @property
+    def has_rp1(self) -> bool:
+        """Tell whether its USB and network ports are behind RP1."""
+        return self.kernels is _PI_5
+
 
 _OLD = ("bootcode.bin", "start.elf", "fixup.dat")
 _NEW = ("start4.elf", "fixup4.dat")
@@ -99,10 +104,17 @@ _ALL = (
            "bcm2710-rpi-3-b bcm2837-rpi-3-b"),
     _model("3+", "Raspberry Pi 3 B+", "pi3 pi3+", 0x0D, _ARMV7,
            "bcm2710-rpi-3-b-plus bcm2837-rpi-3-b-plus"),
+    _model("3a+", "Raspberry Pi 3 A+", "pi3 pi3+", 0x0E, _ARMV7,
+           "bcm2710-rpi-3-b-plus bcm2837-rpi-3-a-plus"),
+    _model("cm3", "Compute Module 3", "pi3 cm3", 0x0A, _ARMV7,
+           "bcm2710-rpi-cm3 bcm2837-rpi-cm3-io3"),
+    _model("cm3+", "Compute Module 3+", "pi3 cm3 cm3+", 0x10, _ARMV7,
+           "bcm2710-rpi-cm3 bcm2837-rpi-cm3-io3"),
     _model("4", "Raspberry Pi 4 B", "pi4", 0x11, _PI_4, "bcm2711-rpi-4-b"),
     _model("400", "Raspberry Pi 400", "pi4 pi400", 0x13, _PI_4, "bcm2711-rpi-400"),
     _model("cm4", "Compute Module 4", "pi4 cm4", 0x14, _PI_4,
            "bcm2711-rpi-cm4 bcm2711-rpi-cm4-io"),
+    _model("cm4s", "Compute Module 4S", "pi4 cm4s", 0x15, _PI_4, "bcm2711-rpi-cm4s"),
     _model("5", "Raspberry Pi 5", "pi5", 0x17, _PI_5, "bcm2712-rpi-5-b bcm2712d0-rpi-5-b"),
     _model("500", "Raspberry Pi 500", "pi5 pi500", 0x19, _PI_5, "bcm2712-rpi-500"),
     _model("cm5", "Compute Module 5", "pi5 cm5", 0x18, _PI_5, "bcm2712-rpi-cm5-cm5io"),

@@ -10,6 +10,7 @@ from glovebox.boards import firmware
 from glovebox.card import bootfiles, first_start, media, system
 from glovebox.errors import ConfigError
 from glovebox.host import files
+from glovebox.images import lacks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -117,6 +118,7 @@ def facts(view: View, model: firmware.Model | None) -> dict[str, object]:
                 "initramfs": each.initramfs,
                 "dtb": each.dtb,
                 "missing": list(each.missing),
+                "lacks": list(lacks.of(view.root, each)),
             }
             for each in verdicts
         ],

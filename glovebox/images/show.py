@@ -84,6 +84,12 @@ def _boards(boards: Sequence[Facts]) -> None:
         kernels.setdefault(board["kernel"], []).append(_short(board))
     for kernel, titles in kernels.items():
         _console().print(f"  [green]✓[/] {escape(', '.join(titles))}  [dim]{escape(kernel)}[/]")
+    lacks: dict[str, list[str]] = {}
+    for board in boots:
+        for what in board["lacks"]:
+            lacks.setdefault(what, []).append(_short(board))
+    for what, titles in lacks.items():
+        _console().print(f"  [yellow]! {escape(', '.join(titles))}: {escape(what)}[/]")
     missing: dict[str, list[str]] = {}
     for board in boards:
         if not board["boots"]:
