@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from glovebox.boards.draw import CNX, ENTCHEN, UNMEASURED, Draw, Figure, official
 from glovebox.boards.firmware import MODELS, Model
+from glovebox.config.build import KernelFrom
 from glovebox.config.problem import Caution, Problem
 from glovebox.config.schema import BoardName
 
@@ -43,9 +44,13 @@ class Board:
     draw: Draw
     qemu_machine: str | None = None
     no_qemu: str = ""  # why there is no machine to emulate it with
+    # Where base debian takes its kernel from, unless image.yaml says otherwise.
+    kernel_from: KernelFrom = KernelFrom.SUITE
     gpio_wakes: bool = True  # whether the fall of pin 3 wakes it when it is halted
     # What it lacks on base debian: a Problem refuses the build, a Caution is only said.
     on_debian: Problem | Caution | None = None
+    # What it lacks with the suite's own kernel, where it needs that of the backports.
+    with_the_suites_kernel: Problem | None = None
     # Firmware files its Wi-Fi needs and base debian has not, by the beginnings of their names.
     wifi_lacks: tuple[str, ...] = ()
 
@@ -97,12 +102,6 @@ _ALL = (
             ),
         ),
         no_qemu="QEMU has no Zero 2 W; board 3 has the same processor",
-        on_debian=Caution(
-            path="board",
-            what="many Zero 2 W need Wi-Fi firmware that trixie's firmware-brcm80211 lacks"
-            " (brcmfmac43430b0, brcmfmac43436): on those there is no Wi-Fi",
-            cure="add the files in the list firmware:, each with url and sha256",
-        ),
         wifi_lacks=("brcmfmac43430b0", "brcmfmac43436"),
     ),
     Board(
@@ -147,11 +146,18 @@ _ALL = (
         ),
         no_qemu="QEMU has no Raspberry Pi 5",
         gpio_wakes=False,
-        on_debian=Problem(
+        kernel_from=KernelFrom.BACKPORTS,
+        on_debian=Caution(
             path="board",
-            what="'5' cannot be built on base debian: the kernel of trixie (6.12) has no driver"
-            " for RP1, the chip behind all USB ports, so no receiver would be seen",
-            cure="use board 4, or Raspberry Pi OS: base: raspios with profile: bench",
+            what="a Pi 5 takes its kernel from the backports, since the suite's own has no driver"
+            " for RP1, the chip behind its USB ports; no Pi 5 has started such an image yet",
+            cure="docs/bases.md says what only a board can show; kernel: suite is refused",
+        ),
+        with_the_suites_kernel=Problem(
+            path="kernel",
+            what="'suite' leaves a Pi 5 without USB, so no receiver would be seen: trixie's kernel"
+            " (6.12) has no driver for RP1, the chip behind all its ports",
+            cure="leave kernel: out, or write kernel: backports; or use board 4",
         ),
     ),
 )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from glovebox.config.build import RASPIOS
+from glovebox.boards import kernel
+from glovebox.config.build import RASPIOS, KernelFrom, Network
 from glovebox.config.power import PIN_WAKE, Power, Radio, Wake
 from glovebox.config.problem import Caution, Problem
 from glovebox.config.schema import Profile
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from glovebox.boards.boards import Board
+    from glovebox.config.build import BuildConfig
     from glovebox.config.schema import Config
 
 _TESTED_SUITE = "trixie"
@@ -21,6 +23,7 @@ _RASPIOS_SUITES = ("trixie", "bookworm")
 _RASPIOS_ARCHES = frozenset({"arm64"})
 # Stages that bring what an official image has already, in its own way.
 _DEBIANS_STAGES = frozenset({"base", "boot", "first-boot", "car"})
+_WITH_BACKPORTS = frozenset({"bookworm", "trixie"})
 # Those without any Debian release after it that is known yet.
 _LATER_SUITES = frozenset({"forky", "sid"})
 _PINS_CONSOLE = (14, 15)
@@ -28,26 +31,72 @@ _PINS_PULLED_UP = range(9)  # while nothing drives them
 _Found = tuple[str, str, str]
 
 
-def check_board(board: Board, base: str, *, suite: str = _TESTED_SUITE) -> list[Problem | Caution]:
-    """Say in plain words what a board lacks on a base, and the way out."""
-    if base != "debian":
-        return []  # an image brings its own kernel and firmware
+def check_board(config: BuildConfig, board: Board) -> list[Problem | Caution]:
+    """Say in plain words what a board lacks on base debian, and the way out."""
+    if config.base != "debian":
+        return list(_kernel_of_an_image(config))  # it brings its own kernel and firmware
     found: list[Problem | Caution] = []
     last = ARCHES[board.arch].last_suite
-    if last and suite in _LATER_SUITES:
+    if last and config.suite in _LATER_SUITES:
         found.append(
             Problem(
                 path="board",
-                what=f"'{board.name}' cannot be built on {suite}: Debian dropped {board.arch}"
-                f" after {last}",
+                what=f"'{board.name}' cannot be built on {config.suite}: Debian dropped"
+                f" {board.arch} after {last}",
                 cure=f"use suite {last}",
             )
         )
     elif board.on_debian is not None:
         found.append(board.on_debian)
-    if suite != _TESTED_SUITE:
-        found.append(_untested(suite))
+    found += _of_its_kernel(config, board)
+    found += _of_its_wifi(config, board)
+    if config.suite != _TESTED_SUITE:
+        found.append(_untested(config.suite))
     return found
+
+
+def _kernel_of_an_image(config: BuildConfig) -> Iterator[Problem]:
+    if config.kernel is not None:
+        yield Problem(
+            path="kernel",
+            what=f"'{config.kernel}' is said, and base {config.base} brings a kernel of its own",
+            cure="leave kernel: out, or write base: debian",
+        )
+
+
+def _of_its_kernel(config: BuildConfig, board: Board) -> Iterator[Problem]:
+    if kernel.source(config, board) is KernelFrom.SUITE:
+        if board.with_the_suites_kernel is not None:
+            yield board.with_the_suites_kernel
+        return
+    if config.suite not in _WITH_BACKPORTS:
+        yield Problem(
+            path="kernel" if config.kernel else "suite",
+            what=f"{config.suite} has no backports to take a kernel from",
+            cure=f"use suite {_TESTED_SUITE}",
+        )
+    elif board.arch != "arm64":
+        yield Problem(
+            path="kernel",
+            what=f"'backports': they have no {board.kernel} for {board.arch}",
+            cure="leave kernel: out",
+        )
+
+
+def _of_its_wifi(config: BuildConfig, board: Board) -> Iterator[Problem]:
+    """Refuse a board that could be reached by nothing: it would be found out in the vehicle."""
+    if config.network is not Network.WIFI:
+        return
+    names = [one.url.rpartition("/")[2] for one in config.firmware]
+    if not board.wifi_lacks or any(name.startswith(board.wifi_lacks) for name in names):
+        return
+    yield Problem(
+        path="board",
+        what=f"'{board.name}' could not be reached by Wi-Fi: most {board.title}s need the firmware"
+        f" {' or '.join(board.wifi_lacks)}, which Debian does not have",
+        cure="name its files under firmware:, each with url and sha256 (docs/bases.md);"
+        " or say network: usb (an adapter), network: none, or base: raspios",
+    )
 
 
 def check_raspios(config: Config, board: Board) -> list[Problem | Caution]:

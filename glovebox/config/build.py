@@ -65,6 +65,21 @@ class RaspiOs:
     )
 
 
+class KernelFrom(StrEnum):
+    """Where the kernel of base `debian` comes from."""
+
+    SUITE = "suite"
+    BACKPORTS = "backports"
+
+
+class Network(StrEnum):
+    """How a board is reached."""
+
+    WIFI = "wifi"
+    USB = "usb"
+    NONE = "none"
+
+
 class Packed(StrEnum):
     """How an image is packed for others, by the end of its name."""
 
@@ -95,6 +110,23 @@ class BuildConfig(Config):
             "help": "what it starts from: `debian`, `raspios` (Raspberry Pi OS Lite, with profile"
             " `bench`), or the path of an `.img` or `.img.xz` file; see docs/bases.md",
             "resolve": base,
+        },
+    )
+    kernel: KernelFrom | None = field(
+        default=None,
+        metadata={
+            "help": "where base `debian` takes its kernel from: the suite itself, or its backports,"
+            " which have a newer one and keep it for a few weeks (docs/bases.md); `auto`: what the"
+            " board needs",
+            "none": "auto",
+        },
+    )
+    network: Network = field(
+        default=Network.WIFI,
+        metadata={
+            "help": "how the board is reached: `usb` is an adapter at its USB port, `none` not at"
+            " all; only said, so that an image whose board would have no Wi-Fi is not built by"
+            " mistake"
         },
     )
     raspios: RaspiOs = field(default_factory=RaspiOs)

@@ -55,11 +55,13 @@ class Archive:
     optional: bool
     components: tuple[str, ...] = COMPONENTS
     keyring: Path = KEYRING
+    # Whether what is compiled may come from there, too.
+    sources: bool = True
 
     def lines(self) -> tuple[str, ...]:
-        """Give the entry in apt's one-line format, for binaries and sources."""
+        """Give the entry in apt's one-line format, for binaries and for sources."""
         parts = f"[signed-by={self.keyring}] {self.url} {self.suite} {' '.join(self.components)}"
-        return (f"deb {parts}", f"deb-src {parts}")
+        return (f"deb {parts}", f"deb-src {parts}") if self.sources else (f"deb {parts}",)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from glovebox.boards.boards import Board
     from glovebox.config.access import AccessKeys
+    from glovebox.config.build import BuildConfig
     from glovebox.config.schema import Config, FirmwareFile, StageEntry
     from glovebox.lock.lock import Lock
     from glovebox.plan.base import Base
@@ -380,7 +381,7 @@ def wheel_lists(stages: Sequence[stage.Stage]) -> tuple[Wanted, ...]:
 
 
 def make_plan(  # noqa: PLR0913  all that decides a build comes together here
-    config: Config,
+    config: BuildConfig,
     board: Board,
     lock: Lock,
     *,

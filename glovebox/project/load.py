@@ -77,7 +77,7 @@ def examine(
     if config is None:  # a value without a default is wrong: nothing can stand in for it
         raise mistakes(reader.problems)
     board = BOARDS[config.board]
-    found = check_board(board, config.base, suite=config.suite)
+    found = check_board(config, board)
     found += [*check_raspios(config, board), *locales.check(config)]
     for finding in (*found, *check_power(config, board)):
         at = dataclasses.replace(finding, source=reader.origins[finding.path])

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from glovebox.boards import kernel
 from glovebox.checkout import CHECKOUT
-from glovebox.config.build import RASPIOS
+from glovebox.config.build import RASPIOS, KernelFrom
 from glovebox.host import files, sandbox
 from glovebox.lock import apt, lock, raspios
 from glovebox.plan import fitting, plan
@@ -133,7 +134,7 @@ def open_project(  # noqa: PLR0913  what a person can ask of a run
                 sources=sources,
                 wanted_wheels=wheel_lists,
                 refresh=refresh,
-                own=_archives(settings, base, suite),
+                own=archives(settings, board, base, suite),
             )
         resolved = replace(resolved, raspios=image)
     if not quiet:
@@ -220,8 +221,10 @@ def _lowest(
     return image, imported.bring_in(file, store, monitor, arch=board.arch, pinned=image)
 
 
-def _archives(settings: BuildConfig, base: Base | None, suite: str) -> list[apt.Archive]:
-    """Give where the image's packages come from, where that is not Debian alone."""
+def archives(
+    settings: BuildConfig, board: Board, base: Base | None, suite: str
+) -> list[apt.Archive]:
+    """Give where the image's packages come from, where that is not Debian's suite alone."""
     mirror = mirror_of(settings)
     more = [
         apt.Archive(
@@ -233,6 +236,10 @@ def _archives(settings: BuildConfig, base: Base | None, suite: str) -> list[apt.
         )
         for one in settings.archives
     ]
+    if kernel.source(settings, board) is KernelFrom.BACKPORTS:
+        # Not for what is compiled: of two versions of a source the newer one is taken.
+        name = kernel.backports(suite)
+        more.append(apt.Archive(url=mirror.main, suite=name, optional=False, sources=False))
     if base is not None:
         from glovebox.build import imported  # noqa: PLC0415  likewise
 

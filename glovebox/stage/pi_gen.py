@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from glovebox.boards import kernel
 from glovebox.config import rules
 from glovebox.errors import ConfigError
 from glovebox.host.arch import ARCHES
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from glovebox.boards.boards import Board
-    from glovebox.config.schema import Config
+    from glovebox.config.build import BuildConfig
     from glovebox.stage.stage import Stage
 
 PLACES = rules.PLACES
@@ -49,7 +50,7 @@ _CAPSH_ARG = "--drop=cap_setfcap"
 _POWER_PACKAGES = "gpiod"
 
 
-def variables(config: Config, board: Board) -> dict[str, str]:
+def variables(config: BuildConfig, board: Board) -> dict[str, str]:
     """Give what stages find in their environment: pi-gen's names, and a few of ours.
 
     The names and their defaults are those of pi-gen's build.sh.
@@ -83,7 +84,7 @@ def variables(config: Config, board: Board) -> dict[str, str]:
         **({} if config.environment.get("SETFCAP") == "1" else {"CAPSH_ARG": _CAPSH_ARG}),
         "BOARD": str(board.name),
         "BOARD_DTB": board.dtb,
-        "KERNEL_PACKAGE": board.kernel,
+        "KERNEL_PACKAGE": kernel.package(config, board),
         "QUEUE_SERVER": str(config.queue.server),
         "POWER_LATCH_PIN": str(config.power.latch_pin or ""),
         "POWER_PACKAGES": _POWER_PACKAGES if config.power.watched_pin else "",

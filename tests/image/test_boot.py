@@ -39,6 +39,17 @@ def test_root_is_named_by_the_card(host: Host, facts: Facts) -> None:
     assert [boot, FIRMWARE] in fstab
 
 
+@pytest.mark.stage("boot")
+@pytest.mark.level("chroot")
+def test_the_graphics_memory_is_the_device_tree_s(host: Host, facts: Facts) -> None:
+    """No word of the command line overrides where each board's tree sets it aside."""
+    if facts.base != "debian":
+        pytest.skip("another image says itself where the graphics' memory is")
+    words = host.check_output(f"cat {FIRMWARE}/cmdline.txt").split()
+
+    assert [word for word in words if word.startswith("cma=")] == []
+
+
 @pytest.mark.level("chroot")
 def test_what_is_started_is_there(host: Host, facts: Facts, start: Start) -> None:
     """The kernel and the initramfs config.txt names, and the board's device tree, are there."""

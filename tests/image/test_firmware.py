@@ -27,11 +27,15 @@ HOOK = "/etc/kernel/postinst.d/z50-raspi-firmware"
 
 
 def boards(facts: Facts) -> list[Model]:
-    """Give every board whose processor this image is for: its card may be put into any of them."""
+    """Give every board whose processor this image is for: its card may be put into any of them.
+
+    Into a Pi 5 only one that was made for it: others have a kernel without its USB.
+    """
     return [
         board.model
         for board in BOARDS.values()
-        if board.arch == facts.arch and board.name is not BoardName.PI_5
+        if board.arch == facts.arch
+        and (board.name is not BoardName.PI_5 or facts.board == board.name)
     ]
 
 

@@ -154,8 +154,9 @@ def test_what_the_firmware_is_told(host: Host, facts: Facts, power: dict[str, ob
         "arm_freq": str(power["clock"]) if power["clock"] else None,
     }
     latch = power["latch_pin"]
+    folder = "overlays/pi5" if model.has_rp1 else "overlays"
     overlays = {
-        "card": True,
+        "card": not model.has_rp1,
         "no-bluetooth": not power["bluetooth"],
         "latch": bool(latch),
         "wake": power["wake"] == "gpio",
@@ -166,7 +167,7 @@ def test_what_the_firmware_is_told(host: Host, facts: Facts, power: dict[str, ob
         [f"gpio={latch}=op,dh"] if latch else []
     )
     assert {one.file for one in devicetree.overlays(reading)} == {
-        f"overlays/glovebox-{name}.dtbo" for name, asked in overlays.items() if asked
+        f"{folder}/glovebox-{name}.dtbo" for name, asked in overlays.items() if asked
     }
 
 

@@ -18,7 +18,8 @@ import pytest
 from glovebox.boards.boards import BOARDS, Board
 from glovebox.build.builder import Builder
 from glovebox.config.access import AccessKeys
-from glovebox.config.schema import BoardName, Config, StageEntry, User
+from glovebox.config.build import BuildConfig
+from glovebox.config.schema import BoardName, StageEntry, User
 from glovebox.errors import GloveboxError
 from glovebox.host.arch import host_arch
 from glovebox.host.monitor import Monitor
@@ -89,7 +90,7 @@ class Conformance:
         self.ears = Ears()
         names = lines(rule / "list") or sorted(path.name for path in (rule / "stages").iterdir())
         given = pi_gen.source(rule / "config", {}) if (rule / "config").exists() else {}
-        config = Config(
+        config = BuildConfig(
             board=own_board().name,
             stages=tuple(
                 StageEntry(

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from glovebox.boards import firmware
+from glovebox.boards.boards import BOARDS
 from glovebox.config.power import Power, Wake
-from glovebox.config.schema import Config
+from glovebox.config.schema import BoardName, Config
+from glovebox.emulator import devicetree
 from glovebox.host.run import run
 from glovebox.stage import template
 
@@ -146,7 +149,10 @@ def latch(folder: Path, verb: str) -> tuple[str, list[str]]:
     """Run the hook as systemd would at the very end; give the pin and what was called."""
     config = Config(power=Power(wake=Wake.LATCH, latch_pin=17))
     name = "usr/lib/systemd/system-shutdown/glovebox-latch"
-    made = {one.name: one for one in template.render(TEMPLATES, {"config": config})}
+    made = {
+        one.name: one
+        for one in template.render(TEMPLATES, {"config": config, "board": BOARDS[config.board]})
+    }
     assert made[name].program
     script = folder / "latch"
     script.write_text(made[name].text)
@@ -172,6 +178,25 @@ def test_the_latch_is_held_over_a_reboot(tmp_path: Path, verb: str) -> None:
 WIRED = Power(wake=Wake.LATCH, latch_pin=17, off_pin=27, off_after=10)
 
 
+def rendered(config: Config) -> dict[str, str]:
+    """Give the files of the templates for a configuration and its board."""
+    context = {"config": config, "board": BOARDS[config.board]}
+    return {one.name: one.text for one in template.render(TEMPLATES, context)}
+
+
+def test_a_pi_5_gets_overlays_of_its_own() -> None:
+    """Its firmware finds them under the same names; a card in another board takes the others'."""
+    config = Config(board=BoardName.PI_5, power=Power(wake=Wake.LATCH, latch_pin=17))
+    text = rendered(config)["etc/glovebox/config.txt.d/20-power.txt"]
+
+    for board, folder in (("5", "overlays/pi5"), ("4", "overlays")):
+        found = devicetree.overlays(firmware.read(text, firmware.MODELS[board]))
+        assert [one.file for one in found] == [
+            f"{folder}/glovebox-no-bluetooth.dtbo",
+            f"{folder}/glovebox-latch.dtbo",
+        ]
+
+
 @pytest.mark.parametrize(
     ("power", "base", "lines"),
     [
@@ -193,7 +218,7 @@ WIRED = Power(wake=Wake.LATCH, latch_pin=17, off_pin=27, off_after=10)
 def test_each_base_gets_the_lines_it_understands(power: Power, base: str, lines: list[str]) -> None:
     """Our overlays on Debian's device trees, Raspberry Pi's and its parameters on its own."""
     config = Config(power=power, base=base)
-    made = {one.name: one.text for one in template.render(TEMPLATES, {"config": config})}
+    made = rendered(config)
     found = made["etc/glovebox/config.txt.d/20-power.txt"].splitlines()
 
     assert set(lines) <= set(found)

@@ -17,8 +17,8 @@ from glovebox.boards.firmware import MODELS
 from glovebox.boards.power import report
 from glovebox.card.table import start_of
 from glovebox.checkout import CHECKOUT
+from glovebox.config.build import BuildConfig
 from glovebox.config.power import Power
-from glovebox.config.schema import BoardName, Config
 from glovebox.host import files
 from glovebox.host.arch import ARCHES
 from glovebox.host.run import PATH, run
@@ -28,6 +28,8 @@ from glovebox.trials import suite
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from glovebox.config.schema import BoardName
 
 # What a plan has no use for: it starts nothing and shows a table.
 RUNS_STEPS = {"trials", "build", "images", "emulator", "verify"}
@@ -192,7 +194,7 @@ def imaginary() -> Board:
 def test_a_new_board_is_one_entry() -> None:
     """What asks for a board takes all it needs from its entry: there is no second table."""
     board = imaginary()
-    config = Config(power=Power(cores=8, clock=3000))
+    config = BuildConfig(power=Power(cores=8, clock=3000))
 
     given = pi_gen.variables(config, board)
     asked = plan.chains(board, (), given)
@@ -200,7 +202,7 @@ def test_a_new_board_is_one_entry() -> None:
     assert given["BOARD"] == "6"
     assert given["BOARD_DTB"] == "bcm2713-rpi-6-b.dtb"
     assert {chain.arch for chain in asked if chain.name == plan.TARGET} == {"arm64"}
-    assert check_board(board, "debian") == []
+    assert check_board(config, board) == []
     assert check_power(config, board) == []
     assert start_of("[pi5]\nkernel=six.img\n", board).kernel == "six.img"
     assert "Board 6, " in report(board, config.power, battery_wh=600, efficiency=0.5, extra_ma=0)

@@ -186,7 +186,14 @@ hint: 8 to 63 ASCII characters, or the key as 64 hex digits"""
     [
         # What it starts from
         ("board: 2", "board: 2 is not one of zero-w, zero-2-w, 3, 4, 5"),
-        ("board: 5", "board: '5' cannot be built on base debian"),
+        ("board: 5\nkernel: suite", "kernel: 'suite' leaves a Pi 5 without USB, so no receiver would be seen: trixie's kernel (6.12) has no driver for RP1, the chip behind all its ports; hint: leave kernel: out"),  # noqa: E501  whole lines
+        ("board: 5\nsuite: forky", "suite: forky has no backports to take a kernel from; hint: use suite trixie"),  # noqa: E501  whole lines
+        ("kernel: backports", "kernel: 'backports': they have no linux-image-rpi for armel; hint: leave kernel: out"),  # noqa: E501  whole lines
+        ("board: 3\nkernel: backport", "kernel: 'backport' is not one of suite, backports; hint: did you mean backports?"),  # noqa: E501  whole lines
+        ("base: raspios\nprofile: bench\nstages: [telematics]\nboard: 3\nkernel: backports", "kernel: 'backports' is said, and base raspios brings a kernel of its own; hint: leave kernel: out"),  # noqa: E501  whole lines
+        ("board: zero-2-w", "board: 'zero-2-w' could not be reached by Wi-Fi: most Raspberry Pi Zero 2 Ws need the firmware brcmfmac43430b0 or brcmfmac43436, which Debian does not have; hint: name its files under firmware:, each with url and sha256 (docs/bases.md); or say network: usb (an adapter), network: none, or base: raspios"),  # noqa: E501  whole lines
+        ("board: zero-2-w\nfirmware: [{url: 'http://x.example/other.bin', sha256: '" + "0" * 64 + "'}]", "'zero-2-w' could not be reached by Wi-Fi"),  # noqa: E501  whole lines
+        ("network: lan", "network: 'lan' is not one of wifi, usb, none"),
         ("base: auto", "base: 'auto' is neither a base nor the path of an .img or .img.xz file; hint: use debian or raspios"),  # noqa: E501  whole lines
         ("base: raspbios", "did you mean raspios?"),
         ("base: raspios\nboard: '3'", "profile: 'car' is not built on base raspios yet"),

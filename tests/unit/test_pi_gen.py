@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from glovebox.boards.boards import BOARDS
-from glovebox.config.schema import Config
+from glovebox.config.build import BuildConfig
 from glovebox.errors import ConfigError
 from glovebox.project.load import load
 from glovebox.stage import pi_gen, stage
@@ -64,7 +64,7 @@ def test_a_suffix_is_part_of_a_name(tmp_path: Path) -> None:
 
 def test_dates_are_those_of_the_packages() -> None:
     """Names with a date follow from the lock, so the same packages give the same names."""
-    config = Config(hostname="van")
+    config = BuildConfig(hostname="van")
     given = pi_gen.variables(config, BOARDS[config.board])
 
     dated = pi_gen.dated(given, 1_700_000_000)
@@ -89,7 +89,7 @@ STAGE_LIST="stage* /last"
 """
 
 
-def configured(folder: Path, yaml: str) -> Config:
+def configured(folder: Path, yaml: str) -> BuildConfig:
     """Load image.yaml beside pi-gen's file."""
     for name in ("stage1", "stage0"):
         (folder / name).mkdir()

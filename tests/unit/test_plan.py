@@ -12,9 +12,9 @@ import pytest
 
 from glovebox.boards.boards import BOARDS
 from glovebox.config.access import AccessKeys
+from glovebox.config.build import BuildConfig
 from glovebox.config.schema import (
     BoardName,
-    Config,
     Disk,
     FirmwareFile,
     Network,
@@ -101,8 +101,8 @@ class World:
     """All that a plan is made of; a case changes one thing in it."""
 
     checkout: Path
-    config: Config = field(
-        default_factory=lambda: Config(
+    config: BuildConfig = field(
+        default_factory=lambda: BuildConfig(
             stages=(StageEntry(path="car"),),
             overlays=("own",),
             firmware=(FirmwareFile(url="http://example.org/fw/a.bin", sha256="a" * 64),),
@@ -635,7 +635,7 @@ def test_source_names(tmp_path: Path) -> None:
 
 def test_variables_are_pi_gens() -> None:
     """An existing stage finds pi-gen's names; the owner's own variables win over all."""
-    config = Config(hostname="van", environment={"RELEASE": "mine", "EXTRA": "x"})
+    config = BuildConfig(hostname="van", environment={"RELEASE": "mine", "EXTRA": "x"})
 
     given = pi_gen.variables(config, BOARDS[config.board])
 
@@ -748,7 +748,7 @@ def test_the_owners_variables_are_not_written_down(tmp_path: Path) -> None:
 @pytest.mark.parametrize("profile", list(Profile))
 def test_what_needs_a_car_s_disk(profile: Profile) -> None:
     """Without a data partition there is neither its stage nor a file for the owner on the card."""
-    config = Config(profile=profile)
+    config = BuildConfig(profile=profile)
     names = [one.name for one in plan.read_stages(config, load.CHECKOUT)]
 
     assert ("car" in names) is ("first-boot" in names) is config.car

@@ -9,6 +9,7 @@ import pytest
 
 from glovebox.boards.boards import BOARDS
 from glovebox.boards.check import check_power
+from glovebox.config.build import BuildConfig
 from glovebox.config.power import Governor, Led, Power, Radio, Wake
 from glovebox.config.schema import BoardName, Config, Network, Profile, StageEntry, Wifi
 from glovebox.stage.pi_gen import variables
@@ -103,8 +104,8 @@ def test_something_follows_the_state_only_with_a_recorder() -> None:
 def test_the_watcher_is_installed_where_a_pin_is_watched() -> None:
     """Gpiod comes with a pin, and the latch's number reaches the overlay."""
     board = BOARDS[BoardName.ZERO_W]
-    plain = variables(Config(), board)
-    wired = variables(Config(power=replace(LATCH, off_pin=27)), board)
+    plain = variables(BuildConfig(), board)
+    wired = variables(BuildConfig(power=replace(LATCH, off_pin=27)), board)
 
     assert (plain["POWER_PACKAGES"], plain["POWER_LATCH_PIN"]) == ("", "")
     assert (wired["POWER_PACKAGES"], wired["POWER_LATCH_PIN"]) == ("gpiod", "17")
