@@ -248,6 +248,8 @@ def flash(
             raise Exit(f"{said}: run the same command again", code=INTERRUPTED) from error
         out_of_it = "ejected: take it out" if flash_.eject(disk) else "you can take it out"
         monitor.say(f"{given.image.name} is on {disk.device}, whole; {out_of_it}")
+        if where := ways.answers(given.image):
+            monitor.say(where)
 
 
 def _agreed(what: str, name: str) -> None:

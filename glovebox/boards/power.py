@@ -45,7 +45,7 @@ def _all_savings(board: Board, power: Power) -> Iterator[Saving | None]:
         not power.hdmi,
         "hdmi: false",
         Figure(milliampere=20, source=f"{_EXCHANGE}, on a Zero; Jeff Geerling: 25"),
-        "no screen to look for faults on",
+        "no screen to look for faults on; a board without a name saves it once it is set up",
     )
     yield _when(not power.bluetooth, "bluetooth: false", UNMEASURED, "no Bluetooth")
     yield _when(not power.audio, "audio: false", UNMEASURED, "no sound")

@@ -361,6 +361,12 @@ class Config:
         return self.profile is Profile.CAR and any(entry.path == CAR_STAGE for entry in self.stages)
 
     @property
+    def shows_name(self) -> bool:
+        """Whether a screen shows the board's name until it is set up: nobody gave it one yet."""
+        unnamed = self.hostname == rules.AUTO and not self.power.hdmi
+        return unnamed and self.car and any(one.path == FIRST_BOOT_STAGE for one in self.stages)
+
+    @property
     def shows_state(self) -> bool:
         """Whether there is a recorder, and something on the board that follows its state."""
         power = self.power

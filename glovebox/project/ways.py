@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from glovebox.config.rules import AUTO
+from glovebox.config.rules import AUTO, DEFAULT_HOSTNAME
 from glovebox.errors import plain
+from glovebox.host import files
 from glovebox.project import export, imager, offer, private, serve
 
 if TYPE_CHECKING:
@@ -45,6 +46,23 @@ def how_to_flash(project: Project) -> None:
         "Try it:    ./invoke boot     Prove it: ./invoke verify",
     ):
         console.print(line, markup=False)
+
+
+def answers(image: Path) -> str:
+    """Say where the board of a flashed image will answer; nothing of an image that is not ours."""
+    name = image.name.partition(".img")[0]
+    told = files.read_object(image.with_name(f"{name}.manifest.json")) or {}
+    hostname, user = told.get("hostname"), told.get("user")
+    if not hostname or not user:
+        return ""
+    if hostname != AUTO:
+        return f"it answers to {hostname}.local: ssh {user}@{hostname}.local"
+    if not told.get("car"):
+        return f"it answers to {DEFAULT_HOSTNAME}.local: ssh {user}@{DEFAULT_HOSTNAME}.local"
+    return (
+        "it names itself by its serial number, which a screen at HDMI shows until it is set up;"
+        " a name of yours: hostname in glovebox.yaml on the card"
+    )
 
 
 def disks(found: Sequence[Disk]) -> None:
@@ -85,7 +103,8 @@ def _name_told(config: Config) -> tuple[str, ...]:
         return ()
     return (
         "           SERIAL: the last eight digits of the board's serial number; for another name",
-        "           write hostname: into image.local.yaml, or into glovebox.yaml on the card",
+        "           write hostname: into image.local.yaml, or into glovebox.yaml on the card;",
+        "           until then a screen at HDMI shows it, for which HDMI stays on",
     )
 
 

@@ -7,8 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from glovebox.boards import firmware
+from glovebox.boards.boards import BOARDS
+from glovebox.config.rules import AUTO
+from glovebox.config.schema import BoardName
 from glovebox.emulator.emulator import Login, ssh_config
 from glovebox.host.run import run
+from glovebox.onboard.firstboot.screen import FILE as SCREEN
 from tests.image import filled as owner
 
 if TYPE_CHECKING:
@@ -51,6 +56,54 @@ def test_the_file_is_on_the_card(host: Host) -> None:
     assert all(b"\n" not in line and line[:1] in {b"", b"#"} for line in lines)
     assert host.run("/usr/lib/glovebox/anything-new").rc == 1
     assert host.check_output(f"systemctl is-enabled {UNIT}") == "enabled"
+
+
+@pytest.mark.level("chroot", highest="chroot")
+def test_a_screen_shows_the_name_until_the_board_is_set_up(tree: Path, facts: Facts) -> None:
+    """An image that nobody named lets the firmware make a picture; one with a name does not."""
+    if facts.base != "debian" or facts.power is None:
+        pytest.skip("this image's own config.txt decides about the screen")
+    folder = tree / "boot/firmware"
+    text = (folder / "config.txt").read_text()
+
+    def included(name: str) -> str | None:
+        return (folder / name).read_text() if (folder / name).is_file() else None
+
+    values = firmware.read(text, BOARDS[BoardName(facts.board)].model, included).values
+    shown = facts.hostname == AUTO and not facts.power["hdmi"]
+
+    assert (folder / SCREEN).exists() is shown
+    if not facts.power["hdmi"]:
+        assert values["hdmi_ignore_hotplug"] == ("0" if shown else "1")
+        assert values["max_framebuffers"] == ("1" if shown else "0")
+
+
+@pytest.mark.level("chroot")
+def test_no_login_is_offered_that_nobody_could_pass(host: Host, facts: Facts) -> None:
+    """At a screen and a serial console there is a prompt only where somebody has a password."""
+    for unit in ("getty@tty1.service", "serial-getty@ttyS1.service"):
+        folder = f"/etc/systemd/system/{unit.partition('@')[0]}@.service.d"
+        (line,) = (
+            line.partition("=")[2]
+            for line in host.check_output(f"cat {folder}/*.conf").splitlines()
+            if line.startswith("ExecCondition=")
+        )
+
+        assert host.run(line).succeeded is facts.password
+
+
+@pytest.mark.level("emulated", highest="emulated")
+def test_the_screen_says_where_the_board_answers(host: Host, facts: Facts) -> None:
+    """Without a picture nothing is written; with one the name, the user and the address are."""
+    told = host.check_output("systemctl show -p ConditionResult,ActiveState glovebox-screen")
+    host.check_output("/usr/lib/glovebox/show-name /dev/tty1 1")
+    shown = host.check_output("cat /dev/vcs1")
+
+    assert set(told.splitlines()) == {"ConditionResult=no", "ActiveState=inactive"}
+    name = host.check_output("cat /etc/hostname")
+    assert f"ssh {facts.user}@{name}.local" in shown
+    assert host.check_output("hostname -I").split()[0] in shown
+    assert facts.password or host.run("systemctl is-active getty@tty1.service").failed
 
 
 @pytest.mark.level("chroot")

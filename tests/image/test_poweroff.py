@@ -13,6 +13,7 @@ from glovebox.emulator import nmea
 from glovebox.emulator.emulator import Login, boot, find_qemu
 from glovebox.host import files
 from glovebox.host.run import run
+from glovebox.onboard.firstboot.screen import FILE as SCREEN
 from tests.image import filled as owner
 from tests.image.drives import LONG_DRIVE_S
 
@@ -102,6 +103,8 @@ def test_card_was_wiped(
             "--recursive",
             "--exclude",
             owner.CMDLINE,
+            "--exclude",
+            SCREEN,
             tmp_path / "shipped",
             tmp_path / "used",
         ],
@@ -111,6 +114,10 @@ def test_card_was_wiped(
     # Blanks stand where Imager's words stood.
     was, now = ((tmp_path / name / owner.CMDLINE).read_text() for name in ("shipped", "used"))
     assert now.split() == was.split()
+    if (tmp_path / "shipped" / SCREEN).exists():
+        # The picture at HDMI was for a board that nobody had set up.
+        lines = (tmp_path / "used" / SCREEN).read_text().splitlines()
+        assert [line for line in lines if not line.startswith("#")] == []
     notes = (tmp_path / "used" / owner.NOTES).read_text()
     assert all(f"\n{name}: " in notes for name in owner.HABITS)
     boot = card.table(used).boot

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from glovebox.boards import firmware
 from glovebox.config import rules
 from glovebox.config.schema import Network, Secret
 from glovebox.host.run import run
-from glovebox.onboard.firstboot import habits, takeover
+from glovebox.onboard.firstboot import habits, screen, takeover
 from glovebox.onboard.firstboot.card import FILE, Wanted, read
 from glovebox.onboard.firstboot.forms import read as forms
 from glovebox.onboard.firstboot.takeover import MISTAKES, take_over
@@ -336,6 +337,75 @@ def test_look_for_something_new_knows_every_form(places: Places) -> None:
         assert anything_new(places), word
     (places.boot / "cmdline.txt").write_text(f"{OWN} systemd.unit=multi-user.target mads=nocloud\n")
     assert not anything_new(places)
+
+
+def lit(places: Places) -> Places:
+    """Let a card have the file that makes a picture at HDMI."""
+    shipped_ = STAGE / "01-overlay/usr/share/glovebox" / screen.FILE
+    (places.boot / screen.FILE).write_bytes(shipped_.read_bytes())
+    return places
+
+
+def hdmi(places: Places) -> tuple[str | None, str | None]:
+    """Give what the firmware of a Zero W makes of it, behind the words that keep HDMI off."""
+
+    def included(name: str) -> str | None:
+        return (places.boot / name).read_text()
+
+    config = f"hdmi_ignore_hotplug=1\nmax_framebuffers=0\ninclude {screen.FILE}\n"
+    reading = firmware.read(config, firmware.MODELS["zero-w"], included)
+    assert reading.notes == ()
+    return reading.values["hdmi_ignore_hotplug"], reading.values["max_framebuffers"]
+
+
+def test_the_picture_ends_when_the_board_is_set_up(places: Places) -> None:
+    """Settings from the card end it; words and files that ask for nothing do not."""
+    lit(places)
+    (places.boot / "meta-data").write_bytes(META)
+    started(places)
+    assert hdmi(places) == ("0", "1")
+
+    (places.boot / FILE).write_text("hostname: van\n")
+    started(places)
+
+    assert hdmi(places) == ("1", "0")
+
+
+def test_a_cut_while_the_picture_is_put_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whenever the power goes the firmware reads the file, and the next start ends it."""
+    monkeypatch.setattr(takeover, "_check_data", lambda _: None)
+    uncut = FakeDisk()
+    for cut in range(100):
+        places = lit(board(tmp_path / str(cut)))
+        (places.boot / FILE).write_text("hostname: van\n")
+        if cut == 0:
+            started(places, uncut)
+            continue
+        if cut >= uncut.calls:
+            break
+        with pytest.raises(PowerCut):
+            started(places, FakeDisk(cut))
+        hdmi(places)
+
+        assert started(places)[0] == 0
+        assert hdmi(places) == ("1", "0"), f"cut {cut}"
+    assert cut == uncut.calls
+
+
+def test_the_screen_names_the_board(tmp_path: Path) -> None:
+    """The script says name, user and address, and writes again only when they change."""
+    places = board(tmp_path)
+    shown = tmp_path / "screen"
+    (tmp_path / "hostname").write_text("#!/bin/sh\necho 192.168.1.7\n")
+    (tmp_path / "hostname").chmod(0o755)
+    script = STAGE / "01-overlay/usr/lib/glovebox/show-name"
+
+    run([script, shown, "1", places.root], env={"PATH": f"{tmp_path}:/usr/bin:/bin"})
+
+    assert "ssh pi@glovebox.local" in shown.read_text()
+    assert "by address:  192.168.1.7" in shown.read_text()
 
 
 def test_large_forms_are_not_read_whole(places: Places) -> None:

@@ -18,7 +18,7 @@ import pytest
 from glovebox.errors import ConfigError, HostError
 from glovebox.host.monitor import Monitor
 from glovebox.host.run import start
-from glovebox.project import imager, offer, publish, serve
+from glovebox.project import imager, offer, publish, serve, ways
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -270,3 +270,24 @@ def test_the_verb_publish(out: Path, tmp_path: Path) -> None:
     assert (tmp_path / "www/van-3.img.zst").is_file()
     assert (without, (tmp_path / "other").exists()) == (2, False)
     assert "--url" in wrong
+
+
+@pytest.mark.parametrize(
+    ("facts", "told"),
+    [
+        ({"hostname": "truck-7", "user": "pi", "car": True}, "truck-7.local: ssh pi@truck-7.local"),
+        ({"hostname": "auto", "user": "pi", "car": True}, "it names itself by its serial number"),
+        ({"hostname": "auto", "user": "pi", "car": False}, "ssh pi@glovebox.local"),
+        ({}, ""),
+    ],
+)
+@pytest.mark.parametrize("kind", ["img", "img.zst"])
+def test_where_a_flashed_board_answers(
+    tmp_path: Path, facts: dict[str, object], told: str, kind: str
+) -> None:
+    """The name that was set is told with the card; of an image without papers nothing is said."""
+    if facts:
+        (tmp_path / "truck.manifest.json").write_text(json.dumps(facts))
+
+    assert told in ways.answers(tmp_path / f"truck.{kind}")
+    assert bool(told) is bool(ways.answers(tmp_path / f"truck.{kind}"))

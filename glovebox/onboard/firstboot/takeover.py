@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glovebox.config.problem import Problem
-from glovebox.onboard.firstboot import habits, keep, wipe
+from glovebox.onboard.firstboot import habits, keep, screen, wipe
 from glovebox.onboard.firstboot.card import (
     CERTIFICATES,
     FILE,
@@ -225,6 +225,8 @@ def _wipe(found: Found, wanted: Wanted, notes: Sequence[str], places: Places, di
         with writable(places.boot, disk):
             if notes:
                 _add_notes(notes, places, disk)
+            if not wanted.nothing:
+                screen.put_out(places.boot, disk)
             for name in names:
                 path = places.boot / name
                 if name == FILE:

@@ -1,1 +1,1 @@
-systemctl enable glovebox-settings.service
+systemctl enable glovebox-settings.service glovebox-screen.service
