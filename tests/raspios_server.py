@@ -14,6 +14,7 @@ import re
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,8 @@ from glovebox.lock import raspios, signature
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.stock_image import Stock
 
 HERE = Path(__file__).with_name("raspios")
 SIGNER = "A99D137547C916AACC54AC2AD64D9637386A66CD"
@@ -76,7 +79,7 @@ class Server:
     number is its answer.
     """
 
-    files: dict[str, bytes] = field(default_factory=dict)
+    files: dict[str, bytes | Path] = field(default_factory=dict)
     moods: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
     # From which byte on the image was asked for, each time.
@@ -93,6 +96,27 @@ class Server:
         }  # fmt: skip
         for name, content in files.items():
             self.files[places[name]] = content
+
+    def publish(self, *stocks: Stock) -> None:
+        """Have these stand-ins of whole images, listed, with their key and package archives."""
+        entries = []
+        for one in stocks:
+            entries.append(
+                entry(
+                    one.packed.name,
+                    url=f"{raspios.SERVER}/{one.public_path}",
+                    extract_size=one.raw_size,
+                    extract_sha256=one.raw_sha256,
+                    image_download_size=one.size,
+                    image_download_sha256=one.sha256,
+                )
+            )
+            self.files[f"/{one.public_path}"] = one.packed
+            self.files[f"/{one.public_path}.sig"] = Path(f"{one.packed}.sig")
+            self.files[f"/{raspios.KEY}"] = one.key
+            for path in (path for path in one.archive.rglob("*") if path.is_file()):
+                self.files[f"/debian/{path.relative_to(one.archive)}"] = path
+        self.files[f"/{raspios.LIST}"] = json.dumps(listing(*entries)).encode()
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -111,12 +135,23 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._endless()
         elif self.path not in server.files:
             self.send_error(404)
-        elif self.path.endswith(".xz"):
-            self._image(server.files[self.path])
         else:
-            self._send(200, server.files[self.path])
+            self._give(server.files[self.path])
 
-    def _image(self, content: bytes) -> None:
+    def _give(self, content: bytes | Path) -> None:
+        if isinstance(content, Path):
+            with content.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
+                self._answer(data)
+        else:
+            self._answer(content)
+
+    def _answer(self, content: bytes | mmap) -> None:
+        if self.path.endswith(".xz"):
+            self._image(content)
+        else:
+            self._send(200, content)
+
+    def _image(self, content: bytes | mmap) -> None:
         found = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
         begin = int(found[1]) if found else 0
         self.stand_in.begun.append(begin)
@@ -140,7 +175,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         ends = {"drop": len(content) // 3, "dead": 0}
         self._send(206 if begin else 200, content[begin:], until=ends.get(mood))
 
-    def _send(self, status: int, content: bytes, *, until: int | None = None) -> None:
+    def _send(self, status: int, content: bytes | mmap, *, until: int | None = None) -> None:
         self.send_response(status)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
