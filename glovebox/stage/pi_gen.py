@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 from glovebox.boards import kernel
 from glovebox.config import rules
 from glovebox.errors import ConfigError
+from glovebox.host import chroot, hints
 from glovebox.host.arch import ARCHES
 from glovebox.host.run import CommandError, environment, run
 
@@ -136,7 +138,10 @@ def exports(stages: Sequence[Stage], given: Mapping[str, str]) -> tuple[Export, 
 
 
 def source(script: Path, given: Mapping[str, str]) -> dict[str, str]:
-    """Source a file in bash and give the variables it sets; raises ConfigError when it fails."""
+    """Source a file in bash and give the variables it sets; raises ConfigError when it fails.
+
+    As root it runs as a stage's host scripts do, with the machine read-only around it.
+    """
     if b"\r\n" in script.read_bytes():
         raise ConfigError(
             f"{script} has the line ends of Windows (CRLF), which a shell takes into its values",
@@ -144,10 +149,13 @@ def source(script: Path, given: Mapping[str, str]) -> dict[str, str]:
         )
     before = environment(given)
     command = ["bash", "-e", "-c", _SOURCING, "bash", str(script.parent), str(script)]
+    if os.geteuid() == 0:
+        command = chroot.on_host(command, write=(), need=(script.parent.parent, script.parent))
     try:
         said = run(command, env=before).stdout
     except CommandError as error:
-        raise ConfigError(f"{script} cannot be sourced:\n{error.tail}") from error
+        hint = hints.hint_for(error.tail)
+        raise ConfigError(f"{script} cannot be sourced:\n{error.tail}", hint=hint) from error
     entries = said.rpartition(f"\0{_MARK}\0")[2].split("\0")
     after = dict(entry.split("=", 1) for entry in entries if "=" in entry)
     ignored = {"_", "PWD", "OLDPWD", "SHLVL", "status"}

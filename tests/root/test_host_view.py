@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pytest
 
+from glovebox.errors import ConfigError
 from glovebox.host import chroot, mounts
 from glovebox.host.run import run
+from glovebox.stage import pi_gen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,3 +90,19 @@ def test_a_mount_of_the_root_keeps_its_rights(root: Path) -> None:
 
     assert status != 0
     assert "Read-only file system" in said
+
+
+def test_what_is_sourced_sees_the_same() -> None:
+    """EXPORT_IMAGE and pi-gen's config are read by a shell that can change nothing here."""
+    with TemporaryDirectory(dir=Path.home()) as made:
+        script = Path(made) / "stage/EXPORT_IMAGE"
+        script.parent.mkdir()
+        script.with_name("name").write_text("-lite")
+        script.write_text("IMG_SUFFIX=$(cat ./name)\ntouch /tmp/x /var/tmp/y\n")
+        assert pi_gen.source(script, {}) == {"IMG_SUFFIX": "-lite"}
+
+        for place in (made, "/etc", "/run"):
+            script.write_text(f"touch {place}/canary\n")
+            with pytest.raises(ConfigError, match="Read-only file system"):
+                pi_gen.source(script, {})
+        assert not (Path(made) / "canary").exists()
