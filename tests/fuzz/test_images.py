@@ -146,16 +146,7 @@ def small_card(kind: str) -> bytes:
 def card_bytes(chance: random.Random) -> bytes:
     """Break a card where its readers look: table, FAT, folder, superblock, or anywhere."""
     whole = small_card(chance.choice(("dos", "gpt")))
-    at, size = chance.choice(
-        (
-            (0, 512),
-            (512, 34 * 512),
-            (MIB, 512),
-            (MIB + 512, 64 * 512),
-            (3 * MIB, 4096),
-            (0, 8 * MIB),
-        )
-    )
+    at, size = chance.choice(_PLACES)
     return whole[:at] + mutated(chance, whole[at : at + size]) + whole[at + size :]
 
 

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from glovebox.card import system
+from glovebox.config.schema import Config
 from glovebox.errors import ConfigError, Mistakes
 from glovebox.host import files
 from glovebox.lock import apt
 from glovebox.lock.lock import Lock
 from glovebox.plan import plan
 from glovebox.project import load
-from glovebox.stage import check, modes, stage, untracked, wordlist
+from glovebox.stage import check, modes, stage, template, untracked, wordlist
 from tests.fuzz.runner import Target, lines, run
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ _YAML = (
 )  # fmt: skip
 _SHELL = (
     "$NAME", "${NAME}", "${NAME:-x}", "$(", "`", "gpsd", "name-", "name/suite", "name=1", "#",
+    "{{ config.user.name }}", "{{", "}}", "{% for x in", "{% endfor %}", "{% include 'x' %}",
     "cat", "<<EOF", "EOF", "if", "then", "rsync", "../../x", "env", "on_chroot", "exit 0", "'",
 )  # fmt: skip
 _SOURCES = (
@@ -41,7 +43,8 @@ _STATUS = ("Package", "Version", "Status", "install ok installed", "Architecture
 _NAMES = (
     "00-run.sh", "00-run-chroot.sh", "01-packages", "02-packages-nr", "03-debconf", "04-patches",
     "05-overlay", "06-templates", "05-overlay.modes", "files", "files.modes", "SKIP", "NEEDS",
-    "FOREIGN_PROGRAMS", "prerun.sh", "EXPORT_IMAGE", "07-on-tools.sh", "07-sources", "x\udcff",
+    "FOREIGN_PROGRAMS", "CAPABILITIES", "08-wheels", "prerun.sh", "EXPORT_IMAGE",
+    "07-on-tools.sh", "07-sources", "x\udcff",
 )  # fmt: skip
 _LOCK = Lock(suite="trixie", epoch=0, chains={})
 
@@ -104,6 +107,8 @@ def read_stage(tree: dict[str, str], folder: Path) -> None:
         one = stage.read(root, foreign=True)
         found = Mistakes()
         check.examine([one], {"NAME": "x"}, found, checkout=folder)
+        for action in one.sub_stages[0].of(stage.Kind.TEMPLATES) if one.sub_stages else ():
+            template.examine(action.path, {"config": Config()}, found)
         found.require_none()
         check.warnings([one], {})
         for sub in one.sub_stages:
