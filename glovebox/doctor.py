@@ -35,6 +35,7 @@ PROGRAMS = {
     "mmdebstrap": "mmdebstrap",
     "mount": "mount",
     "qemu-arm-static": "qemu-user-static",
+    "resize2fs": "e2fsprogs",
     "sfdisk": "fdisk",
     "ssh": "openssh-client",
     "unshare": "util-linux",
@@ -50,7 +51,7 @@ KEYRING_PACKAGE = "debian-archive-keyring"
 # compares the service with.
 TEST_PACKAGES = (
     "bmap-tools", "chromium", "default-jre-headless", "dosfstools", "gpsd", "maven", "openssl",
-    "redis-server", "shellcheck",
+    "redis-server", "shellcheck", "util-linux-extra",
     "python3-colorlog", "python3-dateutil", "python3-gps", "python3-jsonpickle", "python3-redis",
     "wireless-tools",
 )  # fmt: skip

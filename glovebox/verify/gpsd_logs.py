@@ -34,7 +34,7 @@ def fetch(store: Path) -> None:
         try:
             run(["apt-get", "--quiet", *options, "update"])
             run(["apt-get", "--quiet", *options, "source", "--download-only", "gpsd"], cwd=work)
-            (archive,) = work.glob("gpsd_*.orig.tar.*")
+            archive = archive_in(work)
             logs = work / "logs"
             logs.mkdir()
             run(
@@ -45,6 +45,12 @@ def fetch(store: Path) -> None:
             said = error.tail if isinstance(error, CommandError) else str(error)
             raise HostError(f"apt could not fetch gpsd's source:\n{said}") from error
         logs.rename(target)
+
+
+def archive_in(work: Path) -> Path:
+    """Give the archive that upstream released; beside it may lie its signature, as on Debian 13."""
+    (archive,) = (path for path in work.glob("gpsd_*.orig.tar.*") if path.suffix != ".asc")
+    return archive
 
 
 def _apt_of_sources(work: Path) -> list[str]:
