@@ -534,6 +534,7 @@ def lint(_c: Context) -> None:
         "long": "also what takes hours: more cuts, boards on a busy machine, tests marked long",
         "only": "these parts alone, with commas, and what they need; a run's last lines name them",
         "fuzz": "only the readers of other people's input, by chance, for so many minutes",
+        "hosts": "only in roots of other hosts: Debian 13, and an arm64 machine, emulated",
     },
 )
 def test(
@@ -542,13 +543,14 @@ def test(
     long: bool = False,  # noqa: FBT001, FBT002, PT028  likewise
     only: str = "",  # noqa: PT028  likewise
     fuzz: float = 0.0,  # noqa: PT028  likewise
+    hosts: bool = False,  # noqa: FBT001, FBT002, PT028  likewise
 ) -> None:
     """Run all tests: both boards built, verified, booted, with a drive replayed (needs root).
 
     Each part is tried, whatever came of those before; the end tells what each took and came to.
     """
     from glovebox.host import sandbox
-    from glovebox.trials import suite
+    from glovebox.trials import hosts as hosts_, suite
 
     names = [name for name in only.split(",") if name]
     with _ending(OUT / "test.log") as monitor:
@@ -556,6 +558,9 @@ def test(
             suite.fuzz(monitor, CHECKOUT, fuzz)
         elif quick:
             suite.quick(monitor, CHECKOUT, only=names)
+        elif hosts:
+            sandbox.enter("test --hosts")
+            hosts_.try_hosts(monitor, CHECKOUT, only=names)
         else:
             sandbox.enter("test")
             suite.everything(monitor, CHECKOUT, OUT, only=names, long=long)
