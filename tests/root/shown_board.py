@@ -16,7 +16,7 @@ STAGE = Path(__file__).parent.parent.parent / "stages/car/01-power"
 SHOW = STAGE / "02-overlay/usr/lib/glovebox/show-state"
 # What the script starts. Each is a moment at which something else can come.
 REAL = ("cat", "flock", "grep", "mkdir", "rm")
-NOTED = ("modprobe", "systemctl")
+NOTED = ("systemctl",)
 # Stands before each of them. At its call number N, what came/N says comes; before that the kernel
 # does what was written to /dev/rfkill last: to each radio there is, and to those that will come.
 MOMENT = """#!/bin/sh

@@ -184,11 +184,14 @@ def test_an_led_that_is_not_to_tell_is_left_alone(tmp_path: Path, led: str) -> N
     assert board.code == before
 
 
-def test_the_timers_module_is_loaded_when_it_is_missing(board: Board) -> None:
-    """A kernel that has it as a module gets it with the first code."""
-    (board.led / "trigger").write_text("none [heartbeat] mmc0\n")
+def test_an_led_whose_module_is_not_loaded_yet(board: Board) -> None:
+    """It stays as it is until udev has loaded that, and asks again; nothing fails."""
+    (board.led / "trigger").unlink()
+    (board.led / "trigger").symlink_to("/dev/full")  # takes no word
 
-    assert "modprobe -q ledtrig_timer" in board.show("no-fix")
+    board.show("no-fix")
+
+    assert not (board.led / "delay_on").exists()
 
 
 def test_a_board_without_that_led_or_a_radio(tmp_path: Path) -> None:
