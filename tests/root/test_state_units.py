@@ -41,6 +41,21 @@ RECORDER = f"""{ALONE}
 ExecStart=/bin/sleep infinity
 RuntimeDirectory=telematics
 """
+# Takes over what is on the card, as the image does, inside the sandbox that it has there. Folders
+# stand for the two partitions.
+CHECKOUT = Path(__file__).parent.parent.parent
+SETTINGS = CHECKOUT / "overlays/first-boot/etc/systemd/system/glovebox-settings.service"
+TAKE_OVER = """
+import sys
+from pathlib import Path
+sys.path[:0] = {path!r}
+from glovebox.onboard.firstboot import takeover
+from glovebox.onboard.firstboot.card import Places
+from glovebox.onboard.firstboot.disk import CardDisk
+takeover._check_data = lambda places: None
+places = Places(boot=Path({boot!r}), data=Path({data!r}), root=Path("/"))
+sys.exit(takeover.take_over(places, CardDisk(), use=lambda wanted: None))
+"""
 # In a control group and namespaces of its own; its /run is a folder that the test sees too.
 INSIDE = """
 set -e
@@ -89,6 +104,24 @@ class Systemd:
             ("telematics.service", "ExecStopPost", "stopped"),
         ):
             self.change(unit, f"[Service]\n{lines}{when}=\n{when}=/bin/sh {SHOW} {word}\n")
+
+    def add_card(self) -> Path:
+        """Give the owner's file on a card, and the unit that takes it over."""
+        boot, data = (self.board.folder / name for name in ("boot", "data"))
+        program = self.board.folder / "take_over.py"
+        for folder in (boot, data):
+            folder.mkdir()
+        path = [str(CHECKOUT), str(CHECKOUT / "app")]
+        program.write_text(TAKE_OVER.format(path=path, boot=str(boot), data=str(data)))
+        (self.units / SETTINGS.name).write_text(SETTINGS.read_text())
+        self.change(
+            SETTINGS.name,
+            f"{ALONE}[Service]\nExecCondition=\nExecStart=\n"
+            f"ExecStart={sys.executable} -I {program}\n"
+            # Other places than a board's; a /tmp of its own would hide them.
+            f"PrivateTmp=no\nReadWritePaths=\nReadWritePaths={boot} {data} -/run/glovebox\n",
+        )
+        return boot / "glovebox.yaml"
 
     def change(self, unit: str, text: str) -> None:
         """Add a drop-in to a unit."""
@@ -273,3 +306,27 @@ def test_a_recorder_that_was_told_to_stop(systemd: Systemd) -> None:
         wait(systemd.rests, "the end of all that comes of it")
 
         assert systemd.board.code == CODES["stopped"]
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_mistake_on_the_card(systemd: Systemd, *, beside: bool) -> None:
+    """It is shown from when the owner's file is refused until it is mended, and the recorder after.
+
+    Also when it comes while the LED is being set (``beside``).
+    """
+    card = systemd.add_card()
+    if beside:
+        systemd.hold("glovebox-state", "ExecStartPost")
+    with running(systemd):
+        systemd.tell("no-fix")
+        if beside:
+            systemd.await_held("glovebox-state")
+        else:
+            wait(lambda: systemd.shows("no-fix"), "the recorder's word")
+        card.write_text("hostname: [\n")
+        systemd.ask("start", SETTINGS.name)
+        systemd.let_go("glovebox-state")
+        wait(lambda: systemd.shows("mistake"), "the mistake")
+        card.write_text("# mended\n")
+        systemd.ask("start", SETTINGS.name)
+        wait(lambda: systemd.shows("no-fix"), "the recorder's word again")
