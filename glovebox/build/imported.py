@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from glovebox.store.store import Store
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+# Raspberry Pi's package archive, as its images name it, and as older ones do.
+_RASPBERRY_PIS = tuple(f"http://archive.raspberrypi.{end}/debian" for end in ("com", "org"))
+_MACHINE_ID = re.compile(r"[0-9a-f]{32}")
 
 
 def bring_in(
@@ -85,17 +88,24 @@ def bring_in(
     return base
 
 
-def archives(base: Base, mirror: apt.Mirror) -> tuple[apt.Archive, ...]:
-    """Give the package sources of the image itself; Debian's own come from ``mirror``."""
+def archives(
+    base: Base, mirror: apt.Mirror, *, raspberry_pis: str | None = None
+) -> tuple[apt.Archive, ...]:
+    """Give the package sources of the image itself; Debian's own come from ``mirror``.
+
+    ``raspberry_pis`` is a mirror of Raspberry Pi's own archive.
+    """
     default = apt.mmdebstrap_default()
     swap = {default.main: mirror.main, default.security: mirror.security}
+    if raspberry_pis is not None:
+        swap |= dict.fromkeys(_RASPBERRY_PIS, raspberry_pis)
     tree = base.layer.tree
     found: list[apt.Archive] = []
     for source in apt.sources_of(tree):
         url = source.url.rstrip("/")
         if urlsplit(url).scheme not in ("http", "https"):
             continue  # file: and the like mean the board; the host's apt would read the host
-        debian = url in swap or not source.keyring
+        debian = (url in swap and url not in _RASPBERRY_PIS) or not source.keyring
         keyring = apt.KEYRING if debian else inside.place(tree, source.keyring)
         entry = apt.Archive(
             url=swap.get(url, url),
@@ -132,12 +142,12 @@ def _digest(image: Path, store: Store) -> str:
 def _fill(tree: Path, image: Path, scratch: Path, pinned: OfficialImage | None) -> str:
     """Fill a tree with the files of an image; give what had to be guessed of it."""
     packing = packing_of(image)
-    raw = image
+    raw = image if packing is None else scratch / "card.img"
     if packing is not None:
-        raw = scratch / "card.img"
-        unpack(image, packing, raw)
-    if pinned is not None:
-        _require_unpacked(raw, pinned)
+        digest = unpack(image, packing, raw, digest=pinned is not None)
+        # A file with the pinned sum is packed, and what came out of it shall be the listed bytes.
+        if pinned is not None and digest != pinned.raw_sha256:
+            raise another_file(f"what {pinned.name} holds", digest, pinned.raw_sha256)
     found = media.examine(image, raw, packing)
     shown = scratch / "shown"
     shown.mkdir()
@@ -148,17 +158,20 @@ def _fill(tree: Path, image: Path, scratch: Path, pinned: OfficialImage | None) 
     shutil.rmtree(tree / "lost+found", ignore_errors=True)
     boot = inside.folder(tree, system.boot_point(tree))
     bootfiles.copy(raw, found.boot, boot)
-    layer.scrub(tree)
+    _forget_its_id(tree)
     # Nothing is newer than now; the times of last reading become the build's when it is assembled.
     layer.settle_times(tree, started_ns=sys.maxsize, epoch=int(time.time()))
     return found.guess
 
 
-def _require_unpacked(raw: Path, pinned: OfficialImage) -> None:
-    """Raise LockError unless an image came out of its packing as its publisher has it."""
-    digest = files.sha256_file(raw)
-    if digest != pinned.raw_sha256:
-        raise another_file(f"what {pinned.name} holds", digest, pinned.raw_sha256)
+def _forget_its_id(tree: Path) -> None:
+    """Take the id away that a system has once it ran; all else stays as it came with the image.
+
+    A stock image has an empty one or the word `uninitialized`: on them its first start waits.
+    """
+    for name in ("etc/machine-id", "var/lib/dbus/machine-id"):
+        if _MACHINE_ID.fullmatch(inside.text(tree, name).strip()):
+            inside.entry(tree, name).unlink()
 
 
 def _suite(tree: Path) -> str:

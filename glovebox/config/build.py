@@ -47,6 +47,14 @@ class RaspiOs:
             "rule": rules.url,
         },
     )
+    archive: str | None = field(
+        default=None,
+        metadata={
+            "help": "a mirror of Raspberry Pi's package archive, that stands in for the one that"
+            " the image names while packages are looked for; none: that one",
+            "rule": rules.url,
+        },
+    )
     key: str | None = field(
         default=None,
         metadata={

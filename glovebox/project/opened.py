@@ -243,7 +243,8 @@ def archives(
     if base is not None:
         from glovebox.build import imported  # noqa: PLC0415  likewise
 
-        return [*imported.archives(base, mirror), *more]
+        own = imported.archives(base, mirror, raspberry_pis=settings.raspios.archive)
+        return [*own, *more]
     return [*apt.archives(mirror, suite), *more] if more else []
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import lzma
 import shutil
 import ssl
 import urllib.error
@@ -562,11 +563,11 @@ def test_clean_keeps_what_the_lock_names() -> None:
 
 def test_what_comes_out_of_the_packing_is_checked(tmp_path: Path) -> None:
     """An image that unpacks to other bytes than Raspberry Pi's is refused."""
-    raw = tmp_path / "card.img"
-    raw.write_bytes(b"another card")
+    packed = tmp_path / "card.img.xz"
+    packed.write_bytes(lzma.compress(b"another card"))
 
     with pytest.raises(LockError, match=f"{RAW_SHA256} is pinned"):
-        imported._require_unpacked(raw, pinned())
+        imported._fill(tmp_path / "tree", packed, tmp_path, pinned())
 
 
 def test_another_file_than_the_pinned_one(store: Store, tmp_path: Path) -> None:

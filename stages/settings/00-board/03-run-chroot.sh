@@ -21,11 +21,16 @@ passwd --quiet --lock root
 # Files of which a stage may have written lines: those stay, behind ours.
 ours=/run/settings
 touch /etc/fstab /etc/hosts /etc/hostname
-awk -v boot="/$boot" '
-  FNR == NR { if ($0 !~ /^#/) mine[$2] = 1; next }
-  NF > 1 && $0 !~ /^#/ && $2 != "/" && $2 != boot && !($2 in mine)' \
-  "$ours/fstab" /etc/fstab >"$ours/more"
-cat "$ours/fstab" "$ours/more" >/etc/fstab
+if [ -n "${whole:-}" ] || ! grep -qE '^PARTUUID=[0-9a-f]{8}-02\s+/\s' /etc/fstab; then
+  awk -v boot="/$boot" '
+    FNR == NR { if ($0 !~ /^#/) mine[$2] = 1; next }
+    NF > 1 && $0 !~ /^#/ && $2 != "/" && $2 != boot && !($2 in mine)' \
+    "$ours/fstab" /etc/fstab >"$ours/more"
+  cat "$ours/fstab" "$ours/more" >/etc/fstab
+else
+  # A stock image's own, but for the disk's identifier.
+  sed -i "s/^PARTUUID=[0-9a-f]\{8\}-/PARTUUID=$disk_id-/" /etc/fstab
+fi
 # A name that is ours, or that the board had before, means no other address.
 awk -v old="$(cat /etc/hostname)" '
   FNR == NR { for (n = 2; n <= NF; n++) mine[$n] = 1; next }
@@ -66,4 +71,19 @@ sed -i -e "s/PARTUUID=[0-9a-f]\{8\}-02/PARTUUID=$disk_id-02/" \
   -e "s/root=ROOTDEV\b/root=PARTUUID=$disk_id-02/" "/$boot/cmdline.txt"  # ROOTDEV: pi-gen's word
 if [ -e /etc/default/raspi-firmware ]; then
   sed -i "s/PARTUUID=[0-9a-f]\{8\}-02/PARTUUID=$disk_id-02/" /etc/default/raspi-firmware
+fi
+
+# Empty: the board makes its own at its first boot. A stock image may say so by a word, by which
+# systemd knows the first start, see machine-id(5): on it waits what grows its root file system.
+if [ -n "${whole:-}" ] || [ "$(cat /etc/machine-id 2>/dev/null)" != uninitialized ]; then
+  : >/etc/machine-id
+  chmod 444 /etc/machine-id
+fi
+
+if [ -n "${whole:-}" ]; then
+  # Without these every first boot makes the linker's cache, the catalogue of messages and more
+  # anew, see systemd-update-done.service(8). What is in the image is up to date.
+  for folder in etc var; do
+    echo "# Made when the image was built; see systemd-update-done.service(8)." >"/$folder/.updated"
+  done
 fi
