@@ -456,6 +456,39 @@ def reproduce(
 
 @task(
     auto_shortflags=False,
+    iterable=["set"],
+    help=_help(
+        "set",
+        base="what the image starts from: raspios or debian",
+        board="the board that is built for, and emulated where QEMU can",
+    ),
+)
+def selftest(
+    _c: Context,
+    base: str = "raspios",
+    board: str = "3",
+    set: list[str] | None = None,  # noqa: A002
+) -> None:
+    """Try a base with the real downloads: lock, build, verify, boot; into out/selftest/report.json.
+
+    Takes a configuration of its own, no image.yaml. The report holds nothing of its owner.
+    """
+    from glovebox.host import sandbox
+    from glovebox.store.store import Store, default_root
+    from glovebox.trials import selftest as selftest_
+
+    out = OUT / "selftest"
+    with _ending(out / "selftest.log") as monitor:
+        sandbox.enter("selftest")
+        store = Store(root=default_root()).open(monitor.say)
+        with store.in_use(), store.temporary():
+            selftest_.run_on(
+                monitor, store=store, out=out, base=base, board=board, settings=set or []
+            )
+
+
+@task(
+    auto_shortflags=False,
     help=_help(
         "config",
         only="these parts alone, with commas; the others keep what they found before",

@@ -72,23 +72,27 @@ def try_all(monitor: Monitor, parts: Sequence[Part], *, again: Callable[[str], s
     A part is left out where one that it needs did not pass. ``again``: the command that repeats
     the part of this name.
     """
-    outcomes: dict[str, Outcome] = {}
+    found = outcomes(monitor, parts)
+    for line in table(found):
+        monitor.say(line)
+    bad = [one for one in found if one.result is not Result.PASSED]
+    if bad:
+        raise VerifyError(complaint(bad, len(found), again=again))
+
+
+def outcomes(monitor: Monitor, parts: Sequence[Part]) -> list[Outcome]:
+    """Try each, in their order; give what each came to."""
+    found: dict[str, Outcome] = {}
     for part in parts:
         lacking = [
-            name
-            for name in part.needs
-            if name in outcomes and outcomes[name].result is not Result.PASSED
+            name for name in part.needs if name in found and found[name].result is not Result.PASSED
         ]
         if lacking:
             why = f"needs {', '.join(lacking)}"
-            outcomes[part.name] = Outcome(name=part.name, result=Result.LEFT, why=why)
+            found[part.name] = Outcome(name=part.name, result=Result.LEFT, why=why)
             continue
-        outcomes[part.name] = _try(monitor, part)
-    for line in table(list(outcomes.values())):
-        monitor.say(line)
-    bad = [one for one in outcomes.values() if one.result is not Result.PASSED]
-    if bad:
-        raise VerifyError(complaint(bad, len(outcomes), again=again))
+        found[part.name] = _try(monitor, part)
+    return list(found.values())
 
 
 def _try(monitor: Monitor, part: Part) -> Outcome:
