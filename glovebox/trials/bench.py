@@ -28,6 +28,7 @@ from glovebox.trials import (
     bench_contract,
     bench_home,
     bench_idle,
+    bench_raspios,
     compare,
     elsewhere,
     measures,
@@ -428,7 +429,9 @@ PARTS: dict[str, Callable[[Bench], list[Row]]] = {
     "cold": cold, "unchanged": unchanged, "change": change, "plain": plain, "emulated": emulated,
     "redis": redis, "size": size, "mmdebstrap": mmdebstrap, "boots": boots, "contract": contract,
     "car": bench_car.car, "idle": bench_idle.idle, "drain": drain,
-    "home": bench_home.home,
+    "home": bench_home.home, "raspios": bench_raspios.raspios,
 }  # fmt: skip
-DEFAULT = tuple(name for name in PARTS if name not in {"boots", "car", "idle", "drain", "home"})
+DEFAULT = tuple(
+    name for name in PARTS if name not in {"boots", "car", "idle", "drain", "home", "raspios"}
+)
 QUICK = ("unchanged", "change", "plain", "emulated", "size")
