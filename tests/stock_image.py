@@ -503,8 +503,10 @@ def _boot_files(
             shutil.copy(trees[debians], boot / f"{ours}.dtb")
     (boot / "overlays").mkdir()
     for name in _OVERLAYS:
-        (boot / f"overlays/{name}.dtbo").write_bytes(_empty_tree())
-    (boot / "overlays/README").write_text("Names alone: these stand-ins change nothing.\n")
+        (boot / f"overlays/{name}.dtbo").write_bytes(_overlay(name))
+    (boot / "overlays/README").write_text(
+        "Names alone: these leave their name in the device tree and change nothing else.\n"
+    )
     config = _OLD_CONFIG if its.suite == "bullseye" else _CONFIG
     bits = PROCESSORS[arch].config
     (boot / "config.txt").write_text(config.format(bits=bits, initramfs=f"initramfs{number}"))
@@ -523,15 +525,35 @@ def _boot_files(
             shutil.move(path, boot / path.name)
 
 
-def _empty_tree() -> bytes:
-    """Give a flattened device tree with an empty root (Devicetree Specification 0.4, chapter 5)."""
-    structure = struct.pack(">IIII", 1, 0, 2, 9)
-    reserved = bytes(16)
-    header = 40
-    at = header + len(reserved)
-    whole = at + len(structure)
-    head = (0xD00DFEED, whole, at, whole, header, 17, 16, 0, 0, len(structure))
-    return struct.pack(">10I", *head) + reserved + structure
+def _overlay(name: str) -> bytes:
+    """Give an overlay that only leaves its name in the device tree, as a flattened tree.
+
+    Devicetree Specification 0.4, chapter 5; the form of an overlay is dtc's.
+    """
+    strings = b"target-path\0stand-in\0"
+    place = strings.index(b"stand-in")
+
+    def node(label: str, *parts: bytes) -> bytes:
+        return _word(1) + _padded(label.encode() + b"\0") + b"".join(parts) + _word(2)
+
+    def prop(at: int, value: bytes) -> bytes:
+        return _word(3) + _word(len(value)) + _word(at) + _padded(value)
+
+    changes = node("__overlay__", prop(place, name.encode() + b"\0"))
+    tree = node("", node("fragment@0", prop(0, b"/\0"), changes)) + _word(9)
+    begin = 40 + 16  # the header, and no reserved memory
+    end = begin + len(tree)
+    whole = end + len(strings)
+    head = (0xD00DFEED, whole, begin, end, 40, 17, 16, 0, len(strings), len(tree))
+    return struct.pack(">10I", *head) + bytes(16) + tree + strings
+
+
+def _word(number: int) -> bytes:
+    return struct.pack(">I", number)
+
+
+def _padded(data: bytes) -> bytes:
+    return data + bytes(-len(data) % 4)
 
 
 def _card(image: Path, root: Path, boot: Path, its: Layout, disk_id: str) -> None:

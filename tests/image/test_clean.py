@@ -92,14 +92,22 @@ def test_machine_id_is_made_at_first_boot(tree: Path) -> None:
 def test_logs_are_empty(tree: Path) -> None:
     """No log tells of the build."""
     logs = (tree / "var/log").rglob("*")
-    found = [str(each.relative_to(tree)) for each in logs if each.is_file() and each.stat().st_size]
+    found = [
+        str(each.relative_to(tree))
+        for each in logs
+        # A link leads to systemd's words on where the logs are.
+        if each.is_file() and not each.is_symlink() and each.stat().st_size
+    ]
 
     assert found == []
 
 
-def test_resolver_is_not_the_hosts(tree: Path) -> None:
+def test_resolver_is_not_the_hosts(tree: Path, facts: Facts) -> None:
     """Where names are looked up is decided on the board, not copied from the machine that built."""
     path = tree / "etc/resolv.conf"
+    if facts.base != "debian":  # an image may bring its own
+        assert not path.is_file() or path.read_text() != Path("/etc/resolv.conf").read_text()
+        return
     if path.is_symlink():
         assert str(path.readlink()).startswith(("/run/", "../run/", "/usr/lib/systemd"))
     else:
