@@ -8,7 +8,7 @@ from glovebox.boards import kernel
 from glovebox.config.build import RASPIOS, KernelFrom, Network
 from glovebox.config.power import PIN_WAKE, Power, Radio, Wake
 from glovebox.config.problem import Caution, Problem
-from glovebox.config.schema import Profile
+from glovebox.config.schema import Profile, Receiver
 from glovebox.host.arch import ARCHES
 
 if TYPE_CHECKING:
@@ -169,6 +169,31 @@ def check_power(config: Config, board: Board) -> list[Problem]:
             ),
         )
     ]
+
+
+def check_receiver(config: Config) -> list[Problem]:
+    """Say in plain words what cannot be meant about the receiver."""
+    return [Problem(path=key, what=what, cure=cure) for key, what, cure in _of_the_receiver(config)]
+
+
+def _of_the_receiver(config: Config) -> Iterator[_Found]:
+    pin, power = config.pps_pin, config.power
+    if config.base != "debian":
+        cure = "write base: debian, or set it up in a stage of yours"
+        if config.receiver is Receiver.UART:
+            what = "'uart' is set up on base debian alone: here the console keeps its port"
+            yield "receiver", what, cure
+        if pin is not None:
+            yield "pps_pin", "is set up on base debian alone", cure
+    if pin is None:
+        return
+    if not config.car:
+        yield "pps_pin", "comes with profile car and its stage", "write profile: car"
+    if pin in _PINS_CONSOLE:
+        yield "pps_pin", f"{pin} belongs to the serial port (14, 15)", "take another, such as 18"
+    taken = {power.latch_pin: "power.latch_pin", power.watched_pin: "power.off_pin"}
+    if pin in taken:
+        yield "pps_pin", f"{pin} is {taken[pin]} already", "take two different ones"
 
 
 def _of_the_processor(power: Power, board: Board) -> Iterator[_Found]:

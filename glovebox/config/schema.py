@@ -21,7 +21,7 @@ from enum import StrEnum
 from typing import NoReturn
 
 from glovebox.config import rules
-from glovebox.config.power import Led, Power, Radio
+from glovebox.config.power import PIN_FIRST, PIN_LAST, Led, Power, Radio
 from telematics.settings import Settings
 
 STAGES = ("base", "gnss", "queue", "python", "car", "boot", "first-boot", "telematics")
@@ -87,6 +87,13 @@ class Profile(StrEnum):
 
     CAR = "car"
     BENCH = "bench"
+
+
+class Receiver(StrEnum):
+    """Where the receiver is."""
+
+    USB = "usb"
+    UART = "uart"
 
 
 class Server(StrEnum):
@@ -307,6 +314,22 @@ class Config:
         default="us", metadata={"help": "XKB layout of the console", "rule": rules.keyboard}
     )
     disk: Disk = field(default_factory=Disk)
+    receiver: Receiver = field(
+        default=Receiver.USB,
+        metadata={
+            "help": "where the receiver is: `usb`, found when it is plugged in, or `uart`, the"
+            " serial port on the header (GPIO 14 and 15), which is no console then"
+        },
+    )
+    pps_pin: int | None = field(
+        default=None,
+        metadata={
+            "help": "GPIO with the receiver's pulse per second, with profile `car`",
+            "none": "none",
+            "minimum": PIN_FIRST,
+            "maximum": PIN_LAST,
+        },
+    )
     power: Power = field(default_factory=Power)
     stages: tuple[StageEntry, ...] = field(
         default=tuple(StageEntry(path=name) for name in STAGES),

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path  # noqa: TC003  likewise
 
 from glovebox.boards.boards import BOARDS
-from glovebox.boards.check import check_board, check_power, check_raspios
+from glovebox.boards.check import check_board, check_power, check_raspios, check_receiver
 from glovebox.checkout import CHECKOUT
 from glovebox.config import locales
 from glovebox.config.build import BuildConfig
@@ -79,7 +79,7 @@ def examine(
     board = BOARDS[config.board]
     found = check_board(config, board)
     found += [*check_raspios(config, board), *locales.check(config)]
-    for finding in (*found, *check_power(config, board)):
+    for finding in (*found, *check_power(config, board), *check_receiver(config)):
         at = dataclasses.replace(finding, source=reader.origins[finding.path])
         if isinstance(at, Problem):
             reader.problems.append(at)

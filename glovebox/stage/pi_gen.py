@@ -89,6 +89,7 @@ def variables(config: BuildConfig, board: Board) -> dict[str, str]:
         "KERNEL_PACKAGE": kernel.package(config, board),
         "QUEUE_SERVER": str(config.queue.server),
         "POWER_LATCH_PIN": str(config.power.latch_pin or ""),
+        "PPS_PIN": str(config.pps_pin or ""),
         "POWER_PACKAGES": _POWER_PACKAGES if config.power.watched_pin else "",
         "CROSS_COMPILE": f"{ARCHES[board.arch].triplet}-",
         **config.environment,

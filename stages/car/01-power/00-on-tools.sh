@@ -5,10 +5,13 @@ compile() {
   install -d -m 755 "$2"
   for source in "$1"/*.dts; do
     name=$(basename "$source" .dts)
-    if [ "$name" = glovebox-latch ] && [ -z "$POWER_LATCH_PIN" ]; then
-      continue
-    fi
-    sed "s/@LATCH_PIN@/$POWER_LATCH_PIN/" "$source" |
+    case $name in
+      glovebox-latch) pin=$POWER_LATCH_PIN ;;
+      glovebox-pps) pin=$PPS_PIN ;;
+      *) pin=none ;;
+    esac
+    if [ -z "$pin" ]; then continue; fi
+    sed "s/@LATCH_PIN@\|@PPS_PIN@/$pin/" "$source" |
       dtc --symbols --in-format dts --out-format dtb --out "$2/$name.dtbo" -
   done
 }
