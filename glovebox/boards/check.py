@@ -171,12 +171,16 @@ def check_power(config: Config, board: Board) -> list[Problem]:
     ]
 
 
-def check_receiver(config: Config) -> list[Problem]:
+def check_receiver(config: Config, board: Board) -> list[Problem]:
     """Say in plain words what cannot be meant about the receiver."""
-    return [Problem(path=key, what=what, cure=cure) for key, what, cure in _of_the_receiver(config)]
+    found = _of_the_receiver(config, board)
+    return [Problem(path=key, what=what, cure=cure) for key, what, cure in found]
 
 
-def _of_the_receiver(config: Config) -> Iterator[_Found]:
+def _of_the_receiver(config: Config, board: Board) -> Iterator[_Found]:
+    if config.receiver is Receiver.UART and board.model.has_rp1:
+        what = "'uart': the header's port of a Pi 5 is its RP1's, which nobody has tried here"
+        yield "receiver", what, "take a receiver at USB"
     pin, power = config.pps_pin, config.power
     if config.base != "debian":
         cure = "write base: debian, or set it up in a stage of yours"

@@ -79,7 +79,7 @@ def examine(
     board = BOARDS[config.board]
     found = check_board(config, board)
     found += [*check_raspios(config, board), *locales.check(config)]
-    for finding in (*found, *check_power(config, board), *check_receiver(config)):
+    for finding in (*found, *check_power(config, board), *check_receiver(config, board)):
         at = dataclasses.replace(finding, source=reader.origins[finding.path])
         if isinstance(at, Problem):
             reader.problems.append(at)

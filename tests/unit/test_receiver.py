@@ -10,6 +10,7 @@ import pytest
 
 from glovebox.boards.boards import BOARDS
 from glovebox.boards.check import check_receiver
+from glovebox.config.build import BuildConfig
 from glovebox.config.power import Power, Wake
 from glovebox.config.schema import BoardName, Config, Profile, Receiver
 from glovebox.host.run import run
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 CHECKOUT = Path(__file__).resolve().parents[2]
 STAGE = CHECKOUT / "stages/gnss/00-gpsd"
 FIND = STAGE / "01-overlay/usr/lib/glovebox/find-pulse"
-WIRED = Config(receiver=Receiver.UART, pps_pin=18)
+WIRED = BuildConfig(receiver=Receiver.UART, pps_pin=18)
 
 
 def rendered(config: Config) -> Mapping[str, str]:
@@ -68,7 +69,7 @@ def test_the_pulse_has_its_pin(tmp_path: Path) -> None:
     compiler = tmp_path / "dtc"
     compiler.write_text('#!/bin/sh\nwhile [ "$1" != --out ]; do shift; done\ncat >"$2"\n')
     compiler.chmod(0o755)
-    for config in (WIRED, Config()):
+    for config in (WIRED, BuildConfig()):
         out = tmp_path / str(config.pps_pin)
         run(
             ["bash", "-e", stage / "00-on-tools.sh"],
@@ -80,7 +81,10 @@ def test_the_pulse_has_its_pin(tmp_path: Path) -> None:
     folder = Path("boot/firmware/overlays")
 
     assert "gpios = <&gpio 18 0>;" in (tmp_path / "18" / folder / "glovebox-pps.dtbo").read_text()
-    assert {path.name for path in (tmp_path / "None" / folder).iterdir()} == {
+    of_pi_5 = (tmp_path / "18" / folder / "pi5/glovebox-pps.dtbo").read_text()
+    assert "gpios = <&rp1_gpio 18 0>;" in of_pi_5
+    assert not list((tmp_path / "None" / folder).rglob("glovebox-pps.dtbo"))
+    assert {path.name for path in (tmp_path / "None" / folder).glob("*.dtbo")} == {
         "glovebox-card.dtbo", "glovebox-no-bluetooth.dtbo", "glovebox-wake.dtbo",
     }  # fmt: skip
 
@@ -108,6 +112,7 @@ def test_chrony_is_told_of_a_pulse_that_is_there(tmp_path: Path, selected: str) 
     ("config", "told"),
     [
         (WIRED, []),
+        (replace(WIRED, board=BoardName.PI_5), ["receiver: 'uart': the header's port of a Pi 5"]),
         (replace(WIRED, pps_pin=15), ["pps_pin: 15 belongs to the serial port (14, 15)"]),
         (replace(WIRED, profile=Profile.BENCH), ["pps_pin: comes with profile car and its stage"]),
         (
@@ -129,7 +134,7 @@ def test_chrony_is_told_of_a_pulse_that_is_there(tmp_path: Path, selected: str) 
 )
 def test_what_cannot_be_meant(config: Config, told: list[str]) -> None:
     """A pin that another has, a port that another base keeps: said with the key and the cure."""
-    found = check_receiver(config)
+    found = check_receiver(config, BOARDS[config.board])
 
     assert all(word in str(one) for one, word in zip(found, told, strict=True))
     assert all(one.cure for one in found)
