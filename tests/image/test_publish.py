@@ -6,10 +6,15 @@ own ssh connection, so its network stays as closed as in every other test.
 
 from __future__ import annotations
 
+import csv
 import json
+import math
 import os
+import re
+import shutil
 import threading
 from contextlib import ExitStack, contextmanager
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,13 +22,16 @@ import pytest
 from glovebox.host.run import run
 from glovebox.verify.verify import MEASURE
 from tests import judge
+from tests.home.parts import HomeProcess, command, landed, until as until_landed
 from tests.image.drives import DRIVE_S, LONG_DRIVE_S, epochs
 from tests.image.test_drive import (
     BETWEEN_S,
+    EXACT_DEGREES,
     KEY,
     QUEUE_BACK_S,
     SOCKET,
     await_last,
+    epoch_of,
     on_the_road,
     times,
 )
@@ -32,7 +40,7 @@ from tests.kafka_broker import Broker
 from tests.needs import missing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from testinfra.host import Host
@@ -71,6 +79,11 @@ queue.newest()
 for first in range(1, {DRAIN}, 500):
     queue.append([(seq, raw(seq)) for seq in range(first, first + 500)])
 '"""
+BROWSER = ("--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=60000")
+EMPTY_PICTURE = 10_000
+# A line leaves out where the board stood, and what lies on the way between two of its places.
+ASIDE_M = 10
+METRES_A_DEGREE = 111_320
 # From the first batch that is gone to the last: loading the client is not draining.
 DRAINING = """
 telematics publish --config /run/drain.json & publisher=$!
@@ -170,6 +183,44 @@ def test_backlog_arrives_at_the_broker(
     assert told_times(home)[len(before) :] == sent
 
 
+def test_drives_become_routes_on_a_map(
+    machine: Machine, facts: Facts, home: Home, tmp_path: Path, artifacts: Path
+) -> None:
+    """The home reads the same broker; what it draws goes where the receiver said it was."""
+    received = [line for line in home.received() if "gap" not in line]
+    assert received, "nothing came to the broker"
+    process = HomeProcess(
+        tmp_path,
+        "listen: 127.0.0.1:0\n"
+        f"kafka: {{servers: '{home.broker.plain}', security: plaintext, topics: [telematics]}}\n",
+    )
+    process.start()
+    until_landed(lambda: len(landed(process.data)[0]) == len(received), what="all to be landed")
+    assert process.end() == 0
+    for words in (("build",), ("export", "points", "points.csv"), ("export", "trips", "t.geojson")):
+        done = command(process.data, *words)
+        assert done.returncode == 0, done.stderr
+
+    assert machine.dongle is not None
+    sent = on_the_road(machine.dongle)
+    place = {time: epoch_of(each) for time, each in zip(times(sent), sent, strict=True)}
+    with (tmp_path / "points.csv").open(newline="") as file:
+        points = {int(row["time_ms"]): row for row in csv.DictReader(file)}
+    assert sorted(points) == sorted(int(str(line["time"])) for line in received)
+    for time, row in points.items():
+        assert float(row["lat"]) == pytest.approx(place[time].lat, abs=EXACT_DEGREES)
+        assert float(row["lon"]) == pytest.approx(place[time].lon, abs=EXACT_DEGREES)
+    trips = json.loads((tmp_path / "t.geojson").read_text())["features"]
+    lines = [trip["geometry"]["coordinates"] for trip in trips]
+    assert lines, "no trip came of it"
+    been = {(float(row["lon"]), float(row["lat"])) for row in points.values()}
+    assert {tuple(at) for line in lines for at in line} <= been
+    assert max(min(metres_to(at, line) for line in lines) for at in been) < ASIDE_M
+    picture = artifacts / f"map-{facts.board}.png"
+    assert drawn_trips(process.data, picture) == len(trips)
+    assert picture.stat().st_size > EMPTY_PICTURE
+
+
 def test_drain_is_reported(
     request: pytest.FixtureRequest, host: Host, machine: Machine, facts: Facts, artifacts: Path
 ) -> None:
@@ -199,6 +250,36 @@ def test_drain_is_reported(
     told = {"board": facts.board, "records": DRAIN, "per_s": round(DRAIN / seconds, 1)}
     (artifacts / DRAIN_FILE).write_text(json.dumps(told) + "\n")
     assert host.check_output(f"{client} XLEN {DRAIN_KEY}") == "0"
+
+
+def metres_to(at: tuple[float, float], line: Sequence[Sequence[float]]) -> float:
+    """Give how far a place (lon, lat) is from a line: a plane will do for so short a way."""
+    east = METRES_A_DEGREE * math.cos(math.radians(at[1]))
+    flat = [((lon - at[0]) * east, (lat - at[1]) * METRES_A_DEGREE) for lon, lat in line]
+    found = [math.hypot(*flat[0])]
+    for (x, y), (to_x, to_y) in pairwise(flat):
+        way_x, way_y = to_x - x, to_y - y
+        length = way_x**2 + way_y**2
+        along = min(1.0, max(0.0, -(x * way_x + y * way_y) / length)) if length else 0.0
+        found.append(math.hypot(x + along * way_x, y + along * way_y))
+    return min(found)
+
+
+def drawn_trips(data: Path, picture: Path) -> int:
+    """Draw the map in a browser, keep the picture, and give the number of trips on it."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        missing("Chromium; ./invoke setup --tests brings it")
+    written = command(data, "map", "map.html")
+    assert written.returncode == 0, written.stderr
+    page = (data.parent / "map.html").as_uri()
+    words = [chromium, *BROWSER, f"--user-data-dir={data.parent / 'chromium'}"]
+    shown = run([*words, "--dump-dom", page]).stdout
+    run([*words, f"--screenshot={picture}", page])
+    assert 'data-ready="yes"' in shown
+    told = re.search(r'data-trips="(\d+)"', shown)
+    assert told, shown[:2000]
+    return int(told[1])
 
 
 def point_publisher_home(host: Host, machine: Machine, broker: Broker) -> None:
