@@ -37,6 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _repair(options)
         case "clock":
             return _clock(options)
+        case "export":
+            return _export(options)
         case _:
             return _status(as_json=options.json)
 
@@ -72,6 +74,16 @@ def _parser() -> argparse.ArgumentParser:
     repair.add_argument(
         "--clock", action="store_true", help="lift the clock to its floor, and nothing else"
     )
+    out = commands.add_parser(
+        "export",
+        help="write the records that are still here into a file",
+        epilog="on a board as root; on another computer with --card and where its third partition"
+        " is mounted",
+    )
+    out.add_argument("file", type=Path, metavar="FILE", help="NAME.gpx, .geojson or .csv")
+    out.add_argument("--card", type=Path, metavar="FOLDER", help="a card's data partition")
+    out.add_argument("--queue", type=Path, default=Path("/var/lib/queue"), metavar="FOLDER")
+    out.add_argument("--state", type=Path, default=Path(status.STATE_DIRECTORY))
     clock = commands.add_parser(
         "clock",
         help="wait until the receiver's time may set the clock",
@@ -113,6 +125,24 @@ def _repair(options: argparse.Namespace) -> int:
             sys.stdout.write(f"{done.found}: {done.done}{saved}\n")
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         return _complain(f"repair: {error}")
+    return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    from telematics import export  # noqa: PLC0415
+
+    queue, state = options.queue, options.state
+    if options.card is not None:
+        queue, state = options.card / "queue", options.card / "telematics"
+    try:
+        done = export.export(queue, state, options.file)
+    except export.ExportError as error:
+        return _complain(f"export: {error}")
+    except OSError as error:
+        return _complain(f"export: {error.filename or options.file}: {error.strerror}")
+    records = "1 record" if done.records == 1 else f"{done.records} records"
+    trips = "1 trip" if done.trips == 1 else f"{done.trips} trips"
+    sys.stdout.write(f"{options.file}: {records} of {trips}\n")
     return 0
 
 

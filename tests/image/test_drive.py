@@ -121,6 +121,15 @@ def test_clock_is_set_by_the_receiver(host: Host, dongle: Dongle) -> None:
     assert found < time.time() + BETWEEN_S
 
 
+def test_what_waits_is_a_file_on_request(host: Host, facts: Facts) -> None:
+    """Whoever has no broker gets every record that waits as a table, while the board records."""
+    before = [each.seq for each in recorded(host, facts)]
+    host.check_output("telematics export /run/drive.csv")
+    told = host.check_output("tail --lines=+2 /run/drive.csv | cut --delimiter=, --fields=4")
+
+    assert set(before) <= set(map(int, told.split()))
+
+
 def clock(host: Host) -> int:
     """Read the board's clock."""
     return int(host.check_output("date +%s"))
