@@ -98,21 +98,27 @@ def _opened(
     out: str | Path = OUT,
     logged: bool = False,
     quiet: bool = False,
+    as_json: bool = False,
     accelerate: bool = True,
     refresh: bool = False,
     locked: bool = False,
     run_volatile: bool = False,
     builds: bool = False,
 ) -> Iterator[Project]:
-    """Give the project a task works on; one that is ``logged`` mounts, and gets namespaces."""
+    """Give the project a task works on; one that is ``logged`` mounts, and gets namespaces.
+
+    ``quiet``: no warnings; ``as_json``: nothing at all is printed but what the task prints.
+    """
     from glovebox.host import sandbox
     from glovebox.project.opened import open_project
     from glovebox.store.store import Store, default_root
 
-    with _ending(Path(out) / f"{what}.log" if logged else None) as monitor:
+    quiet = quiet or as_json
+    with _ending(Path(out) / f"{what}.log" if logged else None, quiet=as_json) as monitor:
         if logged:
             sandbox.enter(what)
-        store = Store(root=default_root()).open(monitor.note if quiet else monitor.say)
+        with monitor.slow("store", "removing what killed builds left"):
+            store = Store(root=default_root()).open(monitor.note if quiet else monitor.say)
         # From here on: what it reads to make a plan is not cleared either.
         with store.in_use(), store.temporary():
             yield open_project(
@@ -368,7 +374,7 @@ def plan(
     """Show the steps of a build: key, cached or not, size."""
     from glovebox.project import show
 
-    with _opened("plan", overrides=set, config=config, quiet=json) as opened:
+    with _opened("plan", overrides=set, config=config, as_json=json) as opened:
         show.steps(opened, as_json=json)
 
 
@@ -629,8 +635,8 @@ def info(_c: Context, image: str, board: str = "", json: bool = False) -> None: 
         model = inventory.model_named(board) if board else None
         with (
             _store() as store,
-            inventory.viewed(Path(image), store, monitor) as view,
             monitor.slow("info", "reading the image"),
+            inventory.viewed(Path(image), store, monitor) as view,
         ):
             found = inventory.facts(view, model)
         show_image.as_json(found) if json else show_image.info(found)
@@ -652,9 +658,9 @@ def diff(_c: Context, a: str, b: str, json: bool = False, all: bool = False) -> 
         sandbox.enter("diff")
         with (
             _store() as store,
+            monitor.slow("diff", "comparing the images"),
             inventory.viewed(Path(a), store, monitor) as one,
             inventory.viewed(Path(b), store, monitor) as other,
-            monitor.slow("diff", "comparing the images"),
         ):
             found = diff_.compare(one, other)
         show_image.as_json(found) if json else show_image.diff(found, everything=all)
@@ -764,7 +770,8 @@ def resize(
             found = media.look(Path(image), store, monitor)
             if in_place:
                 media.require_writable(found)
-            before, after, least = resize_.plan(found, wanted, store)
+            with monitor.slow("resize", "asking how small its file system can be"):
+                before, after, least = resize_.plan(found, wanted, store)
             show_image.resize(before, after, least)
             if output or in_place:
                 resize_.apply(found, after, Path(output) if output else None, monitor)
@@ -792,7 +799,7 @@ def mount(_c: Context, image: str, at: str = "", write: bool = False) -> None:  
     with _ending(stopped=_UNCHANGED) as monitor:
         sandbox.require_root("mount")
         place = Path(at) if at else None
-        with _store() as store:
+        with _store() as store, monitor.slow("mount", f"mounting {image}"):
             record = mounted.mount(Path(image), store, monitor, place=place, write=write)
         show_image.mounted(record)
         monitor.say(f"take it away: ./invoke umount {image}")
@@ -824,7 +831,8 @@ def umount(_c: Context, image: str) -> None:
         found = mounted.find(Path(image))
         chosen = list(mounted.records()) if image == "all" else [found] if found else []
         for folder, record in chosen:
-            mounted.umount(folder, record, monitor)
+            with monitor.slow("umount", "writing back what the kernel still holds"):
+                mounted.umount(folder, record, monitor)
             monitor.say(f"{record.place} is unmounted")
         if not chosen:
             monitor.say("no image is mounted" if image == "all" else f"{image} is not mounted")

@@ -121,7 +121,8 @@ class Builder:
 
     def build(self, wanted: Sequence[str], *, fresh: bool = False) -> None:
         """Make the results ``wanted`` and all they need; with ``fresh`` even those that stand."""
-        standing = frozenset() if fresh else self._standing(wanted)
+        with self.monitor.slow("store", "looking at the results that are there"):
+            standing = frozenset() if fresh else self._standing(wanted)
         steps = order(self.plan, wanted, standing)
         self._require_tools(steps)
         self._require_room(steps)
@@ -240,14 +241,16 @@ class Builder:
             with self.monitor.step("download", f"{len(missing)} packages, {size:.0f} MB"):
                 apt.fetch(missing, self.store.root / "debs")
         if compiles:
-            apt.fetch(packed, self.store.root / "sources")
+            with self.monitor.slow("download", "fetching the sources of what is compiled"):
+                apt.fetch(packed, self.store.root / "sources")
         self._download_wheels(steps)
         firmware = [
             apt.Download(url=one.url, name=one.url, size=0, sha256=one.sha256)
             for step in steps
             for one in step.firmware
         ]
-        apt.fetch(firmware, self.store.root / "sources")
+        with self.monitor.slow("download", "fetching firmware files"):
+            apt.fetch(firmware, self.store.root / "sources")
 
     def _download_wheels(self, steps: Sequence[Step]) -> None:
         listings = [one.listing for step in steps for one in step.inputs.values() if one.listing]

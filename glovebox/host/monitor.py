@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 # After so long a person wants to know what goes on; later, that it still does.
 _MOMENT_S, _STILL_S, _OFTEN = 2.0, 30.0, 1000
 log = logging.getLogger("glovebox")
-# Silence for longer looks like a program that hangs.
-PATIENCE_S = 2.0
 
 
 def steps_beside(log_file: Path) -> Path:
@@ -73,17 +71,6 @@ class Monitor:
         """Write a line to the log file only."""
         if self._file is not None and not self._file.closed:
             self._file.write(f"{time.strftime('%H:%M:%S')} {text}\n")
-
-    @contextmanager
-    def patient(self, doing: str) -> Iterator[None]:
-        """Say what takes so long, once it does: what is quick passes without a word."""
-        later = threading.Timer(PATIENCE_S, self.say, [f"  … {doing}"])
-        later.daemon = True
-        later.start()
-        try:
-            yield
-        finally:
-            later.cancel()
 
     def cached(self, name: str) -> None:
         """Say that a step's result was there already."""

@@ -74,14 +74,16 @@ def _enter(
             )
         arch = system.arch(root)
         require_emulation(arch)
-        boot, before = _boot_files(found, scratch, root, stack)
+        with monitor.slow("chroot", "copying the boot files"):
+            boot, before = _boot_files(found, scratch, root, stack)
         stack.enter_context(_surroundings(root, scratch, network=network, foreign=is_foreign(arch)))
         # A command's output is its own: nothing of ours may stand between its lines.
         if not words:
             monitor.say(_greeting(root, arch, into=into, network=network))
         status = _run(root, words, arch, network=network)
         if into is not None:
-            changes = bootfiles.write_back(found.raw, found.boot, boot, before)
+            with monitor.slow("chroot", "writing the boot files back"):
+                changes = bootfiles.write_back(found.raw, found.boot, boot, before)
             if changes and not words:
                 monitor.say(f"boot files written back: {changes}")
     return status

@@ -133,7 +133,10 @@ def _deliver(project: Project, builder: Builder) -> None:
     target = deploy_folder(project)
     for left in project.out.glob(f".{project.name}.deploy-*"):
         shutil.rmtree(left)  # of a killed build
-    with builder.deployed(project.plan.top.name) as found:
+    with (
+        project.monitor.slow("deploy", f"copying what stages left for {target.name}"),
+        builder.deployed(project.plan.top.name) as found,
+    ):
         if found is None:
             shutil.rmtree(target, ignore_errors=True)
             return

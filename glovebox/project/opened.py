@@ -95,7 +95,7 @@ def open_project(  # noqa: PLR0913  what a person can ask of a run
     this machine lacks is one. With ``run_volatile`` the stages marked so run again; otherwise
     their last results count.
     """
-    with monitor.patient("reading the files of stages: they are many"):
+    with monitor.slow("stages", "reading their files: they are many"):
         checked = sound.require(config, overrides=overrides, builds=builds)
     loaded, board = checked.loaded, checked.board
     settings = loaded.config
@@ -140,7 +140,7 @@ def open_project(  # noqa: PLR0913  what a person can ask of a run
     if not quiet:
         for warning in resolved.warnings:
             monitor.warn(warning)
-    with monitor.patient("digesting the files of stages, overlays and sources: they are many"):
+    with monitor.slow("plan", "digesting the files of stages, overlays and sources: they are many"):
         made = plan.make_plan(
             settings,
             board,
@@ -175,7 +175,7 @@ def _warn(
     given: Mapping[str, str],
 ) -> None:
     """Say what in stages and overlays may not be what their owner meant."""
-    with monitor.patient("reading the files of stages: they are many"):
+    with monitor.slow("stages", "reading their files: they are many"):
         warnings = list(stage_check.warnings(stages, given, exports))
     for warning in warnings:
         monitor.warn(warning)

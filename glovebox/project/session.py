@@ -59,6 +59,7 @@ def run(project: Project, *, drive: Path | None) -> None:
     builder = project.builder()
     builder.build([EMULATOR])
     folder = project.out / "boot"
+    project.monitor.say("  the board starts; what it says:")
     with emulator.boot(
         project.image,
         project.board,
@@ -75,5 +76,5 @@ def run(project: Project, *, drive: Path | None) -> None:
         project.monitor.say("  the board's shell; `exit` switches it off")
         terminal = {"TERM": os.environ.get("TERM", "dumb")}
         attach(["ssh", "-F", machine.ssh_config, "-t", "board"], env=terminal)
-        with project.monitor.step("power off"):
+        with project.monitor.step("power off", "waiting until the board has ended by itself"):
             machine.poweroff()

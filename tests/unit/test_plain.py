@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import threading
-
 import pytest
 
 from glovebox.errors import ImageError, plain
-from glovebox.host import monitor
 from glovebox.host.monitor import Monitor
 from glovebox.images import show
 
@@ -56,29 +53,3 @@ def test_a_difference_is_plain(capsys: pytest.CaptureFixture[str]) -> None:
 def test_what_is_no_order_stays(text: str) -> None:
     """Text of any language is shown as it is."""
     assert plain(text) == text
-
-
-def test_what_takes_long_says_so(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A step that is quick passes without a word; one that is not says what it does."""
-    told = threading.Event()
-    quiet = Monitor()
-    with quiet.patient("reading 100,000 files"):
-        pass
-    assert capsys.readouterr().out == ""
-
-    slow = Monitor()
-    said = slow.say
-
-    def heard(text: str) -> None:
-        said(text)
-        told.set()
-
-    monkeypatch.setattr(monitor, "PATIENCE_S", 0.0)
-    monkeypatch.setattr(slow, "say", heard)
-    with slow.patient("reading 100,000 files"):
-        assert told.wait(60)
-
-    found = capsys.readouterr()
-    assert "reading 100,000 files" in found.out + found.err

@@ -310,6 +310,25 @@ def test_slow_things_say_so(
     assert capsys.readouterr().out == ""
 
 
+def test_json_is_all_that_is_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long it takes and whatever there is to say: a program reads the output."""
+
+    def opened_slowly(monitor: Monitor, **_more: object) -> str:
+        monitor.say("  … packages: asking the mirror")
+        monitor.warn("a mirror is old")
+        return "the project"
+
+    monkeypatch.setenv("GLOVEBOX_STORE", str(tmp_path / "store"))
+    monkeypatch.setattr(opened, "open_project", opened_slowly)
+
+    with tasks._opened("plan", overrides=[], config="image.yaml", as_json=True) as project:
+        assert str(project) == "the project"
+
+    assert capsys.readouterr().out == ""
+
+
 def test_a_fault_of_ours_is_a_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No traceback: version, command and log, whose fault it is, and no secret of the command."""
     monkeypatch.setattr(sys, "argv", ["invoke", "plan", "--set", "wifi.networks[0].psk=geheim99"])
