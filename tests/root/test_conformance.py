@@ -20,7 +20,7 @@ from glovebox.build.builder import Builder
 from glovebox.config.access import AccessKeys
 from glovebox.config.build import BuildConfig
 from glovebox.config.schema import BoardName, StageEntry, User
-from glovebox.errors import GloveboxError
+from glovebox.errors import GloveboxError, StepError
 from glovebox.host.arch import host_arch
 from glovebox.host.monitor import Monitor
 from glovebox.host.run import run
@@ -248,3 +248,19 @@ def test_installs_from_a_real_archive(kept: Store, tmp_path: Path) -> None:
         assert f"Package: {name}\nStatus: install ok installed\n" in status
     (step,) = [one for one in made.plan.steps.values() if one.name.endswith("01-sub")]
     assert any("network: true" in one for one in step.untracked)
+
+
+@pytest.mark.parametrize("kind", ["latin-1", "a program"])
+def test_a_script_that_is_no_text(kind: str, kept: Store, tmp_path: Path) -> None:
+    """A run.sh in another encoding, or a binary, fails with its own words and its own place."""
+    script = tmp_path / "stages/stage-a/00-sub/00-run.sh"
+    script.parent.mkdir(parents=True)
+    if kind == "latin-1":
+        script.write_bytes("#!/bin/bash -e\n# größer\necho schön\nfalse\n".encode("latin-1"))
+    else:
+        script.write_bytes(Path("/bin/false").read_bytes())
+    script.chmod(0o755)
+    place = r"stage-a/00-sub/00-run\.sh:4" if kind == "latin-1" else r"stage-a/00-sub/00-run\.sh"
+
+    with ExitStack() as stack, pytest.raises(StepError, match=rf"^{place} failed after"):
+        build(tmp_path, kept, stack)

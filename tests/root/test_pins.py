@@ -59,6 +59,7 @@ def test_a_pin_decides_what_is_resolved(tmp_path: Path) -> None:
     assert resolved(OLD) == ["1.0"]
     with pytest.raises(LockError, match="no installation candidate") as caught:
         resolved(NONE)
+    assert caught.value.message.startswith("00-packages: apt cannot resolve thing ")
     assert "starts from pins packages" in (caught.value.hint or "")
 
 
