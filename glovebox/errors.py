@@ -104,11 +104,10 @@ class Mistakes:
 
 
 def _together(errors: Sequence[GloveboxError]) -> GloveboxError:
-    lines = dict.fromkeys(line for error in errors for line in error.each)
+    lines = tuple(dict.fromkeys(line for error in errors for line in error.each))
     machine = [isinstance(error, HostError) for error in errors]
-    of = "this machine" if all(machine) else "the configuration"
-    has = "have" if any(machine) and not all(machine) else "has"
-    of += " and this machine" * (has == "have")
-    kind = HostError if all(machine) else ConfigError
     text = "\n".join(f"  {line}" for line in lines)
-    return kind(f"{of} {has} {len(lines)} mistakes:\n{text}", each=tuple(lines))
+    if all(machine):
+        return HostError(f"this machine is not ready for it:\n{text}", each=lines)
+    whose = "the configuration and this machine have" if any(machine) else "the configuration has"
+    return ConfigError(f"{whose} {len(lines)} mistakes:\n{text}", each=lines)

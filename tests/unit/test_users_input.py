@@ -483,6 +483,9 @@ def test_one_mistake_is_told_as_it_is(tmp_path: Path) -> None:
 
     with pytest.raises(HostError, match="programs of arm64 do not run here"):
         sound.require(config)
+    with pytest.raises(HostError, match="this machine is not ready for it:\n") as caught:
+        sound.require(config, builds=True)
+    assert len(caught.value.each) == 5
 
 
 @pytest.mark.parametrize(
