@@ -87,6 +87,10 @@ class Mistakes:
         """Begin with none."""
         self.found: list[GloveboxError] = []
 
+    def add(self, *errors: GloveboxError) -> None:
+        """Add what was found without being raised."""
+        self.found += errors
+
     @contextmanager
     def gathered(self) -> Iterator[None]:
         """Keep an error of the block in place of raising it; what follows the block goes on."""

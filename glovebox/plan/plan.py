@@ -212,14 +212,14 @@ def examine_stages(
         with mistakes.gathered():
             read.append(_read_stage(entry, checkout))
     if not entries and all_known:
-        mistakes.found.append(ConfigError("stages: there is none", hint="stages: [base, boot]"))
+        mistakes.add(ConfigError("stages: there is none", hint="stages: [base, boot]"))
     read.append(stage.read(stage.find(SETTINGS_STAGE, checkout)))
     by_name: dict[str, stage.Stage] = {}
     for one in read:
         other = by_name.setdefault(one.name, one)
         if other is not one:  # one's layers would be taken for the other's
             said = f"stages: two are called {one.name}: {other.path} and {one.path}"
-            mistakes.found.append(ConfigError(said, hint="rename one of the folders"))
+            mistakes.add(ConfigError(said, hint="rename one of the folders"))
     # Another image may bring what a stage needs.
     if config.base == "debian" and all_known:
         with mistakes.gathered():

@@ -44,7 +44,7 @@ def require(
     loaded = examine(config, overrides=overrides, checkout=checkout)
     wrong = {problem.path.partition("[")[0].partition(".")[0] for problem in loaded.problems}
     if loaded.problems:
-        found.found.append(mistakes(loaded.problems))
+        found.add(mistakes(loaded.problems))
     settings = loaded.config
     board = BOARDS[settings.board]
     stages = plan.examine_stages(
@@ -61,7 +61,7 @@ def require(
         with found.gathered():
             require_emulation(board.arch)
     if builds:
-        found.found += _lacking(stages)
+        found.add(*_lacking(stages))
     found.require_none()
     return Sound(loaded=loaded, board=board, stages=stages, given=given, exports=exports)
 
