@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from glovebox.boards.boards import BOARDS
 from glovebox.config.power import Power
 from glovebox.config.schema import Config
 from glovebox.host.mounts import mount
@@ -89,7 +90,9 @@ class Systemd:
         self.board = board
         self.units = board.folder / "units"
         self.units.mkdir()
-        texts = template.render(STAGE / "01-templates", {"config": Config(power=Power())})
+        config = Config(power=Power())
+        context = {"config": config, "board": BOARDS[config.board]}
+        texts = template.render(STAGE / "01-templates", context)
         for name in NAMES:
             (text,) = [each.text for each in texts if each.name == f"etc/systemd/system/{name}"]
             (self.units / name).write_text(text)
