@@ -844,7 +844,7 @@ def umount(_c: Context, image: str) -> None:
     help=_help(
         "set",
         "config",
-        board="zero-w, zero-2-w, 3, 4 or 5; none: that of the YAML file",
+        board="zero-w, zero-2-w, 2, 3, 4 or 5; none: that of the YAML file",
         battery="its capacity in Wh",
         efficiency="share of it that the converter brings to 5 V, 0 to 1",
         extra="mA at 5 V of what hangs beside the board, such as the receiver",

@@ -105,6 +105,24 @@ _ALL = (
         wifi_lacks=("brcmfmac43430b0", "brcmfmac43436"),
     ),
     Board(
+        name=BoardName.PI_2,
+        title="Raspberry Pi 2 Model B",
+        arch="armhf",
+        kernel="linux-image-armmp",
+        dtb="bcm2836-rpi-2-b.dtb",
+        model=MODELS["2"],
+        imager_tags=("pi2-32bit",),
+        processor=Processor(cores=4, slowest=600, fastest=900),
+        draw=Draw(driving=official(350), parked=UNMEASURED, halted=UNMEASURED),
+        qemu_machine="raspi2b",
+        on_debian=Problem(
+            path="board",
+            what="'2' is built on Raspberry Pi OS only: no Debian system was made for it here, its"
+            " processor is ARMv7 (armhf)",
+            cure="write base: raspios with profile: bench, or use board 3",
+        ),
+    ),
+    Board(
         name=BoardName.PI_3,
         title="Raspberry Pi 3 Model B",
         arch="arm64",

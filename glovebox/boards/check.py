@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _TESTED_SUITE = "trixie"
 _RASPIOS_SUITES = ("trixie", "bookworm")
-_RASPIOS_ARCHES = frozenset({"arm64"})
+_RASPIOS_ARCHES = frozenset({"arm64", "armhf"})
 # Stages that bring what an official image has already, in its own way.
 _DEBIANS_STAGES = frozenset({"base", "boot", "first-boot", "car"})
 _WITH_BACKPORTS = frozenset({"bookworm", "trixie"})
@@ -129,7 +129,7 @@ def _of_the_official_images(config: Config, board: Board) -> Iterator[_Found]:
             f"'{board.name}' is not built on base raspios yet: its Raspberry Pi OS is armhf, what"
             f" is compiled for it here is {board.arch}"
         )
-        yield "board", what, "use board zero-2-w, 3, 4 or 5; or base: debian"
+        yield "board", what, "use board zero-2-w, 2, 3, 4 or 5; or base: debian"
     if config.suite not in _RASPIOS_SUITES:
         suites = " or ".join(_RASPIOS_SUITES)
         what = f"'{config.suite}' is not taken from Raspberry Pi's list of images"

@@ -77,6 +77,7 @@ class BoardName(StrEnum):
 
     ZERO_W = "zero-w"
     ZERO_2_W = "zero-2-w"
+    PI_2 = "2"
     PI_3 = "3"
     PI_4 = "4"
     PI_5 = "5"

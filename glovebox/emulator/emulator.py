@@ -60,6 +60,11 @@ _ARGUMENTS = {
         # QEMU has no power domains; the kernel panics in bcm2835_power_probe without them.
         "initcall_blacklist=bcm2835_power_driver_init",
     ),
+    "raspi2b": (
+        "earlycon=pl011,mmio32,0x3f201000",
+        "console=ttyAMA0,115200",
+        "systemd.show_status=1",
+    ),
     "raspi3b": (
         "earlycon=pl011,mmio32,0x3f201000",
         "console=ttyAMA0,115200",
@@ -70,6 +75,7 @@ _ARGUMENTS = {
 _DROPPED = {
     # The kernel says "cma: Reserved 64 MiB" and then nothing any more, on QEMU 10.0.
     "raspi0": ("cma=",),
+    "raspi2b": (),
     "raspi3b": (),
 }
 # Options by machine, for reasons that only QEMU has.
@@ -79,13 +85,15 @@ _OPTIONS: Mapping[str, tuple[str, ...]] = {
     # and the next one is 71 minutes later. With time counted in instructions (8 ns each) no moment
     # can pass.
     "raspi0": ("-icount", "shift=3,sleep=on"),
+    "raspi2b": (),
     "raspi3b": (),
 }
 
 # Seconds of a board from power to systemd's first word. Where QEMU counts time in instructions the
 # board's own clock told them, on two idle cores of an Intel Xeon. The other board's clock is the
 # host's: there they are about what such cores take, so a faster machine shows a speed above 1.
-_START_S = {"raspi0": 28.0, "raspi3b": 20.0}
+# A Pi 2 was not asked: its processor is emulated as a Pi 3's is.
+_START_S = {"raspi0": 28.0, "raspi2b": 20.0, "raspi3b": 20.0}
 _SYSTEMD = re.compile(rb"Welcome to ")
 
 _POWERED_DOWN = re.compile(rb"reboot: (Power down|System halted)")

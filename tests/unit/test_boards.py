@@ -14,6 +14,12 @@ from glovebox.config.schema import BoardName, FirmwareFile
 from glovebox.project import opened
 from glovebox.stage import pi_gen
 
+_KERNELS = {
+    "armel": "linux-image-rpi",
+    "armhf": "linux-image-armmp",
+    "arm64": "linux-image-arm64",
+}
+
 
 @pytest.mark.parametrize("name", list(BoardName))
 def test_every_board_is_described(name: BoardName) -> None:
@@ -22,7 +28,7 @@ def test_every_board_is_described(name: BoardName) -> None:
 
     assert board.name is name
     assert board.title.startswith("Raspberry Pi")
-    assert board.kernel == {"armel": "linux-image-rpi", "arm64": "linux-image-arm64"}[board.arch]
+    assert board.kernel == _KERNELS[board.arch]
     assert board.dtb.startswith("bcm2")
     assert board.imager_tags
     assert bool(board.qemu_machine) != bool(board.no_qemu)
@@ -34,6 +40,7 @@ def test_every_board_is_described(name: BoardName) -> None:
         (BoardName.ZERO_W, "trixie", Caution, "long-term support ends on 2030-06-30"),
         (BoardName.ZERO_W, "forky", Problem, "dropped armel after trixie"),
         (BoardName.ZERO_2_W, "trixie", Problem, "could not be reached by Wi-Fi"),
+        (BoardName.PI_2, "trixie", Problem, "write base: raspios"),
         (BoardName.PI_4, "sid", Caution, "not what images are tested with"),
         (BoardName.PI_5, "trixie", Caution, "takes its kernel from the backports"),
     ],

@@ -56,6 +56,17 @@ def test_writes_are_logged_where_that_is_wanted() -> None:
     assert "file.file.filename=/f/card,,1.img" in _value(logged, "-drive")
 
 
+@pytest.mark.parametrize("name", [one.name for one in BOARDS.values() if one.qemu_machine])
+def test_every_machine_of_the_table_can_be_started(name: BoardName) -> None:
+    """A board with a machine has all that QEMU is started with; its kernel is heard."""
+    board = BOARDS[name]
+    command = qemu_command(QEMU, replace(BOOT, board=board))
+
+    assert _value(command, "-M") == board.qemu_machine
+    assert "console=ttyAMA0,115200" in _value(command, "-append").split()
+    assert board.qemu_machine in emulator._START_S
+
+
 def test_command_line_is_the_images_and_what_qemu_needs() -> None:
     """The image's kernel arguments stay, but those QEMU fails with, and QEMU's come after them."""
     command = qemu_command(QEMU, BOOT)

@@ -687,7 +687,7 @@ def test_a_project_is_locked_with_it(
     monkeypatch.setattr(plan, "make_plan", lambda *_, **__: None)
     monkeypatch.setattr(sound, "require_emulation", lambda _: None)
     monkeypatch.setattr(opened, "mirror_of", lambda _: None)
-    monkeypatch.setattr(opened, "_archives", lambda *_: [])
+    monkeypatch.setattr(opened, "archives", lambda *_: [])
     config = written(server, tmp_path)
 
     def again(*, locked: bool) -> opened.Project:
