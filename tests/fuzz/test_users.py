@@ -16,10 +16,14 @@ from glovebox.errors import ConfigError, Mistakes
 from glovebox.host import files
 from glovebox.lock import apt
 from glovebox.lock.lock import Lock
+from glovebox.onboard.firstboot import card, takeover
+from glovebox.onboard.firstboot.disk import CardDisk
+from glovebox.onboard.firstboot.forms import read as forms, words
 from glovebox.plan import plan
 from glovebox.project import load
 from glovebox.stage import check, modes, stage, template, untracked, wordlist
 from tests.fuzz.runner import Target, lines, run
+from tests.owners_card import board
 
 if TYPE_CHECKING:
     import random
@@ -45,6 +49,14 @@ _NAMES = (
     "05-overlay", "06-templates", "05-overlay.modes", "files", "files.modes", "SKIP", "NEEDS",
     "FOREIGN_PROGRAMS", "CAPABILITIES", "08-wheels", "prerun.sh", "EXPORT_IMAGE",
     "07-on-tools.sh", "07-sources", "x\udcff",
+)  # fmt: skip
+_CARD = (
+    "#cloud-config", "hostname:", "user:", "users:", "- name:", "passwd:", "wifis:", "wlan0:",
+    "access-points:", "runcmd:", "- [ a, b ]", "[wlan]", "[user]", "ssid = ", "ssid_hex = ", '"e4"',
+    "[[user]]", "a.b = 1", "1979-05-27", "password = ", "config_version = 1", "true", "{", "}", "[",
+    "/usr/lib/raspberrypi-sys-mods/imager_custom", "set_wlan", "-h", "enable_ssh", "-k", "'", '"',
+    "/usr/lib/userconf-pi/userconf", "set_hostname", "ssid=hex:", "systemd.run=", "ds=nocloud;",
+    "cfg80211.ieee80211_regdom=", "\x00", "&a", "*a", "? ", "null", "0x7", "---",
 )  # fmt: skip
 _LOCK = Lock(suite="trixie", epoch=0, chains={})
 
@@ -118,7 +130,33 @@ def read_stage(tree: dict[str, str], folder: Path) -> None:
         files.stamp_tree(root)
 
 
+def read_card(text: str, folder: Path) -> None:
+    """Take it for each file that Raspberry Pi Imager or another system puts on a card."""
+    places = board(folder / "board") if not (folder / "board").exists() else card.Places(
+        boot=folder / "board/boot", data=folder / "board/root/data", root=folder / "board/root"
+    )  # fmt: skip
+    data = text.encode(errors="surrogatepass")
+    for name in (*forms.READERS, words.FILE):
+        (places.boot / name).write_bytes(data)
+    found = takeover.look(places.boot)
+    with suppress(card.MistakesError):
+        card.read(b"", {}, places, forms.read(found.forms, found.cmdline, places.root))
+    words.take_off(places.boot / words.FILE, found.cmdline, Writing())
+    assert not words.theirs((places.boot / words.FILE).read_bytes())
+
+
+class Writing(CardDisk):
+    """A card of which nothing is flushed: a case is a millisecond."""
+
+    def overwrite(self, path: Path, offset: int, content: bytes) -> None:
+        """See Disk."""
+        with path.open("r+b") as file:
+            file.seek(offset)
+            file.write(content)
+
+
 TARGETS = (
+    Target(name="card", make=lambda chance: lines(chance, _CARD), read=read_card, cases=150),
     Target(name="image.yaml", make=lambda chance: lines(chance, _YAML), read=read_yaml, cases=150),
     Target(name="list", make=lambda chance: lines(chance, _SHELL), read=read_list, cases=300),
     Target(name="apt sources", make=lambda chance: lines(chance, _SOURCES), read=read_sources,

@@ -214,6 +214,7 @@ TOML = '[user]\nname = "anna"\npassword = "in clear"\n[wlan]\nssid = "garage"\np
         ("rpi-preseed.toml", TOML.format("long enough"), "rpi-preseed.toml:3: user.password_hash:"),
         ("rpi-preseed.toml", TOML.format("short"), "rpi-preseed.toml:5: wifi.networks[0].psk: the"),
         ("rpi-preseed.toml", "hostname = \n", "rpi-preseed.toml:1: this is not TOML"),
+        ("rpi-preseed.toml", f"a = {'9' * 5000}\n", "rpi-preseed.toml: this is not TOML"),
         ("rpi-preseed.toml", "[system]\nhostname = 7\n", "rpi-preseed.toml:2: system.hostname: "),
         ("rpi-preseed.toml", '[wlan]\nssid_hex = "e4"\n', "rpi-preseed.toml:2: wlan.ssid_hex: is"),
         ("rpi-preseed.toml", f'[wlan]\nssid = "a"\nkey_mgmt = "sae"\npassword = "{"a" * 64}"\n',
@@ -293,6 +294,15 @@ def test_words_alone_are_taken_off(places: Places) -> None:
     assert started(places) == (0, [])
     assert (places.boot / "cmdline.txt").read_text().split() == OWN.split()
     assert not anything_new(places)
+
+
+def test_command_line_is_never_wiped(places: Places) -> None:
+    """A damaged one that begins with a zero looks like a file half wiped: it stays all the same."""
+    (places.boot / "cmdline.txt").write_bytes(b"\0" + OWN.encode())
+    (places.boot / FILE).write_text("hostname: van\n")
+
+    assert started(places)[0] == 0
+    assert (places.boot / "cmdline.txt").read_bytes() == b"\0" + OWN.encode()
 
 
 @pytest.mark.parametrize("form", WORDS)

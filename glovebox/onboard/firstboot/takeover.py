@@ -120,9 +120,11 @@ def look(boot: Path) -> Found:
         except OSError as error:
             what = f"this cannot be read: {error.strerror}"
             odd.append(Problem(path="", what=what, cure="copy it to the card again", source=name))
+    # Never wiped, whatever stands there: the board starts by it.
+    cmdline = contents.pop(words.FILE, b"")
     half = tuple(name for name, content in contents.items() if wipe.half_wiped(content))
     whole = {name: content for name, content in contents.items() if name not in half}
-    text, cmdline = whole.pop(FILE, b""), whole.pop(words.FILE, b"")
+    text = whole.pop(FILE, b"")
     odd += [
         Problem(
             path="", what="the file is too large", cure=f"{LONGEST >> 10} KiB at most", source=name

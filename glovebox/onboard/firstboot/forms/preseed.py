@@ -44,7 +44,7 @@ def read(text: bytes, source: str) -> Asked:
     except UnicodeDecodeError:
         _wrong(asked, "", "a character is not UTF-8", "save the file as UTF-8", 0)
         return asked
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, OverflowError, RecursionError) as error:  # a number of 5,000 digits, too
         place = _PLACE.search(str(error))
         line = int(place[1]) if place else 0
         _wrong(asked, "", "this is not TOML", 'write key = "value" below its [section]', line)
