@@ -41,6 +41,8 @@ WORDS = (
     "systemd.run_success_action=reboot",
     "systemd.unit=kernel-command-line.target",
 )
+# Words that people copy from cards of other systems; they stay, and keep nothing from starting.
+COPIED = ("init=/usr/lib/raspberrypi-sys-mods/firstboot", "resize", "splash")
 MISTAKE = (
     "glovebox.yaml:1: hostname: 'Truck' is not a host name; hint: 1 to 63 of a-z, 0-9 and -,"
     " with - neither first nor last; no dots"
@@ -99,5 +101,5 @@ def by_imager(image: Path, folder: Path) -> dict[str, bytes]:
     own = card.copy_out(image, CMDLINE, folder / CMDLINE).read_bytes()
     return {
         FIRST_RUN: DIALOG.read_bytes(),
-        CMDLINE: b" ".join([own.strip(), *(word.encode() for word in WORDS)]),
+        CMDLINE: b" ".join([own.strip(), *(word.encode() for word in (*COPIED, *WORDS))]),
     }

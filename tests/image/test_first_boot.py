@@ -158,12 +158,13 @@ def test_it_was_taken_over(host: Host, taken: Filled) -> None:
 
 @pytest.mark.level("emulated", highest="emulated")
 def test_it_starts_with_imagers_words(host: Host, taken: Filled) -> None:
-    """Its command line asked for a script and a target that are not there: all of it runs.
+    """Its command line asked for a script, a target and an init that are not there: all of it runs.
 
     What the script says was taken over, script and words are gone from the card.
     """
     assert taken.text
-    assert set(owner.WORDS) <= set(host.check_output("cat /proc/cmdline").split())
+    given = set(host.check_output("cat /proc/cmdline").split())
+    assert {*owner.WORDS, *owner.COPIED} <= given
     assert host.check_output("systemctl is-active multi-user.target") == "active"
     assert host.check_output("cat /etc/timezone") == owner.TIMEZONE
     assert f'XKBLAYOUT="{owner.KEYBOARD}"' in host.check_output("cat /etc/default/keyboard")

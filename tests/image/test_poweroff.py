@@ -113,7 +113,7 @@ def test_card_was_wiped(
     assert told == f"Only in {tmp_path / 'used'}: {owner.NOTES}\n"
     # Blanks stand where Imager's words stood.
     was, now = ((tmp_path / name / owner.CMDLINE).read_text() for name in ("shipped", "used"))
-    assert now.split() == was.split()
+    assert now.split() == [*was.split(), *owner.COPIED]
     if (tmp_path / "shipped" / SCREEN).exists():
         # The picture at HDMI was for a board that nobody had set up.
         lines = (tmp_path / "used" / SCREEN).read_text().splitlines()
