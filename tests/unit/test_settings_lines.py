@@ -23,7 +23,14 @@ OURS = {
 }
 
 
-def merged(folder: Path, theirs: dict[str, str]) -> dict[str, str]:
+STOCK_FSTAB = (
+    "proc            /proc           proc    defaults          0       0\n"
+    "PARTUUID=0badcafe-01  /boot/firmware  vfat    defaults          0       2\n"
+    "PARTUUID=0badcafe-02  /               ext4    defaults,noatime  0       1\n"
+)
+
+
+def merged(folder: Path, theirs: dict[str, str], *, whole: str = "") -> dict[str, str]:
     """Run the lines of the script that merge, on a root in a folder."""
     etc, ours = folder / "etc", folder / "settings"
     for place, found in ((ours, OURS), (etc, theirs)):
@@ -34,7 +41,7 @@ def merged(folder: Path, theirs: dict[str, str]) -> dict[str, str]:
     script = SCRIPT.read_text()
     part = script[script.index("# Files of which a stage") : script.index("# What stages logged")]
     part = part.replace("/run/settings", str(ours)).replace("/etc/", f"{etc}/")
-    run(["bash", "-e", "-c", f"boot=boot/firmware\n{part}"])
+    run(["bash", "-e", "-c", f"boot=boot/firmware\ndisk_id=12345678\nwhole={whole}\n{part}"])
     return {str(path.relative_to(etc)): path.read_text() for path in etc.rglob("*")
             if path.is_file()}  # fmt: skip
 
@@ -79,3 +86,52 @@ def test_a_variant_belongs_to_its_layout(tmp_path: Path, layout: str) -> None:
     found = merged(tmp_path, {"default/keyboard": f'{layout}XKBVARIANT="intl"\n'})
 
     assert found["default/keyboard"] == OURS["keyboard"]
+
+
+def test_a_stock_image_keeps_its_fstab(tmp_path: Path) -> None:
+    """Only the disk's id is another: options and the file system check are the stock image's."""
+    found = merged(tmp_path, {"fstab": STOCK_FSTAB})
+
+    assert found["fstab"] == STOCK_FSTAB.replace("0badcafe", "12345678")
+
+
+def test_a_whole_image_of_ours_has_our_fstab(tmp_path: Path) -> None:
+    """On base debian, and in a car on any base, the partitions are mounted as we mount them."""
+    found = merged(tmp_path, {"fstab": STOCK_FSTAB}, whole="yes")
+
+    assert found["fstab"] == OURS["fstab"] + STOCK_FSTAB.splitlines(keepends=True)[0]
+
+
+def first_start(folder: Path, machine_id: str | None, *, whole: str = "") -> tuple[str, list[str]]:
+    """Run the lines of the script on what waits for the first start; give id and stamps."""
+    for name in ("etc", "var"):
+        (folder / name).mkdir()
+    if machine_id is not None:
+        (folder / "etc/machine-id").write_text(machine_id)
+    script = SCRIPT.read_text()
+    part = script[script.index("# Empty: the board makes its own") :]
+    part = part.replace("/etc/machine-id", f"{folder}/etc/machine-id")
+    part = part.replace('"/$folder/', f'"{folder}/$folder/')
+    run(["bash", "-e", "-c", f"whole={whole}\n{part}"])
+    stamps = sorted(str(path.relative_to(folder)) for path in folder.rglob(".updated"))
+    return (folder / "etc/machine-id").read_text(), stamps
+
+
+@pytest.mark.parametrize(
+    ("machine_id", "whole", "found"),
+    [
+        ("uninitialized\n", "", "uninitialized\n"),
+        ("", "", ""),
+        (None, "", ""),
+        ("0123456789abcdef0123456789abcdef\n", "", ""),
+        ("uninitialized\n", "yes", ""),
+    ],
+)
+def test_what_the_first_start_waits_on(
+    tmp_path: Path, machine_id: str | None, whole: str, found: str
+) -> None:
+    """A stock image's word for "never started" stays, since its growth waits on it; no id does."""
+    kept, stamps = first_start(tmp_path, machine_id, whole=whole)
+
+    assert kept == found
+    assert stamps == (["etc/.updated", "var/.updated"] if whole else [])
