@@ -165,6 +165,12 @@ def _boards(monitor: Monitor, checkout: Path, out: Path) -> list[Part]:
             needs=(f"build-{one}",),
         ),
         Part(
+            name="stock",
+            run=lambda: _pytest(
+                monitor, "images on Raspberry Pi OS", ["tests/stock_images"], checkout
+            ),
+        ),
+        Part(
             name="service",
             run=lambda: _pytest(monitor, "service tests", ["tests/service"], checkout),
         ),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
 
 from glovebox.lock import signature
+from glovebox.verify.verify import LONG
 from tests import stock_image
 from tests.raspios_server import Server, serving
 from tests.root.conftest import _private_mounts
@@ -21,8 +23,9 @@ __all__ = ["_private_mounts"]
 
 @pytest.fixture(scope="session")
 def newest(_private_mounts: None) -> tuple[Stock, ...]:
-    """Give the stand-ins that are listed: the newest layouts of the two releases."""
-    return tuple(stock_image.stock(name, "arm64") for name in ("trixie",))
+    """Give the stand-ins that are listed: trixie's, and bookworm's where there is the time."""
+    names = ("trixie", "bookworm") if os.environ.get(LONG) else ("trixie",)
+    return tuple(stock_image.stock(name, "arm64") for name in names)
 
 
 @pytest.fixture(scope="session")

@@ -87,7 +87,16 @@ def compared(stock: Stock, project: Project) -> Built:
         return Built(stock=stock, project=project, found=diff.compare(one, other))
 
 
-@pytest.fixture(scope="module", params=["trixie", "bookworm", "bookworm-2024", "bullseye"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        "trixie",
+        *(
+            pytest.param(name, marks=pytest.mark.long)
+            for name in ("bookworm", "bookworm-2024", "bullseye")
+        ),
+    ],
+)
 def built(
     request: pytest.FixtureRequest, server: Server, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Built]:
