@@ -6,8 +6,11 @@ not there yet it is made first, which takes minutes.
 
 from __future__ import annotations
 
+import os
+import statistics
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +25,8 @@ from glovebox.store.store import Store
 from glovebox.trials.measures import Row
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from glovebox.trials.desk import Bench
 
 _STAND_IN = "trixie-arm64"
@@ -31,26 +36,52 @@ _GOAL_S = 20.0
 def raspios(bench: Bench) -> list[Row]:
     """Read a stock image as the lowest layer; the same left unpacked, and mounted."""
     image = _stand_in()
-    whole, parts = [], []
+    whole: list[_Took] = []
+    mounted: list[_Took] = []
     for number in range(bench.rounds):
         folder = bench.work / f"raspios-{number}"
         store = Store(root=folder).open()
-        begun = time.monotonic()
+        begun = _now()
         made = imported.bring_in(image, store, bench.monitor, arch="arm64")
-        whole.append(time.monotonic() - begun)
-        parts.append(_mounted(image, folder))
+        whole.append(_since(begun))
+        mounted.append(_mounted(image, folder))
         store.remove(made.layer)
     size = image.stat().st_size / 1e6
-    note = f"stand-in {_STAND_IN}, {size:.0f} MB packed"
     return [
-        Row(name="reading a stock image as the lowest layer", unit="s", values=tuple(whole),
-            goal=_GOAL_S, note=note, key="raspios layer"),
+        Row(name="reading a stock image as the lowest layer", unit="s",
+            values=tuple(one.seconds for one in whole), goal=_GOAL_S, key="raspios layer",
+            note=f"stand-in {_STAND_IN}, {size:.0f} MB packed; {_processor(whole)}"),
         Row(name="the same, unpacked and mounted `ro,noload` where it lies", unit="s",
-            values=tuple(parts), note="its boot files are not in it", key="raspios mounted"),
+            values=tuple(one.seconds for one in mounted), key="raspios mounted",
+            note=f"its boot files are not in it; {_processor(mounted)}"),
     ]  # fmt: skip
 
 
-def _mounted(image: Path, folder: Path) -> float:
+@dataclass(frozen=True, kw_only=True)
+class _Took:
+    """How long something took, and how much of it the processors worked on it."""
+
+    seconds: float
+    processor: float
+
+
+def _now() -> _Took:
+    used = os.times()
+    processor = used.user + used.system + used.children_user + used.children_system
+    return _Took(seconds=time.monotonic(), processor=processor)
+
+
+def _since(begun: _Took) -> _Took:
+    now = _now()
+    return _Took(seconds=now.seconds - begun.seconds, processor=now.processor - begun.processor)
+
+
+def _processor(found: Sequence[_Took]) -> str:
+    """Tell what does not depend on who else was busy on the machine."""
+    return f"{statistics.median(one.processor for one in found):.1f} s of processor time"
+
+
+def _mounted(image: Path, folder: Path) -> _Took:
     """Unpack an image and mount its root: all that a layer without a copy would take."""
     raw, root = folder / "card.img", folder / "root"
     root.mkdir()
@@ -58,14 +89,14 @@ def _mounted(image: Path, folder: Path) -> float:
     if packing is None:
         message = f"{image} is not packed"
         raise AssertionError(message)
-    begun = time.monotonic()
+    begun = _now()
     unpack(image, packing, raw, digest=True)
     files.syncfs(folder)
     with media.mounted(media.examine(image, raw, packing), root):
-        seconds = time.monotonic() - begun
+        took = _since(begun)
     raw.unlink()
     root.rmdir()
-    return seconds
+    return took
 
 
 def _stand_in() -> Path:

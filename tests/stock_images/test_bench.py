@@ -47,7 +47,10 @@ _INSTALLING = (
     r"/etc/ld\.so\.cache",
     r"/var/lib/systemd/deb-systemd-helper-.*",
 )
+PRELOAD = "/etc/ld.so.preload"
+BOARD = {"arm64": "3"}
 _STAGE = "tree"  # a small package without any other
+_WRITTEN = ("/opt/tree-version", "/opt/preloaded")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,10 +67,13 @@ def build(stock: Stock, folder: Path, *, base: str, more: str = "") -> Project:
     stage = folder / "my-stage/00-tree"
     stage.mkdir(parents=True)
     (stage / "00-packages-nr").write_text(f"{_STAGE}\n")
-    (stage / "01-run-chroot.sh").write_text("tree --version >/opt/tree-version\n")
+    (stage / "01-run-chroot.sh").write_text(
+        "mkdir -p /opt\ntree --version >/opt/tree-version\n"
+        f"cat {PRELOAD} >/opt/preloaded 2>/dev/null || true\n"
+    )
     config = folder / "image.yaml"
     config.write_text(
-        f"board: '3'\nbase: {base}\nprofile: bench\nsuite: {stock.suite}\n"
+        f"board: '{BOARD[stock.arch]}'\nbase: {base}\nprofile: bench\nsuite: {stock.suite}\n"
         "hostname: bench\nlocale: C.UTF-8\nuser: {name: truck}\n"
         f"stages: [./my-stage]\n{more}"
     )
@@ -117,7 +123,7 @@ def built(
 
 def brought(path: str, package: str | None) -> bool:
     """Tell whether the stage or image.yaml brings a file."""
-    by_stage = package == _STAGE or path == "/opt/tree-version"
+    by_stage = package == _STAGE or path in _WRITTEN
     return by_stage or any(re.fullmatch(one, path) for one in (*_SETTINGS, *_INSTALLING))
 
 
@@ -160,6 +166,21 @@ def test_first_boot_is_as_on_the_stock_image(built: Built) -> None:
     assert words.count(first) == 1
     assert machine_id == stock_image.LAYOUTS[stock.layout].machine_id
     assert host_keys == []
+
+
+def test_what_is_preloaded_is_set_aside(built: Built) -> None:
+    """While stages run, no library is preloaded, which the emulated programs would stumble over."""
+    project, stock = built.project, built.stock
+    with (
+        inventory.viewed(stock.raw, project.store, project.monitor) as one,
+        inventory.viewed(project.image, project.store, project.monitor) as other,
+    ):
+        before, after = (view.root / PRELOAD.lstrip("/") for view in (one, other))
+        assert before.is_file() is (stock.arch == "armhf")
+        assert after.is_file() is before.is_file()
+        if before.is_file():
+            assert after.read_text() == before.read_text() != ""
+        assert (other.root / "opt/preloaded").read_text() == ""
 
 
 def test_locked_it_asks_no_network(built: Built, server: Server) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from glovebox.config.build import BuildConfig
 from glovebox.config.schema import BoardName, StageEntry
+from glovebox.errors import ConfigError
 from glovebox.plan import fitting
 
 
@@ -18,10 +19,10 @@ def config(*stages: str) -> BuildConfig:
 @pytest.mark.parametrize("suite", ["bookworm", "bullseye"])
 def test_an_older_gpsd(suite: str) -> None:
     """Where gpsd is older than the recorder's, ours is compiled right behind the suite's."""
-    found, why = fitting.to_suite(config("gnss", "queue", "telematics"), suite)
+    found, why = fitting.to_suite(config("gnss", "queue"), suite)
 
     names = [entry.path for entry in found.stages]
-    assert names == ["gnss", "gnss-source", "queue", "telematics"]
+    assert names == ["gnss", "gnss-source", "queue"]
     (reason,) = why
     assert reason.startswith(f"{suite}'s gpsd is 3.22, the recorder is made for 3.25 and later:")
     assert "the stage gnss-source is added" in reason
@@ -41,3 +42,11 @@ def test_nothing_to_add(suite: str, stages: tuple[str, ...]) -> None:
 
     assert [entry.path for entry in found.stages] == list(stages)
     assert why == ()
+
+
+def test_an_older_python() -> None:
+    """Where the service cannot run it is refused at once, not on the road."""
+    with pytest.raises(ConfigError, match=r"telematics needs Python 3\.11, bullseye has 3\.9"):
+        fitting.to_suite(config("gnss", "telematics"), "bullseye")
+
+    fitting.to_suite(config("gnss", "telematics"), "bookworm")
