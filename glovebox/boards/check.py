@@ -22,7 +22,7 @@ _TESTED_SUITE = "trixie"
 _RASPIOS_SUITES = ("trixie", "bookworm")
 _RASPIOS_ARCHES = frozenset({"arm64", "armhf"})
 # Stages that bring what an official image has already, in its own way.
-_DEBIANS_STAGES = frozenset({"base", "boot", "first-boot", "car"})
+_DEBIANS_STAGES = frozenset({"base", "boot", "first-boot", "car", "disk"})
 _WITH_BACKPORTS = frozenset({"bookworm", "trixie"})
 # Those without any Debian release after it that is known yet.
 _LATER_SUITES = frozenset({"forky", "sid"})
@@ -137,10 +137,10 @@ def _of_the_official_images(config: Config, board: Board) -> Iterator[_Found]:
 
 
 def _of_the_car_on_it(config: Config) -> Iterator[_Found]:
-    if config.profile is Profile.CAR:
+    if config.profile is not Profile.BENCH:
         what = (
-            "'car' is not built on base raspios yet: its read-only root and first boot are made for"
-            " Debian's kernel and services"
+            f"'{config.profile}' is not built on base raspios yet: its read-only root and first"
+            " boot are made for Debian's kernel and services"
         )
         cure = "write profile: bench and stages of your own (docs/bases.md), or base: debian"
         yield "profile", what, cure

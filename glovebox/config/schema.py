@@ -26,6 +26,8 @@ from telematics.settings import Settings
 
 STAGES = ("base", "gnss", "queue", "python", "car", "boot", "first-boot", "telematics")
 CAR_STAGE = "car"
+# The part of a car's stage that is not a vehicle's alone: a read-only root, and a data partition.
+DISK_STAGE = "disk"
 # What the owner puts on the card is kept on the data partition, which only a car's disk has.
 FIRST_BOOT_STAGE = "first-boot"
 RECORDER_STAGE = "telematics"
@@ -87,6 +89,7 @@ class Profile(StrEnum):
     """What the disk is made for."""
 
     CAR = "car"
+    HOME = "home"
     BENCH = "bench"
 
 
@@ -184,7 +187,7 @@ class Disk:
         default=None,
         metadata={
             "help": "root partition; `auto` is what its files need and `disk.root_free`, with"
-            " profile `car` rounded up to whole GiB",
+            " profiles `car` and `home` rounded up to whole GiB",
             "rule": rules.size,
             "none": "auto",
             "minimum": 256 * rules.MIB,
@@ -204,8 +207,8 @@ class Disk:
     data: int = field(
         default=256 * rules.MIB,
         metadata={
-            "help": "data partition of profile `car` as it is flashed; the board grows it to the"
-            " end of its card",
+            "help": "data partition of profiles `car` and `home` as it is flashed; the board grows"
+            " it to the end of its card",
             "rule": rules.size,
             "minimum": 64 * rules.MIB,
             "maximum": 64 * rules.GIB,
@@ -292,13 +295,14 @@ class Config:
         default=Profile.CAR,
         metadata={
             "help": "`car`: a read-only root and a data partition (stage `car`), see docs/car.md;"
+            " `home`: the same disk without what is a vehicle's (stage `disk`), see docs/home.md;"
             " `bench`: one root partition, read and write"
         },
     )
     hostname: str = field(
         default=rules.AUTO,
         metadata={
-            "help": "name on the network, with `.local` after it; `auto`: with profile `car`"
+            "help": "name on the network, with `.local` after it; `auto`: but for profile `bench`"
             " `glovebox-` and the last eight digits of the board's serial number, else `glovebox`",
             "rule": rules.hostname,
         },
@@ -382,7 +386,25 @@ class Config:
     @property
     def car(self) -> bool:
         """Whether the disk is that of a car: it takes both the profile and the stage."""
-        return self.profile is Profile.CAR and any(entry.path == CAR_STAGE for entry in self.stages)
+        return self.profile is Profile.CAR and self._has(CAR_STAGE)
+
+    @property
+    def survives_cuts(self) -> bool:
+        """Whether the root is read-only and there is a data partition: in a car, and at home."""
+        return self.car or (self.profile is Profile.HOME and self._has(DISK_STAGE))
+
+    def leaves_out(self, path: str) -> bool:
+        """Tell whether a stage of the list means nothing with this profile."""
+        match path:
+            case _ if path == CAR_STAGE:
+                return not self.car
+            case _ if path == DISK_STAGE:
+                return self.car or not self.survives_cuts
+            case _:
+                return path == FIRST_BOOT_STAGE and not self.survives_cuts
+
+    def _has(self, stage: str) -> bool:
+        return any(entry.path == stage for entry in self.stages)
 
     @property
     def shows_name(self) -> bool:

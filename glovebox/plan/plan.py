@@ -15,7 +15,6 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from glovebox.config.schema import CAR_STAGE, FIRST_BOOT_STAGE
 from glovebox.errors import ConfigError, Mistakes
 from glovebox.host import files
 from glovebox.host.arch import ARCHES, host_arch
@@ -202,11 +201,7 @@ def examine_stages(
 
     Where not ``all_known``, the configuration names more, and nothing is missed for that.
     """
-    entries = [
-        entry
-        for entry in config.stages
-        if config.car or entry.path not in (CAR_STAGE, FIRST_BOOT_STAGE)
-    ]
+    entries = [entry for entry in config.stages if not config.leaves_out(entry.path)]
     read: list[stage.Stage] = []
     for entry in entries:
         with mistakes.gathered():
@@ -643,7 +638,7 @@ class _Maker:
             value("disk.boot", str(config.disk.boot)),
             value("disk.root", str(config.disk.root)),
             value("disk.root_free", str(config.disk.root_free)),
-            value("disk.data", str(config.disk.data) if config.car else "none"),
+            value("disk.data", str(config.disk.data) if config.survives_cuts else "none"),
             value("time", str(self._lock.epoch)),
         ]
         self._add(name, StepKind.IMAGE, below=self.below, uses=(TOOLS,), inputs=inputs)

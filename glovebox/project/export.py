@@ -197,7 +197,7 @@ def _assemble(project: Project, builder: Builder, part: Path) -> None:
             disk=project.loaded.config.disk,
             tools=builder.native(),
             scratch=scratch,
-            car=project.loaded.config.car,
+            car=project.loaded.config.survives_cuts,
         )
 
 
@@ -272,7 +272,7 @@ def manifest(project: Project, **more: object) -> str:
         "server": str(config.queue.server),
         "service": asdict(config.service),
         "stages": [Path(entry.path).name for entry in config.stages],
-        "car": config.car,
+        "car": config.survives_cuts,
         "power": asdict(config.power),
         "disk_id": project.plan.disk_id,
         "epoch": project.plan.epoch,

@@ -29,7 +29,7 @@ def how_to_flash(project: Project) -> None:
     image, config = project.image, project.loaded.config
     key = f" -i {project.access.private}" if project.access.private else ""
     name = config.image_hostname
-    if config.car and config.hostname == AUTO:
+    if config.survives_cuts and config.hostname == AUTO:
         name += "-SERIAL"
     console = _console()
     for line in (
@@ -99,7 +99,7 @@ def _private(project: Project) -> tuple[str, ...]:
 
 def _name_told(config: Config) -> tuple[str, ...]:
     """Say which name a board gives itself, where it does."""
-    if not (config.car and config.hostname == AUTO):
+    if not (config.survives_cuts and config.hostname == AUTO):
         return ()
     return (
         "           SERIAL: the last eight digits of the board's serial number; for another name",

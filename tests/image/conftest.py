@@ -61,7 +61,7 @@ EVIDENCE = {
 }
 MARKERS = (
     "level(lowest, highest='board'): the kinds of target on which the test means something",
-    "stage(name): the test is about what this stage brings",
+    "stage(name, …): the test is about what this stage brings, or one of these",
     "unchanging: no start changes what it asks; shown in a chroot, it is not emulated once more",
     "driven: runs after those that only look; what they take is a drive's time",
     "last: runs after all others",
@@ -116,8 +116,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             why = f"means something from target '{lowest}' on"
         elif level.rank > highest.rank:
             why = f"means something up to target '{highest}'"
-        elif stage is not None and stage.args[0] not in facts.stages:
-            why = f"this image has no stage '{stage.args[0]}'"
+        elif stage is not None and not set(stage.args) & set(facts.stages):
+            named = " or ".join(f"'{name}'" for name in stage.args)
+            why = f"this image has no stage {named}"
         elif level is Level.EMULATED and facts.verified and item.get_closest_marker("unchanging"):
             why = "was shown in a chroot when the image was built, and no start changes it"
         if why:

@@ -177,6 +177,8 @@ def laid_over(folder: Path, data: Path, **files: Path) -> Iterator[Path]:
     (root / "var/lib/chrony/drift").write_text("of the image")
     listing = (STAGE / "kept-folders").read_text()
     (root / "usr/lib/glovebox/kept-folders").write_text(listing)
+    (root / "usr/lib/glovebox/kept-folders.d").mkdir()
+    (root / "usr/lib/glovebox/kept-folders.d/own").write_text("# mine\n/var/lib/own  own\n")
     for name, source in files.items():
         shutil.copytree(source, root / name, dirs_exist_ok=True)
     run(["mount", "-o", "remount,ro", root])
@@ -198,6 +200,7 @@ def test_a_root_under_ram(folder: Path) -> None:
         (root / "etc/changed").write_text("lost")
         (root / "var/lib/chrony/drift").write_text("kept")
         (root / "var/lib/queue/record").write_text("kept")
+        (root / "var/lib/own/file").write_text("kept, as its stage says")
         (root / "data/system/ssh_host_ed25519_key").write_text("key")
     with laid_over(folder, data) as root:
         assert (root / "etc/machine-id").read_text() == first

@@ -117,7 +117,7 @@ PARTS = {
     "app/telematics.launcher": {"telematics/00-service"},
     "app/telematics/settings.py": {"telematics/00-service", "first-boot/01-take-over"},
     "glovebox/onboard/firstboot/wipe.py": {"first-boot/01-take-over"},
-    "glovebox/onboard/grow.py": {"car/00-disk"},
+    "glovebox/onboard/grow.py": {"car/00-disk", "disk/00-disk"},
     "glovebox/config/rules.py": {"first-boot/01-take-over"},
     "glovebox/config/access.py": set(),
     "glovebox/host/run.py": set(),
@@ -169,8 +169,8 @@ def test_every_shell_script_is_checked() -> None:
     found = suite.scripts(CHECKOUT)
 
     assert {"invoke", ".ci/run", "glovebox/build/stage_site.sh"} <= set(found)
-    assert "overlays/car-disk/usr/lib/glovebox/lay-over" in found
-    assert "stages/car/00-disk/02-run-chroot.sh" in found
+    assert "overlays/disk/usr/lib/glovebox/lay-over" in found
+    assert "stages/disk/00-disk/02-run-chroot.sh" in found
     assert not [name for name in found if (CHECKOUT / name).is_symlink()]
 
 

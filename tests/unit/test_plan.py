@@ -751,7 +751,38 @@ def test_what_needs_a_car_s_disk(profile: Profile) -> None:
     config = BuildConfig(profile=profile)
     names = [one.name for one in plan.read_stages(config, load.CHECKOUT)]
 
-    assert ("car" in names) is ("first-boot" in names) is config.car
+    assert ("car" in names) is config.car
+    assert ("first-boot" in names) is config.survives_cuts
+
+
+@pytest.mark.parametrize(
+    ("profile", "taken"),
+    [
+        (Profile.CAR, ["car", "first-boot"]),
+        (Profile.HOME, ["disk", "first-boot"]),
+        (Profile.BENCH, []),
+    ],
+)
+def test_whose_disk_it_is(profile: Profile, taken: list[str]) -> None:
+    """A car's stage brings its disk, a home's is that part alone; on a bench there is neither."""
+    listed = tuple(StageEntry(path=name) for name in ("disk", "car", "boot", "first-boot"))
+    config = BuildConfig(base="other.img", profile=profile, stages=listed)
+
+    names = [one.name for one in plan.read_stages(config, load.CHECKOUT)]
+
+    assert [name for name in names if name not in ("boot", "settings")] == taken
+    assert config.survives_cuts is bool(taken)
+
+
+def test_the_home_s_image() -> None:
+    """The second image of this checkout is one more configuration, of shipped stages alone."""
+    loaded = load.load(load.CHECKOUT / "images/home-base.yaml")
+
+    names = [one.name for one in plan.read_stages(loaded.config, load.CHECKOUT)]
+
+    assert names == ["base", "python", "disk", "boot", "first-boot", "home", "settings"]
+    assert loaded.config.survives_cuts
+    assert not loaded.config.car
 
 
 def test_two_stages_of_one_name(tmp_path: Path) -> None:
