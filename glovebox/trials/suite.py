@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glovebox.errors import VerifyError
+from glovebox.host.mounts import chroot_mounts
 from glovebox.host.run import PATH, CommandError, end, run, start, stream
 from glovebox.plan import plan
 from glovebox.project import story
@@ -122,6 +123,15 @@ def _boards(monitor: Monitor, checkout: Path, out: Path) -> list[Part]:
         monitor.say(f"board {name}: boot, plug in a receiver, drive")
         story.verify_target(board(name), "emulated")
 
+    @cache
+    def home(name: str) -> Project:
+        config = checkout / "images/home-base.yaml"
+        return _open(monitor, checkout, out / "home", f"board={name}", config=config)
+
+    def build_home(name: str) -> None:
+        monitor.say("the home's card: build and verify in a chroot")
+        story.build_image(home(name))
+
     def busy(name: str) -> None:
         with _kept_busy():
             boot(name)
@@ -190,6 +200,14 @@ def _boards(monitor: Monitor, checkout: Path, out: Path) -> list[Part]:
             run=lambda: _cuts(monitor, checkout, board(other)),
             needs=(f"build-{other}",),
         ),
+        # The second image: the builder is not made for one.
+        Part(name="build-home", run=partial(build_home, other), long=True),
+        Part(
+            name="home-card",
+            run=lambda: _home_card(monitor, checkout, home(other), board(other)),
+            needs=("build-home", f"build-{other}"),
+            long=True,
+        ),
         Part(
             name="cuts-more",
             run=lambda: _cuts(monitor, checkout, board(other), *MORE_CUTS),
@@ -223,10 +241,31 @@ def _cuts(monitor: Monitor, checkout: Path, board: Project, *more: str) -> None:
     _pytest(monitor, "cuts", [*words, *more], checkout)
 
 
-def _open(monitor: Monitor, checkout: Path, out: Path, *overrides: str) -> Project:
+def _home_card(monitor: Monitor, checkout: Path, home: Project, car: Project) -> None:
+    """Boot the home's card, kill it while it takes records, and let a car publish to it."""
+    home.builder().build([plan.EMULATOR])
+    qemu = home.builder().native(plan.EMULATOR).tree
+    key = ["--key", str(home.access.private)] if home.access.private else []
+    builder = car.builder()
+    builder.build([car.plan.top.name])
+    with builder.merged(car.plan.top.name, writable=True) as root, chroot_mounts(root):
+        words = [
+            "tests/home_card", "--image", str(home.image), "--qemu-root", str(qemu),
+            "--car-root", str(root), "--user", home.loaded.config.user.name, *key,
+        ]  # fmt: skip
+        _pytest(monitor, "home-card", words, checkout)
+
+
+def _open(
+    monitor: Monitor,
+    checkout: Path,
+    out: Path,
+    *overrides: str,
+    config: Path | None = None,
+) -> Project:
     store = Store(root=default_root()).open(monitor.say)
     return open_project(
-        monitor, store=store, config=checkout / "image.yaml", overrides=overrides, out=out
+        monitor, store=store, config=config or checkout / "image.yaml", overrides=overrides, out=out
     )
 
 

@@ -130,6 +130,8 @@ class Conformance:
         }
         empty = {chain: {"base": (), chain: ()} for chain in (plan.TOOLS, plan.EMULATOR)}
         wanted = [chains[plan.TARGET]]
+        if any(sub.of(stage.Kind.ON_TOOLS) for sub in stage.all_of(stages)):
+            wanted.append(chains[plan.TOOLS])  # the very root that a build left
         if plan.QUILT in chains:
             wanted.append(chains[plan.QUILT])
         wheels = plan.wheel_lists(stages)
@@ -139,7 +141,7 @@ class Conformance:
             kept, suite=SUITE, mirror=apt.host_mirror(), chains=wanted, sources=(),
             wanted_wheels=wheels,
         )  # fmt: skip
-        return Lock(suite=SUITE, epoch=EPOCH, chains={**found.chains, **empty}, wheels=found.wheels)
+        return Lock(suite=SUITE, epoch=EPOCH, chains={**empty, **found.chains}, wheels=found.wheels)
 
     def builder(self) -> Builder:
         """Give what runs it."""
