@@ -172,6 +172,7 @@ def test_every_shell_script_is_checked() -> None:
     assert "overlays/disk/usr/lib/glovebox/lay-over" in found
     assert "stages/disk/00-disk/02-run-chroot.sh" in found
     assert not [name for name in found if (CHECKOUT / name).is_symlink()]
+    assert not [name for name in found if name.startswith("tests/imager/")]
 
 
 def imaginary() -> Board:
