@@ -379,6 +379,35 @@ def plan(
 
 
 @task(
+    name="pi-gen",
+    auto_shortflags=False,
+    iterable=["set"],
+    help=_help("set", "config", folder="the new folder that the stages are written to"),
+)
+def pi_gen(
+    _c: Context,
+    folder: str,
+    set: list[str] | None = None,  # noqa: A002
+    config: str = "image.yaml",
+) -> None:
+    """Lay the stages out for pi-gen: overlays and templates become files that it knows.
+
+    ./invoke pi-gen FOLDER, then in a checkout of pi-gen: ./build.sh -c FOLDER/config. A stage that
+    compiles is left out, which is said.
+    """
+    from glovebox.project import for_pi_gen
+    from glovebox.project.load import load
+
+    with _ending() as monitor:
+        loaded = load(Path(config), overrides=set or [])
+        made = for_pi_gen.lay_out(loaded.config, Path(folder))
+        for name, why in made.left_out.items():
+            monitor.warn(f"{name} is left out: {why}")
+        monitor.say(f"laid out: {', '.join(one.name for one in made.stages)}")
+        monitor.say(f"in a checkout of pi-gen, as root: ./build.sh -c {made.config}")
+
+
+@task(
     auto_shortflags=False,
     iterable=["set"],
     help=_help(
