@@ -410,7 +410,7 @@ class Config:
     def shows_name(self) -> bool:
         """Whether a screen shows the board's name until it is set up: nobody gave it one yet."""
         unnamed = self.hostname == rules.AUTO and not self.power.hdmi
-        return unnamed and self.car and any(one.path == FIRST_BOOT_STAGE for one in self.stages)
+        return unnamed and self.survives_cuts and self._has(FIRST_BOOT_STAGE)
 
     @property
     def shows_state(self) -> bool:

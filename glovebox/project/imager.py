@@ -69,7 +69,8 @@ def manifest(
 def _takes_over(project: Project) -> bool:
     """Tell whether the board reads what the dialog writes."""
     config = project.loaded.config
-    return config.car and any(entry.path == FIRST_BOOT_STAGE for entry in config.stages)
+    takes = any(entry.path == FIRST_BOOT_STAGE for entry in config.stages)
+    return config.survives_cuts and takes
 
 
 def together(manifests: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

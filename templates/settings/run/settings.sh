@@ -6,6 +6,6 @@ boot={{ boot | sh }}
 password_hash={{ config.user.password_hash | secret | sh }}
 {% endif %}
 authorized_keys={{ access.public | join("\n") | sh }}
-{% if config.base == "debian" or config.car %}
+{% if config.base == "debian" or config.survives_cuts %}
 whole=yes
 {% endif %}
