@@ -121,4 +121,4 @@ def test_a_password_opens_it_and_a_key_lets_a_vehicle_in(root: Path) -> None:
     ]  # fmt: skip
     assert told == [401, True, 403, 200, 20]
     counted = inside(root, "home build && home sql --json 'SELECT count(*) AS n FROM points'")
-    assert json.loads(counted.splitlines()[-1])[0]["n"] == 20
+    assert json.loads(counted.splitlines()[-1])["n"] == 20
