@@ -45,7 +45,7 @@ def test_a_receiver_at_the_header() -> None:
 
     assert 'DEVICES="/dev/ttyS1"\n' in files["etc/default/gpsd"]
     assert "pps-gpio\n" in files["etc/modules-load.d/glovebox-pps.conf"]
-    assert "include /run/glovebox/chrony-*.conf" in files["etc/chrony/conf.d/gnss-pps.conf"]
+    assert "confdir /run/glovebox/chrony.d" in files["etc/chrony/conf.d/gnss-pps.conf"]
     assert "find-pulse" in files["etc/systemd/system/chrony.service.d/10-pps.conf"]
 
 
@@ -96,7 +96,7 @@ def test_chrony_is_told_of_a_pulse_that_is_there(tmp_path: Path, selected: str) 
     folder.mkdir(parents=True)
     line = (STAGE / "01-overlay/etc/chrony/conf.d/gnss.conf").read_text()
     (folder / "gnss.conf").write_text(line.replace("poll 2\n", f"poll 2{selected}\n"))
-    told = tmp_path / "run/glovebox/chrony-pps.conf"
+    told = tmp_path / "run/glovebox/chrony.d/pps.conf"
 
     (tmp_path / "dev").mkdir()
     (tmp_path / "dev/pps0").touch()
