@@ -308,6 +308,7 @@ def test_imagers_own_schema(
         (Profile.CAR, STAGES, "cloudinit"),
         (Profile.BENCH, STAGES, "none"),
         (Profile.CAR, ("base", "car", "boot"), "none"),
+        (Profile.HOME, ("base", "disk", "boot", "first-boot"), "cloudinit"),
     ],
 )
 def test_dialog_is_offered_where_it_counts(
