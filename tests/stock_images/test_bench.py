@@ -34,6 +34,7 @@ _SETTINGS = (
     r"/etc/(hostname|hosts|fstab|locale\.conf|default/(locale|keyboard)|timezone|localtime)",
     r"/etc/(passwd|shadow|group|gshadow|subuid|subgid)-?",
     r"/etc/glovebox(/baked)?",
+    r"/var/lib/NetworkManager(/NetworkManager\.state)?",
     r"/etc/sudoers\.d/010-first-user",
     r"/home/truck(/.*)?",
     r"/usr/lib/locale/C\.UTF-8(/.*)?|/usr/lib/locale",
