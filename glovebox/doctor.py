@@ -47,11 +47,12 @@ PROGRAMS = {
 _OF_EVERY_BUILD = ("apt-get", "gpgv", "mmdebstrap", "unshare")
 KEYRING_PACKAGE = "debian-archive-keyring"
 # For `invoke lint` and the tests alone: the service is tested with real parts on the host, too.
-# The JRE and Maven bring its broker. The last six are the libraries of the loop that `bench`
-# compares the service with.
+# The JRE and Maven bring its broker; MariaDB is the server without its service. The last six are
+# the libraries of the loop that `bench` compares the service with.
 TEST_PACKAGES = (
-    "bmap-tools", "chromium", "default-jre-headless", "dosfstools", "gpsd", "maven", "openssl",
-    "redis-server", "shellcheck", "util-linux-extra",
+    "bmap-tools", "chromium", "default-jre-headless", "dosfstools", "gpsd",
+    "mariadb-client-core", "mariadb-server-core", "maven", "openssl", "redis-server", "shellcheck",
+    "util-linux-extra",
     "python3-colorlog", "python3-dateutil", "python3-gps", "python3-jsonpickle", "python3-redis",
     "wireless-tools",
 )  # fmt: skip

@@ -30,6 +30,7 @@ COMMANDS = {
     "map": ("home.commands.map", "write the map into one file that needs no network"),
     "poll": ("home.commands.poll", "ask the sources of home.yaml once"),
     "export": ("home.commands.export", "write points or trips to a file"),
+    "mariadb": ("home.commands.mariadb", "bring a MariaDB up to date with what is built"),
     "traffic": ("home.commands.traffic", "traffic metrics of a table of detectors"),
     "dead": ("home.commands.dead", "list dead letters, or try them again"),
     "key": ("home.commands.key", "make the key that a vehicle posts with"),

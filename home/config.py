@@ -1,6 +1,7 @@
 """home.yaml: read into values once, with every mistake told at once.
 
-``sources`` and ``alerts`` are read by the modules that know them; here they stay as YAML has them.
+``sources``, ``alerts`` and ``mariadb`` are read by the modules that know them; here they stay as
+YAML has them.
 """
 
 from __future__ import annotations
@@ -77,9 +78,10 @@ class Config:
     keep_days: int = 0
     # Streets for the map, a file of the owner's.
     streets: Path | None = None
-    # As YAML has them; `home.sources` and `home.alerts` read them.
+    # As YAML has them; `home.sources`, `home.alerts` and `home.mariadb` read them.
     sources: tuple[object, ...] = ()
     alerts: Mapping[str, object] = field(default_factory=dict)
+    mariadb: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass
@@ -168,7 +170,8 @@ def _config(reader: _Reader, tree: object) -> Config:
         reader.wrong("sources", sources, "a list, each with its `name:` and `url:`")
         sources = []
     given["sources"] = tuple(sources)
-    given["alerts"] = reader.mapping("alerts", values.get("alerts"))
+    for name in ("alerts", "mariadb"):
+        given[name] = reader.mapping(name, values.get(name))
     _require_safe(reader, given)
     return Config(**given) if not reader.mistakes else Config()
 

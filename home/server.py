@@ -315,6 +315,9 @@ def described(status: Mapping[str, object]) -> str:
         lines.append(f"kafka: {kafka['error'] or 'reading'}, {kafka['records']} records")
         if kafka["passed"]:
             lines.append(f"kafka: {kafka['passed']} messages were gone before they were read")
+    mariadb = status.get("mariadb")
+    if isinstance(mariadb, dict):
+        lines.append(f"mariadb: {mariadb['error'] or 'up to date'}, {mariadb['positions']} rows")
     vehicles = status["vehicles"]
     for name, each in vehicles.items() if isinstance(vehicles, dict) else ():
         day = index.day_name(each["time"] // index.DAY_MS)

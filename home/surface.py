@@ -14,6 +14,8 @@ from home import engine
 from home.alerts import settings as alert_settings
 from home.alerts.watch import Watch
 from home.map.serve import Live, MapServer, from_topic
+from home.mariadb import settings as mariadb_settings
+from home.mariadb.follow import Following
 from home.sources import settings as source_settings
 from home.sources.run import SourceStatus, poll_for_ever
 
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 def parts(home: Home) -> list[Callable[[], None]]:
     """Add the parts that home.yaml names, and give the work that goes on beside the receiving."""
     states: dict[str, SourceStatus] = {}
-    return [*_map(home), *_sources(home, states), *_alerts(home, states)]
+    return [*_map(home), *_sources(home, states), *_alerts(home, states), *_mariadb(home)]
 
 
 def _map(home: Home) -> list[Callable[[], None]]:
@@ -56,6 +58,16 @@ def _alerts(home: Home, states: Mapping[str, SourceStatus]) -> list[Callable[[],
     home.built.append(watch.built)
     home.more["alerts_waiting"] = watch.outbox.waiting
     return [partial(watch.run, home.stopping)]
+
+
+def _mariadb(home: Home) -> list[Callable[[], None]]:
+    config = home.config
+    if not config.mariadb:
+        return []
+    following = Following(config, mariadb_settings.read(config.mariadb, config.file))
+    home.built.append(following.changed.set)
+    home.more["mariadb"] = following.status
+    return [partial(following.run, home.stopping)]
 
 
 def _sources(home: Home, states: dict[str, SourceStatus]) -> list[Callable[[], None]]:

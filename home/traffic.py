@@ -19,7 +19,6 @@ TABLE = (
     "CREATE TABLE detector_rows (detector INTEGER, at_s BIGINT, occupancy INTEGER, v2 DOUBLE, "
     "v3 DOUBLE, v4 DOUBLE, v5 DOUBLE, c2 INTEGER, c3 INTEGER, c4 INTEGER, c5 INTEGER)"
 )
-INSERT = f"INSERT INTO detector_rows VALUES ({', '.join('?' * len(NAMES))})"
 
 
 def metrics(
@@ -29,18 +28,26 @@ def metrics(
     if on == "sqlite":
         base = sqlite3.connect(":memory:")
         try:
-            base.execute(TABLE)
-            base.executemany(INSERT, rows)
-            found = base.execute(engine.text("traffic"))
-            return [column[0] for column in found.description], found.fetchall()
+            return answered(base.cursor(), rows)
         finally:
             base.close()
     with engine.memory() as other:
-        other.execute(TABLE)
-        if rows:
-            other.executemany(INSERT, rows)
-        answer = other.execute(engine.text("traffic"))
-        return [column[0] for column in answer.description], answer.fetchall()
+        return answered(other, rows)
+
+
+def answered(
+    cursor: Any,  # noqa: ANN401  of whichever engine
+    rows: Sequence[tuple[object, ...]],
+    *,
+    mark: str = "?",
+) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """Fill an engine's table and ask it; ``mark`` is how it writes a value's place."""
+    cursor.execute(TABLE)
+    if rows:
+        marks = ", ".join([mark] * len(NAMES))
+        cursor.executemany(f"INSERT INTO detector_rows VALUES ({marks})", rows)
+    cursor.execute(engine.text("traffic"))
+    return [column[0] for column in cursor.description], list(cursor.fetchall())
 
 
 def read(path: Path) -> list[tuple[object, ...]]:

@@ -1,8 +1,8 @@
 """Measure what the home base takes: one JSON row per line, each with its target.
 
-``./invoke bench --only home``, or ``python -m tests.bench.home [kafka] [http] [days] [history]``,
-after ``./invoke setup --tests``, with ``app`` on PYTHONPATH. Every part is real: Apache Kafka over
-TLS, the home's own process, its files on this machine's disk.
+``./invoke bench --only home``, or ``python -m tests.bench.home [kafka] [http] [days] [history]
+[mariadb]``, after ``./invoke setup --tests``, with ``app`` on PYTHONPATH. Every part is real:
+Apache Kafka over TLS, MariaDB, the home's own process, its files on this machine's disk.
 """
 
 from __future__ import annotations
@@ -20,10 +20,12 @@ from typing import TYPE_CHECKING
 from home import days, engine
 from home.config import Config
 from home.landing import Landing
+from home.mariadb import settings, upsert
 from tests.home import filled, made
 from tests.home.parts import KEY, HomeProcess, command, until
 from tests.home.test_kills import produce, reached
 from tests.kafka_broker import Broker
+from tests.mariadb_server import MariaDb
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +41,13 @@ Row = dict[str, object]
 
 def rows(*names: str) -> Iterator[Row]:
     """Give every row, or those of the named groups."""
-    groups = {"kafka": kafka, "http": by_http, "days": built, "history": history}
+    groups = {
+        "kafka": kafka,
+        "http": by_http,
+        "days": built,
+        "history": history,
+        "mariadb": database,
+    }
     for name in names or groups:
         with tempfile.TemporaryDirectory(prefix="bench-home-") as folder:
             yield from groups[name](Path(folder))
@@ -194,6 +202,32 @@ def history(folder: Path) -> Iterator[Row]:
     assert command(folder / "data", "status").returncode == 0
     home.end()
     yield row("restart with 10 M records of history, until ready", seconds, "s", "<= 2")
+
+
+def database(folder: Path) -> Iterator[Row]:
+    """Bring days to a MariaDB as Debian configures none: new ones, and the same once more."""
+    vehicles = 4
+    for vehicle in range(vehicles):
+        filled.land(folder / "home", drive(DAY, device=f"truck-{vehicle}"), size=20_000)
+    days.build(folder / "home")
+    (folder / "server").mkdir()
+    server = MariaDb(folder / "server")
+    server.start()
+    try:
+        server.ask("CREATE DATABASE telematics")
+        place = settings.Server(user="root", socket=server.socket)
+        for name in ("new", "once more"):
+            busy, began = server.cpu_s() + time.process_time(), time.monotonic()
+            brought = upsert.bring(Config(folder=folder / "home"), place)
+            rate = brought.positions / (time.monotonic() - began)
+            busy = server.cpu_s() + time.process_time() - busy
+            what = f"MariaDB, days of {vehicles} vehicles, {name}"
+            yield row(what, rate, "records/s", f">= {RATE}")
+            cost = busy * RATE / brought.positions
+            yield row(f"its and ours processor's time for {RATE} of them", cost, "s", "<= 1")
+            server.ask("UPDATE home_days SET built = ''", database=place.database)
+    finally:
+        server.end()
 
 
 if __name__ == "__main__":
