@@ -47,6 +47,7 @@ SECTOR, MIB = 512, 1 << 20
 HERE = Path(__file__).with_name("stock")
 PACKAGES, STAGE = HERE / "packages", HERE / "stage"
 ARCHIVE = "http://archive.raspberrypi.com/debian"
+_UNUSED_S = 3 * 86400
 _ALONE = "STAND_IN_ALONE"
 KEYRING = "usr/share/keyrings/raspberrypi-archive-keyring.gpg"
 _FIRSTBOOT = "quiet init=/usr/lib/raspberrypi-sys-mods/firstboot"
@@ -221,14 +222,24 @@ def stock(layout: str, arch: str) -> Stock:
     root = store.default_root() / "stand-ins"
     root.mkdir(parents=True, exist_ok=True)
     folder = root / f"{layout}-{arch}-{_key(layout, arch)}"
-    with (root / f".{layout}-{arch}.lock").open("w") as held:
+    with (root / f".{folder.name}.lock").open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         if not folder.is_dir():
-            for older in root.glob(f"{layout}-{arch}-*"):
-                shutil.rmtree(older)
+            # What a killed run of this very one left; another checkout makes its own meanwhile.
+            for left in root.glob(f".{folder.name}-*"):
+                shutil.rmtree(left)
             _make(folder, layout, arch)
+        os.utime(folder)
+    _sweep(root)
     said = json.loads((folder / "stock.json").read_text())
     return Stock(folder=folder, **said)
+
+
+def _sweep(root: Path) -> None:
+    """Remove stand-ins that nobody asked for in days: each change of the script makes others."""
+    for path in root.glob("*/stock.json"):
+        if time.time() - path.parent.stat().st_mtime > _UNUSED_S:
+            shutil.rmtree(path.parent)
 
 
 def _key(layout: str, arch: str) -> str:
@@ -246,7 +257,7 @@ def _make(folder: Path, layout: str, arch: str) -> None:
     begun = time.monotonic()
     its = LAYOUTS[layout]
     with (
-        tempfile.TemporaryDirectory(dir=folder.parent, prefix=".making-") as scratch,
+        tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch,
         _signing(folder.parent) as signer,
     ):
         work = Path(scratch)
