@@ -42,6 +42,11 @@ class MariaDb:
         """Give its address."""
         return self.folder / "socket"
 
+    @property
+    def runs(self) -> bool:
+        """Tell whether it was started, and not ended since."""
+        return self._child is not None
+
     def start(self) -> None:
         """Start, and wait until it answers."""
         with (self.folder / "log").open("ab") as log:

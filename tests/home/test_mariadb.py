@@ -50,7 +50,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MariaDb]:
 
 @pytest.fixture
 def place(server: MariaDb, request: pytest.FixtureRequest) -> settings.Server:
-    """Give an empty database of the test's own."""
+    """Give an empty database of the test's own, whatever another test left of the server."""
+    if not server.runs:
+        server.start()
     name = request.node.name.replace("[", "_").replace("]", "")[:60]
     server.ask(f"CREATE DATABASE {name}")
     return settings.Server(user="root", socket=server.socket, database=name)
