@@ -42,7 +42,7 @@ _STAGES_NAMES = {
     *("input", "sgx", "clock", "kvm", "render", "gpio", "i2c", "spi", "crontab", "netdev"),
     *("systemd-journal", "systemd-network", "systemd-resolve", "systemd-timesync"),
     *("systemd-coredump", "systemd-oom", "messagebus", "polkitd", "avahi", "avahi-autoipd"),
-    *("sshd", "_ssh", "ssh", "_chrony", "chrony", "gpsd", "bluetooth", "lpadmin", "redis"),
+    *("sshd", "_ssh", "ssh", "_chrony", "chrony", "gpsd", "bluetooth", "lpadmin", "redis", "home"),
     *("queue", "telematics", "glovebox"),
 }
 

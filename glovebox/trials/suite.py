@@ -203,7 +203,7 @@ def _boards(monitor: Monitor, checkout: Path, out: Path) -> list[Part]:
             needs=(f"build-{other}",),
         ),
         # The second image: the builder is not made for one.
-        Part(name="build-home", run=partial(build_home, other), long=True),
+        Part(name="build-home", run=partial(build_home, other)),
         Part(
             name="home-card",
             run=lambda: _home_card(monitor, checkout, home(other), board(other)),
