@@ -207,6 +207,7 @@ def verify(  # noqa: PLR0913  each is a choice of its own
     asked; without them the image's own programs answer everything. ``select``: options for pytest.
     A chroot target needs root and a mount namespace of its own.
     """
+    folder = folder.absolute()  # an overlay is mounted from another folder
     folder.mkdir(parents=True, exist_ok=True)
     for old in (JUNIT, ABOUT, CARD):
         (folder / old).unlink(missing_ok=True)
