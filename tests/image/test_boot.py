@@ -61,7 +61,7 @@ def test_what_is_started_is_there(host: Host, facts: Facts, start: Start) -> Non
 
 
 @pytest.mark.level("chroot")
-def test_kernel_has_its_modules(host: Host, start: Start, facts: Facts) -> None:
+def test_kernel_has_its_modules(host: Host, start: Start) -> None:
     """Kernel and initramfs are of the one version that has modules, with their index."""
     versions = host.check_output("ls /usr/lib/modules").split()
     assert start.initramfs is not None
