@@ -51,7 +51,8 @@ KEYRING_PACKAGE = "debian-archive-keyring"
 # the libraries of the loop that `bench` compares the service with.
 TEST_PACKAGES = (
     "bmap-tools", "chromium", "default-jre-headless", "dosfstools", "gpsd",
-    "mariadb-client-core", "mariadb-server-core", "maven", "openssl", "redis-server", "shellcheck",
+    "mariadb-client-core", "mariadb-server-core", "maven", "minisign", "openssl", "redis-server",
+    "shellcheck",
     "util-linux-extra",
     "python3-colorlog", "python3-dateutil", "python3-gps", "python3-jsonpickle", "python3-redis",
     "wireless-tools",

@@ -6,6 +6,7 @@ builder reads shall not make another image of every car.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -95,6 +96,34 @@ class Packed(StrEnum):
     XZ = "xz"
 
 
+def gpg_key(text: str) -> str:
+    """Check how a key of GnuPG is named: by fingerprint, long identity or mail."""
+    if not re.fullmatch(r"(0x)?[0-9A-Fa-f]{16,64}|[^\s<>@-][^\s<>@]*@[^\s<>@]+", text):
+        what = "names no key of GnuPG"
+        raise WrongValueError(what, "its fingerprint, as `gpg --list-secret-keys` shows it")
+    return text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sign:
+    """Keys of yours that sign the lists of checksums (docs/card.md); none: nothing is signed."""
+
+    minisign: str | None = field(
+        default=None,
+        metadata={
+            "help": "the file with minisign's secret key, as in `~/.minisign/minisign.key`",
+            "resolve": rules.existing,
+        },
+    )
+    gpg: str | None = field(
+        default=None,
+        metadata={
+            "help": "a secret key that GnuPG has: its fingerprint, or its mail address",
+            "rule": gpg_key,
+        },
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Export:
     """How the image is handed over; nothing here changes a byte of it."""
@@ -106,6 +135,7 @@ class Export:
             " seconds, `xz` is smaller and takes a minute"
         },
     )
+    sign: Sign = field(default_factory=Sign)
 
 
 @dataclass(frozen=True, kw_only=True)

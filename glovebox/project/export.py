@@ -19,7 +19,7 @@ from glovebox.config.build import Packed
 from glovebox.host import files, inside
 from glovebox.plan import room
 from glovebox.plan.plan import TOOLS
-from glovebox.project import compiled, imager, keys, private
+from glovebox.project import compiled, imager, keys, private, signing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,6 +44,8 @@ def is_current(project: Project, *, verified: bool) -> bool:
     return bool(
         last.get("key") == project.plan.image.key
         and (last.get("verified") or not verified)
+        and (last.get("signed_by") or {}) == _signed_by(project)
+        and all(path.is_file() for path in _signatures(project))
         and isinstance(handed, dict)
         and set(handed) == {path.name for path in _handed(project)}
         and all(_as_written(project.out / name, told) for name, told in handed.items())
@@ -78,7 +80,7 @@ def export(project: Project, builder: Builder, *, verified: bool) -> Iterator[No
                 yield
                 made = prepared.result()
             # Killed between here and the last paper, an image has none, not another's.
-            for paper in (*_papers(project), *_packed_names(project)):
+            for paper in (*_papers(project), *_packed_names(project), *_all_signatures(project)):
                 paper.unlink(missing_ok=True)
         _deliver(project, builder)
         _pack(project, owner)
@@ -210,12 +212,35 @@ def _papers(project: Project) -> tuple[Path, ...]:
     """Give the places of checksums, block map, package list, Imager's manifest and our own."""
     out, name = project.out, project.name
     return (
-        out / f"{project.image.name}.sha256",
+        _checksums(project),
         _block_map(project),
         out / f"{name}.packages.txt",
         out / f"{name}.rpi-imager-manifest",
         papers(project),
     )
+
+
+def _checksums(project: Project) -> Path:
+    return project.out / f"{project.image.name}.sha256"
+
+
+def _all_signatures(project: Project) -> list[Path]:
+    """Give where signatures of the checksums lie, wanted or not."""
+    sums = _checksums(project)
+    return [sums.with_name(f"{sums.name}{ending}") for ending in signing.ENDINGS]
+
+
+def _signatures(project: Project) -> list[Path]:
+    """Give where those lie that the configuration asks for."""
+    sums = _checksums(project)
+    wanted = signing.endings(project.loaded.config.export.sign)
+    return [sums.with_name(f"{sums.name}{ending}") for ending in wanted]
+
+
+def _signed_by(project: Project) -> dict[str, str]:
+    """Name the keys that sign, as the manifest has them; a key's file is named, never read."""
+    sign = asdict(project.loaded.config.export.sign)
+    return {kind: key for kind, key in sign.items() if key}
 
 
 def _write_papers(
@@ -224,9 +249,13 @@ def _write_papers(
     checksums, blocks, packages, for_imager, own = _papers(project)
     files.write_whole(blocks, bmap.dump(made.map), owner=owner)
     told = {path.name: _told(project, path, made) for path in _handed(project)}
-    sums = "".join(f"{one['sha256']}  {name}\n" for name, one in told.items())
-    files.write_whole(checksums, sums, owner=owner)
     files.write_whole(packages, made.installed, owner=owner)
+    sums = "".join(f"{one['sha256']}  {name}\n" for name, one in told.items())
+    sums += f"{files.sha256_file(packages)}  {packages.name}\n"
+    files.write_whole(checksums, sums, owner=owner)
+    signed = signing.signatures(project.loaded.config.export.sign, checksums.name, sums.encode())
+    for name, signature in signed.items():
+        files.write_whole(project.out / name, signature, owner=owner)
     best = next(iter(project.loaded.config.export.pack), None)
     offered = project.image if best is None else packed(project, best)
     entry = imager.manifest(
@@ -243,6 +272,7 @@ def _write_papers(
         sha256=made.sha256,
         holds_secrets=private.held(project.loaded.config),
         offered=offered.name,
+        signed_by=_signed_by(project),
         files=told,
     )
     files.write_whole(own, whole, owner=owner)

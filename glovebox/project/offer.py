@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import html
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from glovebox.config.build import Sign
 from glovebox.errors import ConfigError, HostError
 from glovebox.host import files
-from glovebox.project import imager
+from glovebox.project import imager, signing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +34,7 @@ class Offer:
     shared: tuple[Path, ...]  # that, its block map and the list of packages
     sums: dict[str, str]
     told: dict[str, Any]  # Imager's manifest
+    sign: Sign = field(default_factory=Sign)  # what its own checksums are signed with
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +94,15 @@ def _offer(out: Path, name: str, ours: dict[str, Any]) -> Offer:
     packages = out / f"{name}.packages.txt"
     sums = {path.name: handed[path.name]["sha256"] for path in shared}
     sums[packages.name] = files.sha256_file(packages)
-    return Offer(name=name, file=out / offered, shared=(*shared, packages), sums=sums, told=told)
+    signed = ours.get("signed_by") or {}
+    return Offer(
+        name=name,
+        file=out / offered,
+        shared=(*shared, packages),
+        sums=sums,
+        told=told,
+        sign=Sign(minisign=signed.get("minisign"), gpg=signed.get("gpg")),
+    )
 
 
 def link(base: str) -> str:
@@ -101,7 +111,10 @@ def link(base: str) -> str:
 
 
 def texts(offers: Sequence[Offer], base: str) -> dict[str, bytes]:
-    """Give the small files, by name, for images that lie at an address: list, sums, icon, page."""
+    """Give the small files, by name, for images that lie at an address: list, sums, icon, page.
+
+    The sums are signed with the key that signed those of the images.
+    """
     manifests = []
     for one in offers:
         entry = {
@@ -111,17 +124,19 @@ def texts(offers: Sequence[Offer], base: str) -> dict[str, bytes]:
             "website": f"{base}/",
         }
         manifests.append({**one.told, "os_list": [entry]})
-    sums = {name: total for one in offers for name, total in one.sums.items()}
+    totals = {name: total for one in offers for name, total in one.sums.items()}
+    sums = "".join(f"{total}  {name}\n" for name, total in sorted(totals.items())).encode()
+    sign = signing.one_of([one.sign for one in offers])
+    signed = {} if sign is None else signing.signatures(sign, SUMS, sums)
     found = {
         LIST: json.dumps(imager.together(manifests), indent=1) + "\n",
-        SUMS: "".join(f"{total}  {name}\n" for name, total in sorted(sums.items())),
         ICON: imager.ICON,
-        PAGE: _page(offers, base),
+        PAGE: _page(offers, base, signed=list(signed)),
     }
-    return {name: text.encode() for name, text in found.items()}
+    return {SUMS: sums, **signed, **{name: text.encode() for name, text in found.items()}}
 
 
-def _page(offers: Sequence[Offer], base: str) -> str:
+def _page(offers: Sequence[Offer], base: str, *, signed: Sequence[str]) -> str:
     """Give the page a person sees: the link, and each file for those who write it otherwise."""
     rows = "".join(
         f'<li><a href="{html.escape(quote(path.name))}">{html.escape(path.name)}</a>'
@@ -129,6 +144,7 @@ def _page(offers: Sequence[Offer], base: str) -> str:
         for one in offers
         for path in one.shared
     )
+    links = "".join(f', <a href="{name}">{name}</a>' for name in signed)
     return (
         '<!DOCTYPE html>\n<html lang="en"><meta charset="utf-8"><title>Glovebox images</title>\n'
         '<meta name="viewport" content="width=device-width">\n'
@@ -138,5 +154,5 @@ def _page(offers: Sequence[Offer], base: str) -> str:
         f" ({imager.NEEDED} or newer), choose the board, the image and the card.</p>\n"
         f"<p>From a terminal: <code>rpi-imager --repo {html.escape(base)}/{LIST}</code></p>\n"
         f"<p>Or write a file yourself, and check it: "
-        f'<a href="{SUMS}">{SUMS}</a></p>\n<ul>\n{rows}</ul>\n</html>\n'
+        f'<a href="{SUMS}">{SUMS}</a>{links}</p>\n<ul>\n{rows}</ul>\n</html>\n'
     )

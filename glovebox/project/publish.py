@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from glovebox.card import packing
 from glovebox.errors import ConfigError
 from glovebox.host import files
-from glovebox.project import offer
+from glovebox.project import offer, signing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +26,7 @@ def publish(offers: Sequence[Offer], folder: Path, url: str, monitor: Monitor) -
     What lay there and is not of these stays.
     """
     base = address(url)
+    texts = offer.texts(offers, base)  # first: where it cannot be signed, nothing is written
     folder.mkdir(parents=True, exist_ok=True)
     shared = [path for one in offers for path in one.shared]
     size = sum(path.stat().st_size for path in shared)
@@ -34,7 +35,8 @@ def publish(offers: Sequence[Offer], folder: Path, url: str, monitor: Monitor) -
         for path in shared:
             with files.replacing(folder / path.name) as half:
                 shutil.copyfile(path, half)
-    texts = offer.texts(offers, base)
+    for ending in signing.ENDINGS:  # one of another list would call this one forged
+        (folder / f"{offer.SUMS}{ending}").unlink(missing_ok=True)
     for name in sorted(texts, key=lambda name: name == offer.LIST):
         files.write_whole(folder / name, texts[name])
 

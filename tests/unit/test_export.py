@@ -183,7 +183,7 @@ def test_packed_copies(
         assert (tmp_path / "unpacked").read_bytes() == data
     sums = (project.out / "glovebox-zero-w.img.sha256").read_text().splitlines()
     assert [line.split()[1].partition(".")[2] for line in sums] == [
-        "img", "img.zst", "img.xz", "img.bmap",
+        "img", "img.zst", "img.xz", "img.bmap", "packages.txt",
     ]  # fmt: skip
     for line in sums:
         total, name = line.split()
