@@ -334,6 +334,52 @@ def publish(
         monitor.say(f"copy {folder} to {base}/, then open: {offer.link(base)}")
 
 
+@task(
+    auto_shortflags=False,
+    iterable=["image", "packages"],
+    help=_help(
+        "out",
+        "json",
+        image="this image alone (may be given several times)",
+        packages="a list of packages of an earlier build, NAME.packages.txt, in place of images",
+        suite="the Debian suite, where no manifest beside the list says it",
+        tracker="a file with the tracker's data, or another address of it",
+        refresh="fetch the tracker's data now",
+        all="list what is minor or unimportant by Debian's word, too, and what each flaw is",
+    ),
+)
+def audit(
+    _c: Context,
+    image: list[str] | None = None,
+    packages: list[str] | None = None,
+    suite: str = "",
+    tracker: str = "",
+    out: str = str(OUT),
+    refresh: bool = False,  # noqa: FBT001, FBT002
+    all: bool = False,  # noqa: A002, FBT001, FBT002
+    json: bool = False,  # noqa: FBT001, FBT002
+) -> None:
+    """Say which known flaws the images have, by Debian's security tracker.
+
+    Ends with 0, with 8 where a fix is out that an image lacks, else with 9 where one is open.
+    """
+    from glovebox.project import audit as audit_, audited
+    from glovebox.store.store import Store, default_root
+
+    with _ending(quiet=json) as monitor:
+        lists = audited.lists(Path(out), image or (), packages or ())
+        store = Store(root=default_root()).open(monitor.note if json else monitor.say)
+        data = audited.known(tracker, store, monitor, refresh=refresh)
+        found = {audited.name(path): audited.of(path, data, store, suite=suite) for path in lists}
+        if json:
+            audited.as_json(found, data)
+        else:
+            for name, one in found.items():
+                audited.tell(name, one, data, everything=all)
+        if code := audit_.exit_code(found.values()):
+            raise Exit(code=code)
+
+
 @task(auto_shortflags=False, iterable=["set"], help=_help("set", "config"))
 def lock(
     _c: Context,

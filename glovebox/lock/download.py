@@ -54,17 +54,18 @@ class Wanted:
     sha256: str
 
 
-def small(url: str, *, hint: str) -> bytes:
-    """Fetch a small file whole; raises LockError."""
+def small(url: str, *, hint: str, most: int = 0) -> bytes:
+    """Fetch a file of unknown size whole, into memory; raises LockError."""
+    most = most or MOST
     try:
         with _ask(url) as answer:
-            data = _read(answer, MOST + 1)
-            while len(data) <= MOST and (more := _read(answer, MOST + 1 - len(data))):
+            data = _read(answer, most + 1)
+            while len(data) <= most and (more := _read(answer, most + 1 - len(data))):
                 data += more
     except _LostError as error:
         raise LockError(f"{url}: {error}", hint=hint) from error
-    if len(data) > MOST:
-        raise LockError(f"{url} does not end after {MOST >> 20} MiB", hint=hint)
+    if len(data) > most:
+        raise LockError(f"{url} does not end after {most >> 20} MiB", hint=hint)
     return data
 
 

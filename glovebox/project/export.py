@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glovebox.build import assemble
-from glovebox.card import bmap, pack, system
+from glovebox.card import bmap, pack
 from glovebox.config.build import Packed
 from glovebox.host import files, inside
 from glovebox.plan import room
 from glovebox.plan.plan import TOOLS
-from glovebox.project import compiled, imager, keys, private, signing
+from glovebox.project import compiled, imager, keys, packages as packages_, private, signing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -169,18 +169,10 @@ def _prepare(project: Project, builder: Builder, part: Path) -> _Made:
             flushed.result()
     with builder.merged(project.plan.top.name) as root:
         status = inside.text(root, "var/lib/dpkg/status")
-    installed = packages_in(status) + compiled.listed(
+    installed = packages_.in_status(status) + compiled.listed(
         project.loaded.config, project.lock, project.plan.steps.values()
     )
     return _Made(sha256=digest, map=blocks, installed=installed)
-
-
-def packages_in(status: str) -> str:
-    """Give name, version and architecture of every installed package, a line each, sorted."""
-    return "".join(
-        f"{name} {version} {arch}\n"
-        for (name, arch), version in sorted(system.installed(status).items())
-    )
 
 
 def _assemble(project: Project, builder: Builder, part: Path) -> None:

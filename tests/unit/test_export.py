@@ -151,7 +151,7 @@ def test_an_image_and_its_papers(
     assert stat.S_IMODE(project.image.stat().st_mode) == 0o644
     assert (project.out / "glovebox-zero-w.img.sha256").read_text().split()[0] == sha256
     assert (project.out / "glovebox-zero-w.packages.txt").read_text() == (
-        f"gpsd 3.25 armel\nredis 8.0.2-3 compiled\ntelematics {__version__} compiled\n"
+        f"gpsd 3.25 armel gpsd\nredis 8.0.2-3 compiled\ntelematics {__version__} compiled\n"
     )
     told = json.loads((project.out / "glovebox-zero-w.rpi-imager-manifest").read_text())
     assert told["os_list"][0]["extract_sha256"] == sha256
