@@ -96,6 +96,13 @@ class Packed(StrEnum):
     XZ = "xz"
 
 
+class Sbom(StrEnum):
+    """How the parts of an image are listed for programs."""
+
+    SPDX = "spdx"
+    CYCLONEDX = "cyclonedx"
+
+
 def gpg_key(text: str) -> str:
     """Check how a key of GnuPG is named: by fingerprint, long identity or mail."""
     if not re.fullmatch(r"(0x)?[0-9A-Fa-f]{16,64}|[^\s<>@-][^\s<>@]*@[^\s<>@]+", text):
@@ -133,6 +140,13 @@ class Export:
         metadata={
             "help": "packed copies beside the `.img`, made anew with each image: `zst` takes"
             " seconds, `xz` is smaller and takes a minute"
+        },
+    )
+    sbom: tuple[Sbom, ...] = field(
+        default=(),
+        metadata={
+            "help": "lists of all parts with versions, sums and licences beside the image:"
+            " `NAME.spdx.json` (SPDX 2.3), `NAME.cdx.json` (CycloneDX 1.6)"
         },
     )
     sign: Sign = field(default_factory=Sign)

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 
 from glovebox.build import assemble
 from glovebox.card import bmap, pack
-from glovebox.config.build import Packed
+from glovebox.config.build import Packed, Sbom
 from glovebox.host import files, inside
 from glovebox.plan import room
-from glovebox.plan.plan import TOOLS
-from glovebox.project import compiled, imager, keys, packages as packages_, private, signing
+from glovebox.plan.plan import TARGET, TOOLS
+from glovebox.project import compiled, imager, keys, packages as packages_, private, sbom, signing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,6 +35,7 @@ class _Made:
     sha256: str
     map: bmap.Map
     installed: str
+    documents: dict[Sbom, str]
 
 
 def is_current(project: Project, *, verified: bool) -> bool:
@@ -80,7 +81,9 @@ def export(project: Project, builder: Builder, *, verified: bool) -> Iterator[No
                 yield
                 made = prepared.result()
             # Killed between here and the last paper, an image has none, not another's.
-            for paper in (*_papers(project), *_packed_names(project), *_all_signatures(project)):
+            documents = [_document(project, form) for form in Sbom]
+            copies = _packed_names(project)
+            for paper in (*_papers(project), *copies, *documents, *_all_signatures(project)):
                 paper.unlink(missing_ok=True)
         _deliver(project, builder)
         _pack(project, owner)
@@ -116,9 +119,16 @@ def _pack(project: Project, owner: tuple[int, int] | None) -> None:
 
 
 def _handed(project: Project) -> list[Path]:
-    """Give what others take: the image, its packed copies and its block map."""
-    copies = [packed(project, how) for how in project.loaded.config.export.pack]
-    return [project.image, *copies, _block_map(project)]
+    """Give what others take: the image, its packed copies, its block map and lists of parts."""
+    wanted = project.loaded.config.export
+    copies = [packed(project, how) for how in wanted.pack]
+    documents = [_document(project, form) for form in wanted.sbom]
+    return [project.image, *copies, _block_map(project), *documents]
+
+
+def _document(project: Project, form: Sbom) -> Path:
+    """Give where a list of parts lies."""
+    return project.out / f"{project.name}{sbom.ending(form)}"
 
 
 def _block_map(project: Project) -> Path:
@@ -167,12 +177,27 @@ def _prepare(project: Project, builder: Builder, part: Path) -> _Made:
             digest = files.sha256_file(part)
             blocks = mapped.result()
             flushed.result()
+    steps, fetched = project.plan.steps.values(), project.store.root / "sources"
+    own = compiled.parts(project.loaded.config, project.lock, steps, fetched)
     with builder.merged(project.plan.top.name) as root:
         status = inside.text(root, "var/lib/dpkg/status")
-    installed = packages_.in_status(status) + compiled.listed(
-        project.loaded.config, project.lock, project.plan.steps.values()
+        documents = sbom.documents(root, _subject(project, own), project.loaded.config.export.sbom)
+    installed = packages_.in_status(status) + compiled.listed(own)
+    return _Made(sha256=digest, map=blocks, installed=installed, documents=documents)
+
+
+def _subject(project: Project, own: list[compiled.Made]) -> sbom.Subject:
+    """Say what the lists of parts are about; the sums of packages' files are the lock's."""
+    locked = project.lock.packages(TARGET) if TARGET in project.lock.chains else ()
+    return sbom.Subject(
+        name=project.name,
+        suite=project.loaded.config.suite,
+        arch=project.board.arch,
+        key=project.plan.image.key,
+        epoch=project.plan.epoch,
+        sums={(one.name, one.version): one.sha256 for one in locked},
+        made=own,
     )
-    return _Made(sha256=digest, map=blocks, installed=installed)
 
 
 def _assemble(project: Project, builder: Builder, part: Path) -> None:
@@ -240,6 +265,8 @@ def _write_papers(
 ) -> None:
     checksums, blocks, packages, for_imager, own = _papers(project)
     files.write_whole(blocks, bmap.dump(made.map), owner=owner)
+    for form, text in made.documents.items():
+        files.write_whole(_document(project, form), text, owner=owner)
     told = {path.name: _told(project, path, made) for path in _handed(project)}
     files.write_whole(packages, made.installed, owner=owner)
     sums = "".join(f"{one['sha256']}  {name}\n" for name, one in told.items())

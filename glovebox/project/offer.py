@@ -14,7 +14,7 @@ from urllib.parse import quote
 from glovebox.config.build import Sign
 from glovebox.errors import ConfigError, HostError
 from glovebox.host import files
-from glovebox.project import imager, signing
+from glovebox.project import imager, sbom, signing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +31,7 @@ class Offer:
 
     name: str
     file: Path  # the image, or its packed copy
-    shared: tuple[Path, ...]  # that, its block map and the list of packages
+    shared: tuple[Path, ...]  # that, its block map, the lists of its parts and of packages
     sums: dict[str, str]
     told: dict[str, Any]  # Imager's manifest
     sign: Sign = field(default_factory=Sign)  # what its own checksums are signed with
@@ -90,7 +90,8 @@ def _offer(out: Path, name: str, ours: dict[str, Any]) -> Offer:
             raise HostError(
                 f"{out / each} is not the file that was built", hint=f"build it again: {_BUILD}"
             )
-    shared = [out / offered, *(out / each for each in handed if each.endswith(".bmap"))]
+    endings = (".bmap", *sbom.ENDINGS)
+    shared = [out / offered, *(out / each for each in handed if each.endswith(endings))]
     packages = out / f"{name}.packages.txt"
     sums = {path.name: handed[path.name]["sha256"] for path in shared}
     sums[packages.name] = files.sha256_file(packages)

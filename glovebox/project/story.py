@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from glovebox.errors import HostError
 from glovebox.host import files
 from glovebox.plan import details, needs, plan, why
-from glovebox.project import export, postrun, signing
+from glovebox.project import export, postrun, sbom, signing
 from glovebox.project.opened import lock_file
 from glovebox.store import current
 from glovebox.verify import verify as proof
@@ -40,6 +40,7 @@ def build_image(
         if one not in wanted:
             project.monitor.say(f"  ✓ {one.image} is up to date")
     if wanted:
+        sbom.require(project.loaded.config.export.sbom)
         signing.require(project.loaded.config.export.sign)
         names = [one.plan.image.name for one in wanted]
         project.builder(shell=shell).build(names, fresh=fresh)

@@ -201,10 +201,10 @@ def test_packed_copies(
     assert not export.is_current(packing(project, Packed.ZST), verified=True)
 
 
-def test_what_was_compiled_is_named(project: Project) -> None:
+def test_what_was_compiled_is_named(project: Project, tmp_path: Path) -> None:
     """Debian's sources have their version, those of an address their sum; the service has its own.
 
-    A firmware file was fetched and not compiled.
+    A file's name has no epoch, the source itself has. A firmware file was fetched and not compiled.
     """
     fetched = [
         Input(kind=InputKind.DOWNLOAD, label="url:gpsd-3.26.tar.gz", digest="ab" * 32),
@@ -213,10 +213,16 @@ def test_what_was_compiled_is_named(project: Project) -> None:
     step = Step(name="s", kind=StepKind.ON_TOOLS, key="s", inputs=by_label(fetched))
     bare = BuildConfig(stages=(StageEntry(path="base"),))
 
-    assert compiled.listed(bare, project.lock, [step]) == (
+    assert compiled.listed(compiled.parts(bare, project.lock, [step], tmp_path)) == (
         f"gpsd-3.26.tar.gz sha256:{'ab' * 32} compiled\nredis 8.0.2-3 compiled\n"
     )
-    assert "telematics" in compiled.listed(BuildConfig(), project.lock, [])
+    (tmp_path / REDIS.sha256).write_text("Source: redis\nVersion: 5:8.0.2-3\n")
+    assert compiled.listed(compiled.parts(bare, project.lock, [], tmp_path)) == (
+        "redis 8.0.2-3 compiled redis (5:8.0.2-3)\n"
+    )
+    assert "telematics" in compiled.listed(
+        compiled.parts(BuildConfig(), project.lock, [], tmp_path)
+    )
 
 
 @pytest.mark.thorough
