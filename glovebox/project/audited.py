@@ -68,7 +68,9 @@ def of(path: Path, data: tracker.Tracker, store: Store, *, suite: str) -> Audit:
     ours = files.read_object(path.with_name(f"{name(path)}{_OURS}")) or {}
     chosen = suite or str(ours.get("suite", ""))
     if not chosen:
-        raise ConfigError(f"{path}: no manifest beside it says which suite it is", hint="--suite")
+        raise ConfigError(
+            f"{path}: no manifest beside it says which suite it is", hint="--suite trixie"
+        )
     try:
         rules.suite(chosen)
     except WrongValueError as error:

@@ -179,21 +179,22 @@ def _prepare(project: Project, builder: Builder, part: Path) -> _Made:
             flushed.result()
     steps, fetched = project.plan.steps.values(), project.store.root / "sources"
     own = compiled.parts(project.loaded.config, project.lock, steps, fetched)
+    wanted = project.loaded.config.export.sbom
     with builder.merged(project.plan.top.name) as root:
         status = inside.text(root, "var/lib/dpkg/status")
-        documents = sbom.documents(root, _subject(project, own), project.loaded.config.export.sbom)
+        documents = sbom.documents(root, _subject(project, own, digest), wanted)
     installed = packages_.in_status(status) + compiled.listed(own)
     return _Made(sha256=digest, map=blocks, installed=installed, documents=documents)
 
 
-def _subject(project: Project, own: list[compiled.Made]) -> sbom.Subject:
+def _subject(project: Project, own: list[compiled.Made], digest: str) -> sbom.Subject:
     """Say what the lists of parts are about; the sums of packages' files are the lock's."""
     locked = project.lock.packages(TARGET) if TARGET in project.lock.chains else ()
     return sbom.Subject(
         name=project.name,
         suite=project.loaded.config.suite,
         arch=project.board.arch,
-        key=project.plan.image.key,
+        sha256=digest,
         epoch=project.plan.epoch,
         sums={(one.name, one.version): one.sha256 for one in locked},
         made=own,
@@ -272,7 +273,9 @@ def _write_papers(
     sums = "".join(f"{one['sha256']}  {name}\n" for name, one in told.items())
     sums += f"{files.sha256_file(packages)}  {packages.name}\n"
     files.write_whole(checksums, sums, owner=owner)
-    signed = signing.signatures(project.loaded.config.export.sign, checksums.name, sums.encode())
+    with project.monitor.handed_over():  # a key may have a password
+        sign = project.loaded.config.export.sign
+        signed = signing.signatures(sign, checksums.name, sums.encode())
     for name, signature in signed.items():
         files.write_whole(project.out / name, signature, owner=owner)
     best = next(iter(project.loaded.config.export.pack), None)

@@ -41,7 +41,7 @@ class Subject:
     name: str
     suite: str
     arch: str
-    key: str  # of the image: names the documents
+    sha256: str  # of the image: names the documents
     epoch: int
     sums: Mapping[tuple[str, str], str]  # of packages' files, by name and version
     made: Sequence[Made]
@@ -102,9 +102,9 @@ def _scanned(root: Path, subject: Subject) -> Any:  # noqa: ANN401  debsbom has 
         root=root,
         distro_version=subject.suite,
         distro_arch=subject.arch,
-        cdx_serialnumber=uuid.uuid5(_OWN, subject.key),
+        cdx_serialnumber=uuid.uuid5(_OWN, subject.sha256),
         spdx_namespace=urlparse(
-            f"https://spdx.org/spdxdocs/{_named(subject)}-{uuid.uuid5(_OWN, subject.key)}"
+            f"https://spdx.org/spdxdocs/{_named(subject)}-{uuid.uuid5(_OWN, subject.sha256)}"
         ),
         timestamp=datetime.fromtimestamp(subject.epoch, UTC),
         with_licenses=True,

@@ -64,7 +64,7 @@ PARTS = (
     Made(name="telematics", version="0.1.0", kind="compiled", licence="MIT"),
 )  # fmt: skip
 SUBJECT = sbom.Subject(
-    name="truck_1-zero-w", suite="trixie", arch="armel", key="a key", epoch=1_800_000_000,
+    name="truck_1-zero-w", suite="trixie", arch="armel", sha256="34" * 32, epoch=1_800_000_000,
     sums={("gpsd", "3.25-5+b1"): "12" * 32}, made=PARTS,
 )  # fmt: skip
 
