@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from glovebox.config import rules
 from glovebox.config.problem import WrongValueError
@@ -125,21 +126,32 @@ def tell(image: str, found: Audit, data: tracker.Tracker, *, everything: bool) -
 
 
 def _table(console: Console, findings: Sequence[Finding], brings: str, *, everything: bool) -> None:
-    table = Table("  source", "in the image", brings, "what", box=None, header_style="bold")
+    heads = ("  source", "in the image", brings, "packages", "what")
+    table = Table(*heads, box=None, header_style="bold")
     groups: dict[tuple[str, str], list[Finding]] = {}
     for one in findings:
         groups.setdefault((one.source, one.version), []).append(one)
     for (source, version), those in groups.items():
-        words = [f"  {source}", version, those[0].lock_brings or "?"]
-        if not everything:
-            few = ", ".join(one.cve for one in those[-_FEW:])
-            more = f"{len(those)}: … " if len(those) > _FEW else ""
-            table.add_row(*map(plain, (*words, f"{more}{few}")))
-            continue
-        for one in those:
-            about = one.description[:_LONGEST] + "…" * (len(one.description) > _LONGEST)
-            table.add_row(*map(plain, (*words, f"{one.cve} {about}".strip())))
+        names = those[0].packages
+        words = [f"  {source}", version, those[0].lock_brings or "?", _some(names)]
+        if everything:
+            for one in those:
+                about = one.description[:_LONGEST] + "…" * (len(one.description) > _LONGEST)
+                _row(table, *words, f"{one.cve} {about}".strip())
+        else:
+            _row(table, *words, _some([one.cve for one in reversed(those)]))
     console.print(table)
+
+
+def _some(words: Sequence[str]) -> str:
+    """Give the first few, and how many there are."""
+    few = ", ".join(words[:_FEW])
+    return few if len(words) <= _FEW else f"{few} … ({len(words)})"
+
+
+def _row(table: Table, *words: str) -> None:
+    """Add texts as they are: what others wrote may look like rich's own markup."""
+    table.add_row(*(Text(plain(word)) for word in words))
 
 
 def _not_judged(console: Console, found: Audit, *, everything: bool) -> None:

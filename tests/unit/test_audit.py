@@ -162,6 +162,7 @@ def test_the_status_tells(tmp_path: Path, kind: str, status: int) -> None:
     assert found == status, said
     assert "truck-zero-w: " in said
     assert ("3.5.7-1~deb13u3" in said) == (kind == "fixes")
+    assert ("libssl3t64" in said) == (kind == "fixes")
     assert ("CVE-2026-3000" in said) == (kind != "none")
     assert "CVE-2026-3001" not in said
     assert "Traceback" not in said
@@ -178,6 +179,7 @@ def test_a_list_alone(tmp_path: Path) -> None:
     assert (status, "--suite" in said) == (2, True)
     _, said = invoke(*words, "--suite", "trixie", "--all", root=tmp_path)
     assert "Made up: only with an option nobody has." in said
+    assert "Made up: a sentence[/b] that [bold]is too long." in said
     status, said = invoke(*words, "--suite", "trixie", "--json", root=tmp_path)
     told = json.loads(said)["images"]["earlier.txt"]
     assert status == audit.STILL_OPEN
