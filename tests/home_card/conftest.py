@@ -20,7 +20,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def _given(config: pytest.Config, name: str) -> Path:
-    path: Path | None = config.getoption(name)
+    path: Path | None = config.getoption(f"--{name}")
     if path is None or not path.exists():
         missing(f"needs --{name}: run ./invoke test --only home-card")
     return path
