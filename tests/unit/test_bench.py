@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from glovebox.errors import VerifyError
-from glovebox.store.store import Layer, Store
+from glovebox.store.store import Store
 from glovebox.trials import bench
 
 if TYPE_CHECKING:
@@ -33,16 +34,17 @@ class FakeBench:
 
     def __post_init__(self) -> None:
         """Give what a bench has."""
-        steps = {name: SimpleNamespace(name=name, key=key) for name, key in KEYS.items()}
-        self.opened = {bench.SMALL: SimpleNamespace(plan=SimpleNamespace(steps=steps))}
-        self.site = SimpleNamespace(store=self.store)
+        self.site = SimpleNamespace(store=self.store, out=self.work.parent / "out")
+        self.site.out.mkdir()
 
-    def warm(self, board: str) -> None:
-        """Make both."""
-        self.build(board)
+    def warm(self, _board: str) -> None:
+        """Make nothing: another image has other steps."""
 
     def build(self, _board: str, *options: str) -> None:
-        """Make what is missing."""
+        """Make what is missing, and the image's papers."""
+        name = next(one for one in options if one.startswith("hostname=")).removeprefix("hostname=")
+        papers = self.site.out / f"{name}-{bench.SMALL}.manifest.json"
+        papers.write_text(json.dumps({"steps": KEYS}))
         emulated = "--no-accelerator" in options
         for name, key in KEYS.items():
             if self.store.find(key) is None:
@@ -54,10 +56,6 @@ class FakeBench:
                         os.utime(scratch / path, (EPOCH, EPOCH))  # as a layer is finished
                     seconds = SLOW_S if emulated else QUICK_S
                     self.store.commit(key, scratch / "result", {"seconds": seconds})
-
-    def builder(self, _board: str) -> SimpleNamespace:
-        """Give what finds layers by the names of their steps."""
-        return SimpleNamespace(layer=lambda name: cast("Layer", self.store.find(KEYS[name])))
 
 
 @pytest.fixture
