@@ -277,7 +277,8 @@ def run_bytes(command: Command, data: bytes) -> bytes:
 def reading(command: Command) -> Iterator[IO[bytes]]:
     """Start a program and give what it prints, as a stream of bytes; it ends with the block.
 
-    Raises CommandError when the stream was read to its end and the status is not zero.
+    Raises CommandError when the stream was read to its end and the status is not zero; a program
+    that nobody wants to hear out is ended.
     """
     with tempfile.TemporaryFile() as said:
         try:
@@ -294,7 +295,7 @@ def reading(command: Command) -> Iterator[IO[bytes]]:
             if process.stdout is None:
                 raise AssertionError
             yield process.stdout
-            status = process.wait()
+            status = 0 if process.stdout.read(1) else process.wait()
         finally:
             process.kill()
             process.wait()

@@ -251,3 +251,9 @@ def test_stopped_while_a_program_starts(monkeypatch: pytest.MonkeyPatch) -> None
 
     assert ended == ["killed", "waited for"]
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_stream_that_is_left_early_ends_its_program() -> None:
+    """Who has read enough goes on at once, and the program that would write more is no failure."""
+    with module.reading(["yes"]) as stream:
+        assert stream.read(2) == b"y\n"
