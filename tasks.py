@@ -221,6 +221,7 @@ def build_image(
         "image",
         device="the card: /dev/sdX or /dev/mmcblkN; without it the disks are listed",
         yes="write without asking",
+        keep_data="renew boot and root, keep the card's data partition: records, settings, keys",
     ),
 )
 def flash(
@@ -229,12 +230,13 @@ def flash(
     image: str = "",
     out: str = str(OUT),
     yes: bool = False,  # noqa: FBT001, FBT002
+    keep_data: bool = False,  # noqa: FBT001, FBT002
 ) -> None:
     """Write an image to a card and read it back; without --device, list the cards.
 
-    ./invoke flash [--device /dev/sdX [--image FILE] [--yes]]
+    ./invoke flash [--device /dev/sdX [--image FILE] [--keep-data] [--yes]]
     """
-    from glovebox.card import disks, flash as flash_
+    from glovebox.card import disks, flash as flash_, keep
     from glovebox.project import offer, ways
 
     with _ending(stopped=_NOTHING_WRITTEN) as monitor:
@@ -244,26 +246,33 @@ def flash(
             return
         given = flash_.source(Path(image) if image else offer.only_image(Path(out)))
         disk = disks.named(host, device)
-        flash_.require_fit(given, disk)
+        kept = None
+        if keep_data:
+            kept = keep.find(given.image, flash_.first_sector(given), disk)
+            if kept.is_half:
+                monitor.say(f"{disk.device} was cut off while it was renewed: begun again")
+        else:
+            flash_.require_fit(given, disk)
         if not yes:
-            _agreed(f"{disk.device} ({disk.model}, {disk.size / 1e9:.1f} GB)", disk.name)
+            _agreed(disk.name, *ways.what_is_lost(disk, keep_data=keep_data))
         try:
-            flash_.flash(given, disk.device, monitor)
+            flash_.flash(given, disk.device, monitor, kept=kept)
         except KeyboardInterrupt as error:
             said = f"stopped; {disk.device} is half written and starts nothing"
             raise Exit(f"{said}: run the same command again", code=INTERRUPTED) from error
         out_of_it = "ejected: take it out" if flash_.eject(disk) else "you can take it out"
-        monitor.say(f"{given.image.name} is on {disk.device}, whole; {out_of_it}")
-        if where := ways.answers(given.image):
+        stayed = "; its data stayed" if kept else ""
+        monitor.say(f"{given.image.name} is on {disk.device}, whole{stayed}; {out_of_it}")
+        if where := ways.answers(given.image, keep_data=keep_data):
             monitor.say(where)
 
 
-def _agreed(what: str, name: str) -> None:
-    """Ask whether all that is on a disk may go; the answer is its name, so nobody types it idly."""
+def _agreed(name: str, what: str, question: str) -> None:
+    """Ask whether a disk may be written; the answer is its name, so nobody types it idly."""
     if not sys.stdin.isatty():
-        raise ConfigError(f"all on {what} would be lost, and nobody is there to ask", hint="--yes")
+        raise ConfigError(f"{what}, and nobody is there to ask", hint="--yes")
     try:
-        answer = input(f"All that is on {what} is lost. To write it, type {name}: ")
+        answer = input(f"{question} To write it, type {name}: ")
     except EOFError:
         answer = ""
     if answer.strip() != name:

@@ -1,7 +1,7 @@
 """Write an image to a card, block by block of its map, and read back what was written.
 
 The table comes last: a card that was cut off has none, so no board starts half a system, and the
-same command begins again.
+same command begins again. Where the data partition is kept, `keep` says what stands in its place.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from typing import IO
 
     from glovebox.card.disks import Disk
+    from glovebox.card.keep import Data
     from glovebox.host.monitor import Monitor
 
 MIB = 1 << 20
@@ -47,10 +48,9 @@ class Source:
     size: int
     map: bmap.Map | None  # none: every block counts
 
-    @property
-    def to_write(self) -> int:
-        """The bytes that are written."""
-        return self.map.mapped if self.map else self.size
+    def to_write(self, until: int) -> int:
+        """Give how many bytes are written where nothing is from ``until`` on."""
+        return sum(max(0, min(end, until) - start) for start, end, _ in _ranges(self))
 
 
 def source(image: Path) -> Source:
@@ -110,28 +110,52 @@ def require_fit(given: Source, disk: Disk) -> None:
         )
 
 
-def flash(given: Source, device: Path, monitor: Monitor) -> None:
+def first_sector(given: Source) -> bytes:
+    """Give the first sector of an image, with its table; nothing is written yet."""
+    try:
+        with _reading(given) as file:
+            return file.read(SECTOR)
+    except ImageError as error:
+        raise ImageError(f"{given.image} is damaged", hint=packing.AGAIN) from error
+
+
+def flash(
+    given: Source,
+    device: Path,
+    monitor: Monitor,
+    *,
+    kept: Data | None = None,
+    add: Callable[[], None] | None = None,
+) -> None:
     """Write an image to a disk and read it back.
 
+    ``kept``: the data partition stays, nothing is written from its beginning on. ``add`` writes
+    more once all else is right, before there is a table.
     Raises ImageError where the image is not what its map says, HostError where the disk does not
-    give back what was written; then, and when it is cut off, the card has no table.
+    give back what was written; then, and when it is cut off, the card has no system in its table.
     """
+    until = kept.start if kept else given.size
     with _opened(device) as target:
-        doing = f"{given.to_write / 1e6:.0f} of {given.size / 1e6:.0f} MB to {device}"
+        if kept and os.pread(target, SECTOR, 0) != kept.sector:
+            raise HostError(f"{device} is another card than before", hint=_AGAIN)
+        doing = f"{given.to_write(until) / 1e6:.0f} of {given.size / 1e6:.0f} MB to {device}"
         with monitor.step("write", doing):
-            # From now on this is no card of anything.
-            _write_all(target, bytes(min(solid.HEAD, given.size)), 0)
+            # From now on this is no card of anything, but for its data.
+            _write_all(target, kept.alone if kept else bytes(min(solid.HEAD, given.size)), 0)
             os.fsync(target)
-            written, head = _write(given, target, partial(monitor.progress, "write"))
+            written, head = _write(given, target, until, partial(monitor.progress, "write"))
             _settle(target)
         with monitor.step("verify", "reading back what was written"):
-            _verify(target, written, given, head, partial(monitor.progress, "verify"))
+            _verify(target, written, head, partial(monitor.progress, "verify"))
+            if add:
+                add()
             # Now it is a card; last of all the sector with the table, which is whole or not there.
+            first = kept.beside(head[:SECTOR]) if kept else head[:SECTOR]
             _write_all(target, head[SECTOR:], SECTOR)
             os.fsync(target)
-            _write_all(target, head[:SECTOR], 0)
+            _write_all(target, first, 0)
             _settle(target)
-            if os.pread(target, len(head), 0) != head:
+            if os.pread(target, len(head), 0) != first + head[SECTOR:]:
                 raise HostError(f"{device} does not keep its first blocks", hint=_ANOTHER)
         with suppress(OSError):  # a file, or a loop device that shows no partitions
             fcntl.ioctl(target, _BLKRRPART)
@@ -182,38 +206,50 @@ def _ranges(given: Source) -> list[tuple[int, int, str | None]]:
 
 
 def _write(
-    given: Source, target: int, tell: Callable[[float], None]
+    given: Source, target: int, until: int, tell: Callable[[float], None]
 ) -> tuple[list[tuple[int, int, str]], bytes]:
-    """Write all ranges but the head; give their sums, and the head's bytes."""
+    """Write all ranges below ``until`` but the head; give their sums, and the head's bytes.
+
+    What lies behind is read all the same: the sum of a range is that of the whole of it.
+    """
     head = bytearray(min(solid.HEAD, given.size))
     written: list[tuple[int, int, str]] = []
-    done = 0
+    done, everything = 0, given.to_write(given.size)
     with _reading(given) as file:
         at = 0
         for start, end, wanted in _ranges(given):
             _skip(file, start - at, given)
-            at, total = start, hashlib.sha256()
+            at, total, ours = start, hashlib.sha256(), hashlib.sha256()
             while at < end:
                 block = file.read(min(MIB, end - at))
                 if not block:
                     raise ImageError(f"{given.image} is cut off; {_HALF}", hint=packing.AGAIN)
                 total.update(block)
-                inside = max(0, min(len(head) - at, len(block)))
-                head[at : at + inside] = block[:inside]
-                _write_all(target, block[inside:], at + inside)
                 at += len(block)
+                below = block[: max(0, until - at + len(block))]
+                _put(target, below, at - len(block), head)
+                ours.update(below)
                 done += len(block)
-                tell(done / given.to_write)
+                tell(done / everything)
             digest = total.hexdigest()
             if wanted and digest != wanted:
                 raise ImageError(
                     f"{given.image}: bytes {start} to {end} are not those of its map; {_HALF}",
                     hint=_REMOVE,
                 )
-            written.append((start, end, digest))
+            if start < until:
+                written.append((start, min(end, until), ours.hexdigest()))
         # A program that unpacks waits until all of it is read, and then says whether it was whole.
         _skip(file, sys.maxsize, given)
     return written, bytes(head)
+
+
+def _put(target: int, block: bytes, at: int, head: bytearray) -> None:
+    """Write a block; what is of the head is kept for later."""
+    inside = max(0, min(len(head) - at, len(block)))
+    head[at : at + inside] = block[:inside]
+    if block[inside:]:
+        _write_all(target, block[inside:], at + inside)
 
 
 @contextmanager
@@ -262,11 +298,10 @@ def _settle(target: int) -> None:
 def _verify(
     target: int,
     written: list[tuple[int, int, str]],
-    given: Source,
     head: bytes,
     tell: Callable[[float], None],
 ) -> None:
-    done = 0
+    done, everything = 0, sum(end - start for start, end, _ in written)
     for start, end, wanted in written:
         at, total = start, hashlib.sha256()
         while at < end:
@@ -279,7 +314,7 @@ def _verify(
             total.update(block)
             at += len(block)
             done += len(block)
-            tell(done / given.to_write)
+            tell(done / everything)
         if total.hexdigest() != wanted:
             raise HostError(
                 f"the card gives back other bytes than were written, between {start} and {end};"

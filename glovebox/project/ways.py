@@ -48,8 +48,21 @@ def how_to_flash(project: Project) -> None:
         console.print(line, markup=False)
 
 
-def answers(image: Path) -> str:
+def what_is_lost(disk: Disk, *, keep_data: bool) -> tuple[str, str]:
+    """Say what would be lost of a disk that is written, and ask whether it may."""
+    what = f"{disk.device} ({disk.model}, {disk.size / 1e9:.1f} GB)"
+    if keep_data:
+        return (
+            f"the system on {what} would be lost",
+            f"The system on {what} is lost, its data partition stays.",
+        )
+    return f"all on {what} would be lost", f"All that is on {what} is lost."
+
+
+def answers(image: Path, *, keep_data: bool = False) -> str:
     """Say where the board of a flashed image will answer; nothing of an image that is not ours."""
+    if keep_data:
+        return "name, user, keys and networks that it took over from its card before still count"
     name = image.name.partition(".img")[0]
     told = files.read_object(image.with_name(f"{name}.manifest.json")) or {}
     hostname, user = told.get("hostname"), told.get("user")

@@ -61,7 +61,7 @@ def test_by_its_map(image: Path, card: Path) -> None:
     data = card.read_bytes()
     assert data[:MIB] == image.read_bytes()[:MIB]
     assert set(data[3 * MIB : 5 * MIB]) == {0xA5}
-    assert given.to_write < SIZE // 2
+    assert given.to_write(SIZE) < SIZE // 2
 
 
 def test_without_a_map_every_byte(image: Path, card: Path) -> None:
@@ -277,7 +277,7 @@ def test_who_is_asked_types_the_name(
 def test_stopped_is_said(image: Path, named: disks.Disk, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C while it writes: the state of the card is said, and what to do."""
 
-    def stopped(*_: object) -> None:
+    def stopped(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(flash, "flash", stopped)
