@@ -32,6 +32,7 @@ OUT = CHECKOUT / "out"
 INTERRUPTED = 130
 _NOTHING_WRITTEN = "stopped; nothing was written"
 PIPE_CLOSED = 141  # as of a program that SIGPIPE ended
+_COLUMNS = ("name", "wifi", "passphrase", "country")  # of flash --devices
 _HELP = {
     "set": "a value over image.yaml: --set board=3 (may be given several times)",
     "config": "the YAML file to build",
@@ -222,6 +223,11 @@ def build_image(
         device="the card: /dev/sdX or /dev/mmcblkN; without it the disks are listed",
         yes="write without asking",
         keep_data="renew boot and root, keep the card's data partition: records, settings, keys",
+        name="the board's name, written onto the card",
+        wifi="the network it joins; its passphrase is asked for (Enter: an open network)",
+        country="where its radio is used: DE, US, …; with --wifi",
+        passphrase_file="take the passphrase out of this file",  # noqa: S106  a help text
+        devices=f"a CSV of cards, one a row: {','.join(_COLUMNS)}; asks for one after the other",
     ),
 )
 def flash(
@@ -231,52 +237,33 @@ def flash(
     out: str = str(OUT),
     yes: bool = False,  # noqa: FBT001, FBT002
     keep_data: bool = False,  # noqa: FBT001, FBT002
+    name: str = "",
+    wifi: str = "",
+    country: str = "",
+    passphrase_file: str = "",
+    devices: str = "",
 ) -> None:
     """Write an image to a card and read it back; without --device, list the cards.
 
-    ./invoke flash [--device /dev/sdX [--image FILE] [--keep-data] [--yes]]
+    ./invoke flash [--device /dev/sdX [--image FILE] [--keep-data] [--name NAME] [--yes]]
     """
-    from glovebox.card import disks, flash as flash_, keep
-    from glovebox.project import offer, ways
+    from glovebox.card import disks, flash as flash_
+    from glovebox.project import cards, offer, ways
 
     with _ending(stopped=_NOTHING_WRITTEN) as monitor:
         host = disks.Host()
         if not device:
             ways.disks(disks.listed(host))
             return
+        owners = cards.owners(
+            name=name, wifi=wifi, country=country, passphrase=passphrase_file, devices=devices
+        )
         given = flash_.source(Path(image) if image else offer.only_image(Path(out)))
-        disk = disks.named(host, device)
-        kept = None
-        if keep_data:
-            kept = keep.find(given.image, flash_.first_sector(given), disk)
-            if kept.is_half:
-                monitor.say(f"{disk.device} was cut off while it was renewed: begun again")
-        else:
-            flash_.require_fit(given, disk)
-        if not yes:
-            _agreed(disk.name, *ways.what_is_lost(disk, keep_data=keep_data))
+        wanted = cards.Wanted(given=given, device=device, keep_data=keep_data, yes=yes)
         try:
-            flash_.flash(given, disk.device, monitor, kept=kept)
-        except KeyboardInterrupt as error:
-            said = f"stopped; {disk.device} is half written and starts nothing"
-            raise Exit(f"{said}: run the same command again", code=INTERRUPTED) from error
-        out_of_it = "ejected: take it out" if flash_.eject(disk) else "you can take it out"
-        stayed = "; its data stayed" if kept else ""
-        monitor.say(f"{given.image.name} is on {disk.device}, whole{stayed}; {out_of_it}")
-        if where := ways.answers(given.image, keep_data=keep_data):
-            monitor.say(where)
-
-
-def _agreed(name: str, what: str, question: str) -> None:
-    """Ask whether a disk may be written; the answer is its name, so nobody types it idly."""
-    if not sys.stdin.isatty():
-        raise ConfigError(f"{what}, and nobody is there to ask", hint="--yes")
-    try:
-        answer = input(f"{question} To write it, type {name}: ")
-    except EOFError:
-        answer = ""
-    if answer.strip() != name:
-        raise Exit(_NOTHING_WRITTEN, code=1)
+            cards.write(wanted, owners, host, monitor)
+        except cards.StoppedError as error:
+            raise Exit(str(error), code=error.code) from error
 
 
 @task(

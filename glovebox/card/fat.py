@@ -50,6 +50,12 @@ def call(
         return run([program, "-i", image, *words], check=check, env=SETTINGS)
 
 
+def put(raw: Path, start: int, name: str, content: str) -> None:
+    """Write a file of the partition, in place of one of that name; it is on no disk meanwhile."""
+    with place(raw, start) as image:
+        run(["mcopy", "-i", image, "-o", "-", f"::{name}"], input=content, env=SETTINGS)
+
+
 def text(raw: Path, start: int, name: str) -> str | None:
     """Give what a text file of the partition says; None where it has none of that name."""
     parts = [part for part in re.split(r"[/\\]+", name) if part]

@@ -144,17 +144,18 @@ def flash(
             _write_all(target, kept.alone if kept else bytes(min(solid.HEAD, given.size)), 0)
             os.fsync(target)
             written, head = _write(given, target, until, partial(monitor.progress, "write"))
-            _settle(target)
+            settle(target)
         with monitor.step("verify", "reading back what was written"):
             _verify(target, written, head, partial(monitor.progress, "verify"))
             if add:
                 add()
+                settle(target)
             # Now it is a card; last of all the sector with the table, which is whole or not there.
             first = kept.beside(head[:SECTOR]) if kept else head[:SECTOR]
             _write_all(target, head[SECTOR:], SECTOR)
             os.fsync(target)
             _write_all(target, first, 0)
-            _settle(target)
+            settle(target)
             if os.pread(target, len(head), 0) != first + head[SECTOR:]:
                 raise HostError(f"{device} does not keep its first blocks", hint=_ANOTHER)
         with suppress(OSError):  # a file, or a loop device that shows no partitions
@@ -287,7 +288,7 @@ def _write_all(target: int, data: bytes | memoryview, at: int) -> None:
         view, at = view[written:], at + written
 
 
-def _settle(target: int) -> None:
+def settle(target: int) -> None:
     """Have all of it on the card, and nothing of it in memory: what is read comes from there."""
     os.fsync(target)
     with suppress(OSError):  # no disk but a file

@@ -59,8 +59,10 @@ def what_is_lost(disk: Disk, *, keep_data: bool) -> tuple[str, str]:
     return f"all on {what} would be lost", f"All that is on {what} is lost."
 
 
-def answers(image: Path, *, keep_data: bool = False) -> str:
+def answers(image: Path, *, keep_data: bool = False, name: str = "") -> str:
     """Say where the board of a flashed image will answer; nothing of an image that is not ours."""
+    if name:
+        return f"it answers to {name}.local, once it has taken that over"
     if keep_data:
         return "name, user, keys and networks that it took over from its card before still count"
     name = image.name.partition(".img")[0]

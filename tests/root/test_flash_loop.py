@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from glovebox.card import bmap, table
+from glovebox.card import bmap, fat, table
 from glovebox.host import files, loop
 from glovebox.host.run import run, start
 from tests.unit import test_card_solid as solid
@@ -102,3 +102,27 @@ def test_what_is_mounted_is_not_written(image: Path, tmp_path: Path) -> None:
     assert f"{device} is in use: {device.name} is mounted on {place}" in seen[1]
     assert re.search(r"/dev/loop\d+: .*busy", unseen[1])
     assert files.sha256_file(disk) == before
+
+
+def test_a_name_and_the_data_that_was_there(tmp_path: Path) -> None:
+    """On a real block device the settings get into its boot partition, and the data stays."""
+    image, layout = solid.assembled(tmp_path, car=True)
+    fat.put(image, layout.boot_start, "glovebox.yaml", "# all comments\r\n")
+    files.write_whole(image.with_name("card.img.bmap"), bmap.dump(bmap.of(image)))
+    card = solid.used_card(tmp_path / "card", layout.total)
+    words = ("--image", str(image), "--yes", "--name")
+    with loop.device(card, start=0, size=card.stat().st_size, writable=True) as device:
+        first = invoke("flash", "--device", str(device), *words, "truck-7")
+        with device.open("rb+") as file:
+            file.seek(layout.data_start + layout.data_size - MIB)
+            file.write(b"a record" * 9999)
+        os.sync()
+        data = card.read_bytes()[layout.data_start :]
+        second = invoke("flash", "--device", str(device), *words, "truck-8", "--keep-data")
+
+    assert (first[0], second[0]) == (0, 0), first[1] + second[1]
+    assert "it answers to truck-8.local" in second[1]
+    os.sync()
+    assert "hostname: truck-8" in (fat.text(card, layout.boot_start, "glovebox.yaml") or "")
+    assert card.read_bytes()[layout.data_start :] == data
+    solid.sound(card, tmp_path)

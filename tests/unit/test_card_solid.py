@@ -38,7 +38,7 @@ class HostTools:
         return [shutil.which(program, path=PATH) or program]
 
 
-def assembled(folder: Path) -> tuple[Path, Layout]:
+def assembled(folder: Path, *, car: bool = False) -> tuple[Path, Layout]:
     """Assemble a small system as a build does."""
     tree = folder / "tree"
     (tree / "boot/firmware").mkdir(parents=True)
@@ -52,9 +52,10 @@ def assembled(folder: Path) -> tuple[Path, Layout]:
         root=tree,
         whole=tree,
         made=PLAN,
-        disk=Disk(boot=64 * MIB, root_free=8 * MIB),
+        disk=Disk(boot=64 * MIB, root=64 * MIB if car else None, root_free=8 * MIB, data=64 * MIB),
         tools=HostTools(),  # type: ignore[arg-type]  it has all that is asked of a root
         scratch=folder / "scratch",
+        car=car,
     )
     return image, layout
 
