@@ -14,14 +14,16 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from glovebox.card import ext4, mbr
 from glovebox.errors import HostError, ImageError
+from glovebox.host.run import run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from glovebox.card.disks import Disk
 
@@ -37,6 +39,7 @@ class Data:
 
     start: int
     sector: bytes
+    has_settings: bool  # a board took something over from its card, and keeps it here
 
     @property
     def is_half(self) -> bool:
@@ -75,7 +78,16 @@ def find(image: Path, sector: bytes, disk: Disk) -> Data:
             " nothing was written",
             hint=_ANEW,
         )
-    return Data(start=start, sector=found)
+    return Data(start=start, sector=found, has_settings=_has_settings(disk.device, start))
+
+
+def _has_settings(device: Path, start: int) -> bool:
+    with TemporaryDirectory() as folder:
+        # debugfs takes the first ? of a name for the end of it.
+        link = Path(folder) / "card"
+        link.symlink_to(device.absolute())
+        told = run(["debugfs", "-R", "stat /settings", f"{link}?offset={start}"], check=False)
+    return "Type: directory" in told.stdout
 
 
 def _of_image(image: Path, sector: bytes) -> int:

@@ -120,7 +120,13 @@ def _one(wanted: Wanted, owner: Personal | None, host: disks.Host, monitor: Moni
         flash.require_fit(given, disk)
     if not wanted.yes:
         _agreed(disk, keep_data=wanted.keep_data)
-    add = (lambda: personal.put_on(given, disk, owner)) if owner else None
+
+    def add() -> None:
+        if kept and kept.has_settings:
+            personal.darken(given, disk)
+        if owner:
+            personal.put_on(given, disk, owner)
+
     try:
         flash.flash(given, disk.device, monitor, kept=kept, add=add)
     except KeyboardInterrupt as error:

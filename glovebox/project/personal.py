@@ -19,7 +19,7 @@ from glovebox.card import fat, flash, mbr
 from glovebox.config.schema import Secret
 from glovebox.errors import ConfigError, HostError, ImageError
 from glovebox.host import files
-from glovebox.onboard.firstboot import card
+from glovebox.onboard.firstboot import card, screen
 from glovebox.onboard.firstboot.card import FILE, MistakesError, Places
 
 if TYPE_CHECKING:
@@ -167,6 +167,15 @@ def put_on(given: Source, disk: Disk, owner: Personal) -> None:
         flash.settle(written.fileno())
     if fat.text(disk.device, start, FILE) != text.replace("\r\n", "\n"):
         raise HostError(f"{disk.device} does not keep {FILE}", hint="take another card")
+
+
+def darken(given: Source, disk: Disk) -> None:
+    """End the picture at HDMI, as the board did when it was set up (`onboard.firstboot.screen`)."""
+    start = _boot(given)
+    text = fat.text(disk.device, start, screen.FILE)
+    if text is not None:
+        # A comment in place of each line, as there.
+        fat.put(disk.device, start, screen.FILE, re.sub(r"(?m)^[a-z]", "#", text))
 
 
 def passphrase(text: str) -> Secret | None:

@@ -14,9 +14,11 @@ from glovebox.card import disks, fat, flash
 from glovebox.config.schema import Network, Secret
 from glovebox.errors import ConfigError
 from glovebox.host.run import run
+from glovebox.onboard.firstboot import screen
 from glovebox.onboard.firstboot.card import FILE, read
 from glovebox.project import personal
 from tests.owners_card import PSK, board, shipped
+from tests.unit import test_card_solid as solid
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -283,3 +285,27 @@ def test_all_mistakes_of_a_list_at_once(tmp_path: Path) -> None:
 
     assert [one.split(": ")[0] for one in caught.value.each] == [f"{path}:{n}" for n in (2, 3, 4)]
     assert "hunter2" not in str(caught.value)
+
+
+@needs
+@pytest.mark.needs("debugfs", "mke2fs")
+@pytest.mark.parametrize("is_set_up", [True, False])
+def test_the_screen_of_a_board_that_is_set_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_set_up: bool
+) -> None:
+    """With `--keep-data` the picture at HDMI stays off where the board has its settings."""
+    image, layout = solid.assembled(tmp_path, car=True)
+    fat.put(image, layout.boot_start, screen.FILE, "# why\r\ngpu_mem=1\r\n")
+    path = tmp_path / "sdx"
+    with path.open("wb") as file:
+        file.truncate(layout.total)
+    found = disks.Disk(name=str(path), bus="USB", model="Stick", size=layout.total, used=())
+    monkeypatch.setattr(disks, "named", lambda *_: found)
+    tasks.flash(Context(), device=str(path), image=str(image), yes=True)
+    if is_set_up:
+        run(["debugfs", "-w", "-R", "mkdir settings", f"{path}?offset={layout.data_start}"])
+
+    tasks.flash(Context(), device=str(path), image=str(image), yes=True, keep_data=True)
+
+    told = fat.text(path, layout.boot_start, screen.FILE)
+    assert told == ("# why\n#pu_mem=1\n" if is_set_up else "# why\ngpu_mem=1\n")
