@@ -107,7 +107,7 @@ def check_raspios(config: Config, board: Board) -> list[Problem | Caution]:
         Problem(path=path, what=what, cure=cure)
         for path, what, cure in (
             *_of_the_official_images(config, board),
-            *_of_the_car_on_it(config),
+            *_of_its_profile(config),
         )
     ]
     if config.suite in _RASPIOS_SUITES and config.suite != _TESTED_SUITE:
@@ -136,22 +136,19 @@ def _of_the_official_images(config: Config, board: Board) -> Iterator[_Found]:
         yield "suite", what, f"use suite {suites}, or name an image: base: PATH.img.xz"
 
 
-def _of_the_car_on_it(config: Config) -> Iterator[_Found]:
+def _of_its_profile(config: Config) -> Iterator[_Found]:
+    if config.profile is Profile.HOME:
+        what = "'home' is not built on base raspios yet"
+        yield "profile", what, "write base: debian, or profile: bench and stages of your own"
     if config.profile is not Profile.BENCH:
-        what = (
-            f"'{config.profile}' is not built on base raspios yet: its read-only root and first"
-            " boot are made for Debian's kernel and services"
-        )
-        cure = "write profile: bench and stages of your own (docs/bases.md), or base: debian"
-        yield "profile", what, cure
         return
     shipped = [entry.path for entry in config.stages if entry.path in _DEBIANS_STAGES]
     if shipped:
         what = (
-            f"{', '.join(shipped)}: made for base debian; on Raspberry Pi OS they would replace its"
-            " own kernel, network and first boot"
+            f"{', '.join(shipped)}: on Raspberry Pi OS they replace its own network and first boot,"
+            " which profile bench leaves as they are"
         )
-        yield "stages", what, "leave them out"
+        yield "stages", what, "leave them out, or write profile: car"
 
 
 def check_power(config: Config, board: Board) -> list[Problem]:

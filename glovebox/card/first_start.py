@@ -101,7 +101,7 @@ INSTEAD = {
     Job.HOST_KEYS: "glovebox-host-keys.service makes one and keeps it on the data partition",
     Job.SSH: "it is on, for the keys of image.yaml and glovebox.yaml",
     Job.USER: "image.yaml, or glovebox.yaml on the card",
-    Job.SETTINGS: "glovebox-settings.service takes over glovebox.yaml on the card",
+    Job.SETTINGS: "glovebox-settings.service takes over glovebox.yaml, or what Imager writes",
     Job.SWAP: "nobody: nothing swaps to the card of a car",
     Job.EEPROM: "its owner: sudo glovebox-maintenance on, then rpi-eeprom-update",
     Job.TIMERS: "nobody: a board in a vehicle updates and tidies nothing by itself",

@@ -147,6 +147,12 @@ def copy_out(image: Path, name: str, target: Path) -> Path:
     return target
 
 
+def names(image: Path) -> set[str]:
+    """Give the names of what lies at the top of the boot partition."""
+    told = fat.call("mdir", image, table(image).boot.start, ["-b", "::/"]).stdout
+    return {line.removeprefix("::/").rstrip("/") for line in told.splitlines()}
+
+
 def copy_in(image: Path, source: Path, name: str) -> None:
     """Put a file of the host into the boot partition, in place of one of that name."""
     try:

@@ -159,8 +159,8 @@ class BuildConfig(Config):
     base: str = field(
         default="debian",
         metadata={
-            "help": "what it starts from: `debian`, `raspios` (Raspberry Pi OS Lite, with profile"
-            " `bench`), or the path of an `.img` or `.img.xz` file; see docs/bases.md",
+            "help": "what it starts from: `debian`, `raspios` (Raspberry Pi OS Lite), or the path"
+            " of an `.img` or `.img.xz` file; see docs/bases.md",
             "resolve": base,
         },
     )

@@ -516,7 +516,7 @@ def _prepare(image: Path, board: Board, *, qemu: Qemu, folder: Path, sockets: Pa
     for name in ("config.txt", CMDLINE):
         card.copy_out(image, name, sockets / name)
     begin = card.start_of((sockets / "config.txt").read_text(), board)
-    for name in filter(None, (begin.kernel, begin.initramfs, board.dtb)):
+    for name in filter(None, (begin.kernel, begin.initramfs)):
         card.copy_out(image, name, sockets / name)
     copy = folder / CARD
     run(["cp", "--reflink=auto", "--sparse=always", "--", image, copy])
@@ -538,11 +538,14 @@ def _device_tree(image: Path, board: Board, *, qemu: Qemu, folder: Path) -> Path
     """Give the board's device tree as the firmware would hand it to the kernel."""
     text = (folder / "config.txt").read_text()
     reading = firmware.read(text, board.model)
+    # Raspberry Pi's kernel calls it otherwise than Debian's.
+    name = firmware.judge(reading, board.model, card.names(image)).dtb or board.dtb
+    dtb = card.copy_out(image, name, folder / Path(name).name)
     for one in devicetree.overlays(reading):
         (folder / one.file).parent.mkdir(exist_ok=True)
         card.copy_out(image, one.file, folder / one.file)
     made = folder / "overlaid.dtb"
-    return devicetree.apply(folder / board.dtb, folder, made, reading=reading, by=qemu.fdtoverlay)
+    return devicetree.apply(dtb, folder, made, reading=reading, by=qemu.fdtoverlay)
 
 
 def card_size(image: int) -> int:

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from glovebox.card.first_start import FirstStart
+from glovebox.config.build import RASPIOS
 from glovebox.errors import ConfigError, Mistakes
 from glovebox.host import files
 from glovebox.host.arch import ARCHES, host_arch
@@ -50,6 +52,8 @@ NO_DISK = "00000000"
 TARGET, TOOLS, EMULATOR, QUILT = "target", "tools", "emulator", "quilt"
 ACCELERATOR = "accelerator"
 SETTINGS_STAGE = "settings"
+# What brings a base to where all other stages begin.
+DEBIANS_STAGE, RASPIOS_STAGE = "base", "raspios"
 FIRST_USER = "first user"
 # Beside the actions of a sub-stage: places of programs that are not for the board.
 ALLOWED = "FOREIGN_PROGRAMS"
@@ -148,6 +152,8 @@ class Plan:
     boot: str = BOOT
     images: tuple[Made, ...] = ()
     chosen: Made = Made(step="image", disk_id="")
+    # What the image below would do by itself when it starts.
+    first_start: FirstStart = field(default_factory=FirstStart)
     # The stages' folders in order, skipped ones too: a script may ask for the one before its own.
     stages: tuple[stage.Stage, ...] = ()
 
@@ -201,7 +207,7 @@ def examine_stages(
 
     Where not ``all_known``, the configuration names more, and nothing is missed for that.
     """
-    entries = [entry for entry in config.stages if not config.leaves_out(entry.path)]
+    entries = [entry for entry in _on_this_base(config) if not config.leaves_out(entry.path)]
     read: list[stage.Stage] = []
     for entry in entries:
         with mistakes.gathered():
@@ -221,6 +227,13 @@ def examine_stages(
             # Also of those that could not be read.
             _require_needs(read, [stage.find(one.path, checkout).name for one in entries])
     return tuple(read)
+
+
+def _on_this_base(config: Config) -> Iterator[StageEntry]:
+    """Give the stages that are meant: what `base` is to Debian, `raspios` is to Raspberry Pi OS."""
+    for entry in config.stages:
+        of_debian = entry.path == DEBIANS_STAGE and config.base == RASPIOS
+        yield replace(entry, path=RASPIOS_STAGE) if of_debian else entry
 
 
 def _require_needs(stages: Sequence[stage.Stage], names: Sequence[str]) -> None:
@@ -405,12 +418,13 @@ def make_plan(  # noqa: PLR0913  all that decides a build comes together here
     else:
         maker.import_(imported)
     boot = imported.boot if imported else BOOT
+    first_start = imported.first_start if imported else FirstStart()
+    values = context(config, board, access, boot=boot, stock=first_start)
     *before, settings = stages
     wanted = {one.stage: one for one in exports} or _last(before)
     images: list[Made] = []
     for one in before:
         for sub in one.sub_stages:
-            values = context(config, board, access, boot=boot)
             if sub.foreign:
                 maker.first_user(config)
             maker.sub_stage(sub, context=values)
@@ -420,12 +434,11 @@ def make_plan(  # noqa: PLR0913  all that decides a build comes together here
         is_last = len(images) + 1 == len(wanted)
         branch = "" if is_last else f" ({one.name})"
         trunk = maker.below
-        values = context(config, board, access, boot=boot)
         maker.own_files(config, context=values, secret=secret, branch=branch)
         disk_id = _disk_id(maker.key_below)
+        known = {**values, "disk_id": disk_id}
         for sub in settings.sub_stages:
-            values = context(config, board, access, disk_id=disk_id, boot=boot)
-            maker.sub_stage(sub, context=values, secret=secret, branch=branch)
+            maker.sub_stage(sub, context=known, secret=secret, branch=branch)
         step = maker.image(config, branch=branch)
         images.append(Made(step=step, disk_id=disk_id, suffix=wanted[one.name].suffix))
         maker.below = trunk
@@ -438,6 +451,7 @@ def make_plan(  # noqa: PLR0913  all that decides a build comes together here
         epoch=lock.epoch,
         variables=given,
         boot=boot,
+        first_start=first_start,
         images=tuple(images),
         chosen=images[-1],
         stages=tuple(stages),
@@ -460,10 +474,19 @@ def _disk_id(key: str) -> str:
 
 
 def context(
-    config: Config, board: Board, access: AccessKeys, *, disk_id: str = NO_DISK, boot: str = BOOT
+    config: Config,
+    board: Board,
+    access: AccessKeys,
+    *,
+    disk_id: str = NO_DISK,
+    boot: str = BOOT,
+    stock: FirstStart | None = None,
 ) -> dict[str, Any]:
     """Give what templates are filled from."""
-    return {"config": config, "board": board, "access": access, "disk_id": disk_id, "boot": boot}
+    return {
+        "config": config, "board": board, "access": access, "disk_id": disk_id, "boot": boot,
+        "first_start": stock or FirstStart(),
+    }  # fmt: skip
 
 
 class _Maker:

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glovebox.boards import kernel
+from glovebox.card.first_start import Job
 from glovebox.checkout import CHECKOUT
 from glovebox.config.build import RASPIOS, KernelFrom
+from glovebox.errors import ConfigError
 from glovebox.host import files, sandbox
 from glovebox.lock import apt, lock, raspios
 from glovebox.plan import fitting, plan
@@ -218,7 +220,27 @@ def _lowest(
             suite=settings.suite, arch=board.arch, refresh=refresh,
         )  # fmt: skip
     file = raspios.bring(image, settings.raspios, store, monitor)
-    return image, imported.bring_in(file, store, monitor, arch=board.arch, pinned=image)
+    base = imported.bring_in(file, store, monitor, arch=board.arch, pinned=image)
+    if settings.car:
+        require_known(base)
+    return image, base
+
+
+def require_known(base: Base) -> None:
+    """Raise ConfigError unless a car's stages know all that an official image does by itself."""
+    unknown = [str(one) for one in base.first_start.by(Job.UNKNOWN)]
+    if unknown:
+        raise ConfigError(
+            f"base: raspios: the image starts with {', '.join(unknown)}, which is not known here:"
+            " it could grow the root over the data partition of a car",
+            hint="profile: bench leaves it as it is",
+        )
+    if base.boot != plan.BOOT:
+        raise ConfigError(
+            f"base: raspios: the image has its boot partition at /{base.boot}, a car's is at"
+            f" /{plan.BOOT}",
+            hint="suite: trixie or bookworm; or profile: bench",
+        )
 
 
 def archives(

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from glovebox.plan.plan import TARGET
+from glovebox.card.first_start import INSTEAD, Job
+from glovebox.plan.plan import RASPIOS_STAGE, TARGET
 from glovebox.store.store import size_of
 
 if TYPE_CHECKING:
@@ -68,8 +69,23 @@ def steps(project: Project, *, as_json: bool) -> None:
         )
     console = _console()
     console.print(table)
+    for line in first_start(project):
+        console.print(line, markup=False)
     if any(row["untracked"] and not row["volatile"] for row in rows):
         console.print("? its scripts have inputs that cannot be tracked: ./invoke why STEP")
+
+
+def first_start(project: Project) -> list[str]:
+    """Say what the image below does by itself when it starts, and what becomes of that."""
+    found = project.plan.first_start
+    if not found.doers:
+        return []
+    replaced = any(stage.name == RASPIOS_STAGE for stage in project.plan.stages)
+    lines = ["", "What the base does by itself at a start, as it was found, and what does it here:"]
+    for job, doers in found.jobs.items():
+        instead = INSTEAD[Job(job)] if replaced else "the same"
+        lines += [f"  {job}: {', '.join(doers)}", f"      here: {instead}"]
+    return lines
 
 
 def _state(row: Mapping[str, object]) -> str:

@@ -13,6 +13,7 @@ from glovebox.store import current
 from glovebox.verify import verify as proof
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from glovebox.build.builder import Builder
@@ -75,8 +76,10 @@ def verify_tree(project: Project, builder: Builder) -> None:
     project.monitor.say(f"      {summary}")
 
 
-def verify_target(project: Project, target: str, *, report: Path | None = None) -> None:
-    """Verify what was exported, or a real board that runs it."""
+def verify_target(
+    project: Project, target: str, *, report: Path | None = None, select: Sequence[str] = ()
+) -> None:
+    """Verify what was exported, or a real board that runs it; ``select``: options for pytest."""
     builder = project.builder()
     if target == "chroot":
         builder.build([plan.TOOLS, project.plan.top.name])
@@ -108,6 +111,7 @@ def verify_target(project: Project, target: str, *, report: Path | None = None) 
             key=project.access.private,
             native_root=native_root,
             report=report,
+            select=select,
             line=line,
         )
     project.monitor.say(f"      {summary}")

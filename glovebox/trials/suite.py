@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 # One recipe, two processors; both have a machine in QEMU.
 BOARDS = ("zero-w", "3")
+# A car on a stand-in for Raspberry Pi's image.
+CAR = "tests/stock_images/test_car.py"
 _SHELL = re.compile(rb"#!\s*/(usr/)?bin/(env\s+)?(ba|da)?sh\b")
 _FED = re.compile(r"stages/.*\.sh$")
 # What another program wrote, and what stands for another's packages: kept as they have it.
@@ -179,7 +181,16 @@ def _boards(monitor: Monitor, checkout: Path, out: Path) -> list[Part]:
         Part(
             name="stock",
             run=lambda: _pytest(
-                monitor, "images on Raspberry Pi OS", ["tests/stock_images"], checkout
+                monitor,
+                "images on Raspberry Pi OS",
+                ["tests/stock_images", f"--ignore={CAR}"],
+                checkout,
+            ),
+        ),
+        Part(
+            name="build-raspios",
+            run=lambda: _pytest(
+                monitor, "a car on Raspberry Pi OS", [CAR, "-k", "chroot"], checkout
             ),
         ),
         Part(
@@ -196,6 +207,13 @@ def _boards(monitor: Monitor, checkout: Path, out: Path) -> list[Part]:
         *(
             Part(name=f"emulated-{name}", run=partial(boot, name), needs=(f"build-{name}",))
             for name in BOARDS
+        ),
+        Part(
+            name="emulated-raspios",
+            run=lambda: _pytest(
+                monitor, "a board that starts from it", [CAR, "-k", "starts"], checkout
+            ),
+            needs=("build-raspios",),
         ),
         Part(
             name="cuts",

@@ -8,6 +8,7 @@ import pytest
 
 from glovebox.boards.boards import BOARDS
 from glovebox.card.table import Start, start_of
+from glovebox.config.build import RASPIOS
 from glovebox.config.schema import BoardName
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def test_the_graphics_memory_is_the_device_tree_s(host: Host, facts: Facts) -> N
 
 @pytest.mark.level("chroot")
 def test_what_is_started_is_there(host: Host, facts: Facts, start: Start) -> None:
-    """The kernel and the initramfs config.txt names, and the board's device tree, are there."""
+    """The kernel and the initramfs config.txt names, and a device tree of the board, are there."""
     dtbs = BOARDS[BoardName(facts.board)].model.dtbs
     assert start.initramfs is not None
     for names in ((start.kernel,), (start.initramfs,), dtbs):
@@ -63,6 +64,8 @@ def test_what_is_started_is_there(host: Host, facts: Facts, start: Start) -> Non
 @pytest.mark.level("chroot")
 def test_kernel_has_its_modules(host: Host, start: Start) -> None:
     """Kernel and initramfs are of the one version that has modules, with their index."""
+    if facts.base == RASPIOS:
+        pytest.skip("Raspberry Pi OS has several kernels, whose names tell no version")
     versions = host.check_output("ls /usr/lib/modules").split()
     assert start.initramfs is not None
     if start.kernel.startswith("kernel"):  # Raspberry Pi's names, one for each kind of board

@@ -40,7 +40,7 @@ def test_root_is_asked_for_read_only(host: Host) -> None:
 @pytest.mark.level("chroot", highest="chroot")
 def test_initramfs_brings_what_mends(tree: Path) -> None:
     """What checks, makes and mounts the data partition is there before the system is."""
-    for image in (tree / "boot/firmware").glob("initrd*"):
+    for image in (tree / "boot/firmware").glob("initr*"):
         files = {each.name: each.data for each in initramfs.members(image.read_bytes())}
 
         assert {"usr/lib/glovebox/open-data", "usr/lib/glovebox/lay-over"} <= set(files)

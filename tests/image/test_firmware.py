@@ -9,6 +9,7 @@ import pytest
 
 from glovebox.boards import firmware
 from glovebox.boards.boards import BOARDS
+from glovebox.config.build import RASPIOS
 from glovebox.config.schema import BoardName
 from glovebox.emulator import devicetree
 from glovebox.host import native
@@ -35,7 +36,7 @@ def boards(facts: Facts) -> list[Model]:
         board.model
         for board in BOARDS.values()
         if board.arch == facts.arch
-        and (board.name is not BoardName.PI_5 or facts.board == board.name)
+        and (board.name is not BoardName.PI_5 or facts.board == board.name or facts.base == RASPIOS)
     ]
 
 
@@ -107,6 +108,8 @@ def test_overlays_fit_every_board(
             by=fdtoverlay,
         )
 
+        if facts.base == RASPIOS:
+            continue  # a stand-in's own overlays are empty
         asked = bool(devicetree.overlays(reading))
         assert (made.read_bytes() != (tree / FIRMWARE / dtb).read_bytes()) is asked
 

@@ -20,7 +20,7 @@ def composed(root: Path, fragments: dict[str, str], *, debian: bool = True) -> P
         (root / name).mkdir(parents=True, exist_ok=True)
     if debian:
         (root / HOOK).parent.mkdir(parents=True, exist_ok=True)
-        (root / HOOK).touch()
+        (root / HOOK).write_text("cat /etc/default/raspi-firmware-custom\n")
     for name, text in fragments.items():
         path = root / "etc/glovebox" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -126,6 +126,9 @@ def test_where_nobody_writes_them_anew_the_files_are_edited(tmp_path: Path) -> N
     boot.mkdir(parents=True)
     (boot / "config.txt").write_text("dtparam=audio=on\n[cm4]\notg_mode=1\n")
     (boot / "cmdline.txt").write_text("console=tty1 root=PARTUUID=1-02 maxcpus=4 rw rootwait\n")
+    # Raspberry Pi's package has a hook of the same name as Debian's, which writes neither file.
+    (tmp_path / HOOK).parent.mkdir(parents=True)
+    (tmp_path / HOOK).write_text(". /etc/default/raspi-firmware\ncp $2 $firmware_dst\n")
     fragments = {"config.txt.d/20.txt": "dtparam=audio=off\n", "cmdline.txt.d/20": "ro maxcpus=1"}
 
     composed(tmp_path, fragments, debian=False)

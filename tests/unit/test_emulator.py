@@ -369,6 +369,7 @@ FAKE_FDTOVERLAY = (
 )
 
 
+@pytest.mark.parametrize("dtb", ["bcm2837-rpi-3-b.dtb", "bcm2710-rpi-3-b.dtb"])
 @pytest.mark.parametrize(
     ("config", "made"),
     [
@@ -377,20 +378,23 @@ FAKE_FDTOVERLAY = (
     ],
 )
 def test_a_board_starts_with_what_its_overlays_make(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: str, made: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: str, made: str, dtb: str
 ) -> None:
-    """QEMU gets the device tree with the overlays that config.txt has for this very board."""
+    """QEMU gets the device tree with the overlays that config.txt has for this very board.
+
+    Debian's kernel has another name for the tree than Raspberry Pi's: it is the one that is there.
+    """
     (tmp_path / "config.txt").write_text(config)
     board = BOARDS[BoardName.PI_3]
-    (tmp_path / board.dtb).write_text("the tree")
     (tmp_path / "fdtoverlay").write_text(FAKE_FDTOVERLAY)
     (tmp_path / "fdtoverlay").chmod(0o755)
 
     def copy_out(_image: Path, name: str, target: Path) -> Path:
-        assert name.startswith("overlays/")
-        target.write_text("overlay")
+        assert name == dtb or name.startswith("overlays/")
+        target.write_text("the tree" if name == dtb else "overlay")
         return target
 
+    monkeypatch.setattr(emulator.card, "names", lambda _: {"config.txt", dtb})
     monkeypatch.setattr(emulator.card, "copy_out", copy_out)
     found = emulator._device_tree(
         tmp_path / "card.img", board, qemu=Qemu(folder=tmp_path), folder=tmp_path

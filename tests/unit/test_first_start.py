@@ -8,6 +8,9 @@ import pytest
 
 from glovebox.card import first_start
 from glovebox.card.first_start import INSTEAD, How, Job
+from glovebox.checkout import CHECKOUT
+from glovebox.host.run import run
+from glovebox.stage import template
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -127,6 +130,30 @@ def test_each_layout_is_read(
 
     assert image.jobs["growth"] == growth
     assert image.jobs["disk id"] == disk_id
+
+
+@pytest.mark.parametrize("fill", [bullseye, bookworm, trixie])
+def test_what_was_found_is_taken_out(image: Image, fill: Callable[[Image], None]) -> None:
+    """The stage's list is what was read; after its script nothing is found any more, nor lost."""
+    fill(image)
+    image.put("usr/lib/raspberrypi-sys-mods/firstboot", "#!/bin/sh\n")
+    program = image.root / "usr/lib/raspberrypi-sys-mods/firstboot"
+    program.chmod(0o755)
+    sub = CHECKOUT / "stages/raspios/00-first-start"
+    found = first_start.read(image.root, image.boot)
+    for made in template.render(sub / "00-templates", {"first_start": found}):
+        image.put(made.name, made.text)
+
+    run([sub / "01-run.sh"], env={"ROOTFS_DIR": str(image.root)})
+
+    assert found.jobs != {}
+    assert image.jobs == {}
+    assert (image.boot / "cmdline.txt").read_text().startswith(ROOT)
+    units = {one.name for one in found.doers if one.how is How.UNIT}
+    masks = {
+        path.name for path in (image.root / "etc/systemd/system").iterdir() if path.is_symlink()
+    }
+    assert masks == units
 
 
 def test_what_else_an_image_of_today_does(image: Image) -> None:

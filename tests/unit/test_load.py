@@ -197,9 +197,8 @@ hint: 8 to 63 ASCII characters, or the key as 64 hex digits"""
         ("board: 2", "board: '2' is built on Raspberry Pi OS only: no Debian system was made for it here, its processor is ARMv7 (armhf); hint: write base: raspios with profile: bench, or use board 3"),  # noqa: E501  whole lines
         ("base: auto", "base: 'auto' is neither a base nor the path of an .img or .img.xz file; hint: use debian or raspios"),  # noqa: E501  whole lines
         ("base: raspbios", "did you mean raspios?"),
-        ("base: raspios\nboard: '3'", "profile: 'car' is not built on base raspios yet"),
         ("base: raspios\nprofile: bench\nstages: [telematics]", "board: 'zero-w' is not built on base raspios yet: its Raspberry Pi OS is armhf"),  # noqa: E501  whole lines
-        ("base: raspios\nprofile: bench\nboard: '3'\nstages: [gnss, boot, car]", "stages: boot, car: made for base debian; on Raspberry Pi OS they would replace its own kernel, network and first boot; hint: leave them out"),  # noqa: E501  whole lines
+        ("base: raspios\nprofile: bench\nboard: '3'\nstages: [gnss, boot, car]", "stages: boot, car: on Raspberry Pi OS they replace its own network and first boot, which profile bench leaves as they are; hint: leave them out, or write profile: car"),  # noqa: E501  whole lines
         ("base: raspios\nprofile: bench\nboard: '3'\nstages: [gnss]\nsuite: bullseye", "suite: 'bullseye' is not taken from Raspberry Pi's list of images; hint: use suite trixie or bookworm, or name an image: base: PATH.img.xz"),  # noqa: E501  whole lines
         ("raspios: {server: downloads.example}", "raspios.server: 'downloads.example' is not an address to fetch from"),  # noqa: E501  whole lines
         ("raspios: {key: no.asc}", "raspios.key: 'no.asc' is a file that is not there; hint: looked for"),  # noqa: E501  whole lines
@@ -352,6 +351,15 @@ def test_ssh_key_is_read_from_its_file(tmp_path: Path) -> None:
     loaded = load_text(tmp_path, "user: {ssh_keys: [~/.ssh/id_ed25519.pub, key.pub]}")
 
     assert loaded.config.user.ssh_keys == (PUBLIC, PUBLIC)
+
+
+@pytest.mark.parametrize("board", ["zero-2-w", "2", "3", "4", "5"])
+def test_a_car_on_raspberry_pi_os(tmp_path: Path, board: str) -> None:
+    """Nothing but the base is said, and a car's stages are meant."""
+    loaded = load_text(tmp_path, f"board: '{board}'\nbase: raspios\n")
+
+    assert loaded.config.car
+    assert loaded.config.stages == BuildConfig().stages
 
 
 @pytest.mark.parametrize("board", ["zero-2-w", "2", "3", "4", "5"])

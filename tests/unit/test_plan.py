@@ -785,6 +785,15 @@ def test_the_home_s_image() -> None:
     assert not loaded.config.car
 
 
+@pytest.mark.parametrize(("base", "first"), [("debian", "base"), ("raspios", "raspios")])
+def test_what_brings_a_base_to_where_stages_begin(base: str, first: str) -> None:
+    """The list in image.yaml is the same: on Raspberry Pi OS its own stage is meant by `base`."""
+    names = [one.name for one in plan.read_stages(BuildConfig(base=base), load.CHECKOUT)]
+
+    assert names[0] == first
+    assert names[1:-1] == [entry.path for entry in BuildConfig().stages][1:]
+
+
 def test_two_stages_of_one_name(tmp_path: Path) -> None:
     """Their layers would be taken for each other's: the error names both folders."""
     world = World.at(tmp_path)

@@ -15,16 +15,18 @@ import pytest
 
 from glovebox.boards.boards import BOARDS
 from glovebox.build import imported
+from glovebox.card.first_start import Doer, FirstStart, How, Job
 from glovebox.config.build import RaspiOs
-from glovebox.errors import HostError, LockError
+from glovebox.errors import ConfigError, HostError, LockError
 from glovebox.host import sandbox
 from glovebox.host.monitor import Monitor
 from glovebox.lock import download, lock, official, raspios, signature
 from glovebox.lock.official import OfficialImage
 from glovebox.plan import needs, plan
+from glovebox.plan.base import Base
 from glovebox.project import opened, show, sound, story
 from glovebox.project.load import load
-from glovebox.store.store import Store
+from glovebox.store.store import Layer, Store
 from tests.raspios_server import (
     FOLDER,
     IMAGE,
@@ -705,3 +707,26 @@ def test_a_project_is_locked_with_it(
 
 def _sum(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
+
+
+def base_with(tree: Path, *doers: Doer, boot: str = "boot/firmware") -> Base:
+    """Give the lowest layer of an image that does something by itself."""
+    layer = Layer(key="k", path=tree)
+    start = FirstStart(doers=doers)
+    return Base(layer=layer, digest="d", arch="arm64", suite="trixie", boot=boot, first_start=start)
+
+
+def test_a_car_knows_what_the_image_begins_with(tmp_path: Path) -> None:
+    """A first program that nobody knows could grow the root over the data: the build names it."""
+    known = Doer(how=How.WORD, name="resize", jobs=(Job.GROWTH,))
+    unknown = Doer(how=How.WORD, name="init=/new", jobs=(Job.UNKNOWN,))
+
+    opened.require_known(base_with(tmp_path, known))
+    with pytest.raises(ConfigError, match="starts with word init=/new, which is not known here"):
+        opened.require_known(base_with(tmp_path, known, unknown))
+
+
+def test_a_car_s_boot_partition_is_where_its_programs_look(tmp_path: Path) -> None:
+    """Of an image that has it elsewhere, as bullseye, no car is made."""
+    with pytest.raises(ConfigError, match="boot partition at /boot, a car's is at /boot/firmware"):
+        opened.require_known(base_with(tmp_path, boot="boot"))

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from glovebox.plan.plan import Step, StepKind
+from glovebox.card.first_start import Doer, FirstStart, How, Job
+from glovebox.plan.plan import RASPIOS_STAGE, Step, StepKind
 from glovebox.project import show
 from glovebox.store.store import Store
 
@@ -29,7 +30,8 @@ def project(tmp_path: Path) -> Project:
         (scratch / "result/tree/file").write_bytes(bytes(2_000_000))
         store.commit(KEYS["base/00-system"], scratch / "result", {"name": "base/00-system"})
     steps = {name: Step(name=name, kind=StepKind.SUB_STAGE, key=key) for name, key in KEYS.items()}
-    return cast("Project", SimpleNamespace(plan=SimpleNamespace(steps=steps), store=store))
+    plan = SimpleNamespace(steps=steps, first_start=FirstStart(), stages=())
+    return cast("Project", SimpleNamespace(plan=plan, store=store))
 
 
 def test_the_plan_for_programs(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
@@ -50,3 +52,22 @@ def test_the_plan_for_a_person(project: Project, capsys: pytest.CaptureFixture[s
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["base/00-system", "sub-stage", "a" * 12, "cached", "2.0"] in lines
     assert ["gnss/00-gpsd", "sub-stage", "b" * 12, "to", "do"] in lines
+
+
+@pytest.mark.parametrize(
+    ("stage", "here"),
+    [(RASPIOS_STAGE, "glovebox-grow.service grows the data partition"), ("gnss", "the same")],
+)
+def test_what_the_base_does_by_itself(
+    project: Project, capsys: pytest.CaptureFixture[str], stage: str, here: str
+) -> None:
+    """The plan says what grows an official image, and whether a car's own does it instead."""
+    word = Doer(how=How.WORD, name="resize", jobs=(Job.GROWTH,))
+    project.plan.first_start = FirstStart(doers=(word,))
+    project.plan.stages = (SimpleNamespace(name=stage),)
+
+    show.steps(project, as_json=False)
+
+    told = capsys.readouterr().out.splitlines()
+    at = told.index("  growth: word resize")
+    assert told[at + 1].startswith(f"      here: {here}")
