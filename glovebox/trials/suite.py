@@ -214,6 +214,7 @@ def _boards(monitor: Monitor, checkout: Path, out: Path) -> list[Part]:
                 monitor, "a board that starts from it", [CAR, "-k", "starts"], checkout
             ),
             needs=("build-raspios",),
+            long=True,
         ),
         Part(
             name="cuts",

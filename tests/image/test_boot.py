@@ -62,7 +62,7 @@ def test_what_is_started_is_there(host: Host, facts: Facts, start: Start) -> Non
 
 
 @pytest.mark.level("chroot")
-def test_kernel_has_its_modules(host: Host, start: Start) -> None:
+def test_kernel_has_its_modules(host: Host, start: Start, facts: Facts) -> None:
     """Kernel and initramfs are of the one version that has modules, with their index."""
     if facts.base == RASPIOS:
         pytest.skip("Raspberry Pi OS has several kernels, whose names tell no version")
