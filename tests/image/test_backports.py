@@ -98,7 +98,7 @@ def test_the_serial_connector_of_a_pi_5_is_a_console(tree: Path) -> None:
     ]
 
 
-@pytest.mark.level("chroot")
+@pytest.mark.level("chroot", highest="chroot")
 @pytest.mark.usefixtures("backports")
 def test_nothing_but_the_kernel_is_from_the_backports(host: Host, facts: Facts) -> None:
     """All else is the suite's; apt on the board knows where the kernel's fixes come from."""
