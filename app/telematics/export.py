@@ -48,7 +48,7 @@ class Exported:
 
 
 class _Place(NamedTuple):
-    """Where a record lies. A record itself takes five times as much memory."""
+    """Where a record lies, so that the records of a whole card need not be in memory at once."""
 
     installation: str
     seq: int
@@ -98,12 +98,13 @@ def _found(queue: Path, state: Path) -> list[_Place]:
     found: dict[tuple[str, int], _Place] = {}
     for tries in range(TRIES):
         try:
-            places = [place for path in _files(queue, state) for place in _in(path)]
+            for path in _files(queue, state):
+                found |= {(place.installation, place.seq): place for place in _in(path)}
         except FileNotFoundError:  # the server has rewritten it meanwhile, under another name
             if tries + 1 == TRIES:
                 raise
+            found.clear()
         else:
-            found = {(place.installation, place.seq): place for place in places}
             break
     if not found:
         message = f"no record in {queue} or {state}; hint: --card names the card's data partition"
